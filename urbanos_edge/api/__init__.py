@@ -1,0 +1,22 @@
+"""HTTP: parse a request, call the node, render the answer. No rules live here."""
+
+from __future__ import annotations
+
+from litestar.types import ControllerRouterHandler
+
+from urbanos_edge.api import basemap, grids, ingest, live, pages, sensors, status, tiles
+from urbanos_edge.node import Node
+
+
+def routes(node: Node) -> list[ControllerRouterHandler]:
+    """Every HTTP route of the node."""
+    return [
+        *ingest.routes(node),
+        *grids.routes(node),
+        *sensors.routes(node),
+        *tiles.routes(node),
+        *basemap.routes(node),
+        *live.routes(node),
+        *status.routes(node),
+        *pages.routes(),
+    ]

@@ -1,0 +1,97 @@
+"""Read a request's body: bounded while it arrives and while it is unpacked."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+from typing import Final, Protocol
+
+import zstandard
+
+from urbanos_edge.errors import BadRequest, BodyTooLarge, UnsupportedMedia
+
+_ZSTD_SLICE: Final = 256
+"""Bytes unpacked in one go: 64 blocks of at most 128 KiB, so no more than 8 MiB come out."""
+
+
+class _Unpacker(Protocol):
+    def unpack(self, chunk: bytes, room: int) -> bytes: ...
+
+    def is_complete(self) -> bool: ...
+
+
+async def read_body(stream: AsyncIterator[bytes], encoding: str, limit: int) -> bytes:
+    """Return the unpacked body.
+
+    A body of up to twice the limit is read to its end before it is refused, so that the client
+    gets to see why.
+
+    Raises:
+        BodyTooLarge: over `limit` bytes, as it arrives or unpacked.
+        UnsupportedMedia: an encoding other than gzip, zstd or none.
+        BadRequest: it does not unpack.
+    """
+    unpacker = _unpacker(encoding)
+    received = 0
+    body = bytearray()
+    too_large = False
+    async for chunk in stream:
+        received += len(chunk)
+        if received > 2 * limit:
+            break
+        if not too_large:
+            body += unpacker.unpack(chunk, limit - len(body)) if unpacker else chunk
+            too_large = len(body) > limit
+    if too_large or received > limit:
+        raise BodyTooLarge(f"the body is over {limit >> 20} MiB; send it in parts")
+    if unpacker and not unpacker.is_complete():
+        raise BadRequest("the packed body ends too early", code="invalid_encoding")
+    return bytes(body)
+
+
+def _unpacker(encoding: str) -> _Unpacker | None:
+    match encoding.strip().lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip":
+            return _Gzip()
+        case "zstd":
+            return _Zstandard()
+    raise UnsupportedMedia(f"content encoding '{encoding[:40]}'; gzip, zstd or none are read")
+
+
+class _Gzip:
+    """Unpacks at most one byte more than there is room for."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+    def unpack(self, chunk: bytes, room: int) -> bytes:
+        try:
+            return self._zlib.decompress(chunk, room + 1)
+        except zlib.error as error:
+            raise BadRequest("the body is not valid gzip", code="invalid_encoding") from error
+
+    def is_complete(self) -> bool:
+        return self._zlib.eof
+
+
+class _Zstandard:
+    """Unpacks slice by slice and stops once there is no room."""
+
+    def __init__(self) -> None:
+        self._zstd = zstandard.ZstdDecompressor(max_window_size=8 << 20).decompressobj()
+
+    def unpack(self, chunk: bytes, room: int) -> bytes:
+        unpacked = bytearray()
+        try:
+            for start in range(0, len(chunk), _ZSTD_SLICE):
+                unpacked += self._zstd.decompress(chunk[start : start + _ZSTD_SLICE])
+                if len(unpacked) > room:
+                    break
+        except zstandard.ZstdError as error:
+            raise BadRequest("the body is not valid zstd", code="invalid_encoding") from error
+        return bytes(unpacked)
+
+    def is_complete(self) -> bool:
+        return self._zstd.eof

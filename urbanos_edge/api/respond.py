@@ -1,0 +1,94 @@
+"""Answers: cached bodies with their ETag, and errors in the one shape clients know."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from urbanos_edge.cache import Entry
+from urbanos_edge.errors import EdgeError
+
+JSON: Final = "application/json"
+_log = logging.getLogger(__name__)
+_CODES: Final = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    429: "too_many_requests",
+}
+
+
+def cached(
+    request: Request[Any, Any, Any], entry: Entry, hit: bool, media_type: str
+) -> Response[bytes]:
+    """Answer with a cached body, or 304 when the client has it."""
+    headers = {
+        "Cache-Control": "public, max-age=10, s-maxage=10, stale-while-revalidate=5",
+        "CDN-Cache-Control": "max-age=10",
+        "Vary": "Accept-Encoding",
+        "ETag": entry.etag,
+        "X-Cache": "HIT" if hit else "MISS",
+    }
+    if matches(request.headers.get("if-none-match"), entry.etag):
+        return Response(b"", status_code=304, headers=headers, media_type=media_type)
+    return Response(entry.body, headers=headers, media_type=media_type)
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether an If-None-Match header names this ETag (compared weakly, RFC 9110 13.1.2)."""
+    if if_none_match is None:
+        return False
+    named = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
+    return etag in named or "*" in named
+
+
+def json(content: Any, status: int = 200) -> Response[bytes]:
+    """Answer with something msgspec can encode, not to be kept by anyone."""
+    return Response(
+        msgspec.json.encode(content),
+        status_code=status,
+        media_type=JSON,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Render any exception; what was not foreseen is logged whole and answered with an id."""
+    if isinstance(error, EdgeError):
+        return _edge_error(error)
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return _http_error(error)
+    incident = secrets.token_hex(6)
+    _log.error("incident %s at %s", incident, request.url.path, exc_info=error)
+    return _error_body(500, "internal_error", f"the node failed; incident {incident}", None)
+
+
+def _edge_error(error: EdgeError) -> Response[bytes]:
+    response = _error_body(error.status, error.code, error.message, error.details)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _http_error(error: HTTPException) -> Response[bytes]:
+    code = _CODES.get(error.status_code, "bad_request")
+    message = "there is nothing at this address" if error.status_code == 404 else error.detail
+    response = _error_body(error.status_code, code, message, error.extra)
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+def _error_body(status: int, code: str, message: str, details: Any) -> Response[bytes]:
+    return json({"error": {"code": code, "message": message, "details": details}}, status)

@@ -1,0 +1,86 @@
+"""The registry and the latest state of each sensor."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from litestar import Response, get
+from litestar.params import Parameter
+from litestar.types import ControllerRouterHandler
+
+from urbanos_edge.api.respond import json
+from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.grading import INDEXED
+from urbanos_edge.node import Node
+from urbanos_edge.reading import QUANTITIES
+from urbanos_edge.rollup import View
+from urbanos_edge.rows import row_of
+from urbanos_edge.sensors import Sensor
+
+MAX_LISTED = 10_000
+
+
+def routes(node: Node) -> list[ControllerRouterHandler]:
+    @get("/api/v1/sensors", sync_to_thread=False, tags=["sensors"])
+    def list_sensors(
+        limit: Annotated[int, Parameter(ge=1, le=MAX_LISTED)] = 1000,
+        after: Annotated[str, Parameter(max_length=120)] = "",
+    ) -> Response[bytes]:
+        """Registered sensors by id, with their latest index; `after` continues a list."""
+        view = node.view()
+        following = [sensor for sensor in node.sensors.list() if sensor.id > after]
+        listed = [_brief(node, view, sensor) for sensor in following[:limit]]
+        return json({"sensors": listed, "count": len(listed), "total": len(node.sensors)})
+
+    @get("/api/v1/sensors/{sensor_id:str}", sync_to_thread=False, tags=["sensors"])
+    def show_sensor(sensor_id: str) -> Response[bytes]:
+        """One sensor, with its latest values, their units and sub-indexes."""
+        sensor = node.sensors.get(sensor_id)
+        view = node.view()
+        shown = _brief(node, view, sensor)
+        if shown["latest"] is not None:
+            shown["latest"]["values"] = _values(view, view.row_by_sensor[sensor.id])
+        return json(shown)
+
+    return [list_sensors, show_sensor]
+
+
+def _brief(node: Node, view: View, sensor: Sensor) -> dict[str, Any]:
+    index = view.row_by_sensor.get(sensor.id)
+    return {
+        "id": sensor.id,
+        "name": sensor.name,
+        "lat": sensor.lat,
+        "lng": sensor.lng,
+        "source": sensor.source,
+        "registered_at": to_rfc3339(sensor.registered_at_us),
+        "latest": None if index is None else _latest(node, view, index),
+    }
+
+
+def _latest(node: Node, view: View, index: int) -> dict[str, Any]:
+    row = row_of(view.latest, index)
+    dominant = int(view.latest["dominant"][index])
+    return {
+        "timestamp": row.timestamp,
+        "aqi_value": row.aqi_value,
+        "level": row.level,
+        "dominant": node.standard.pollutants[dominant] if dominant >= 0 else None,
+        "flags": row.flags,
+        "source": row.source,
+        "lat": row.lat,
+        "lng": row.lng,
+        "reported_aqi": row.reported_aqi,
+    }
+
+
+def _values(view: View, index: int) -> dict[str, Any]:
+    values = {}
+    for quantity in QUANTITIES:
+        value = float(view.latest[quantity.name][index])
+        if not math.isnan(value):
+            graded = quantity.name in INDEXED
+            aqi = int(view.latest[f"{quantity.name}_aqi"][index]) if graded else None
+            values[quantity.name] = {"value": value, "unit": quantity.unit, "aqi": aqi}
+    return values

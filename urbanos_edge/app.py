@@ -1,0 +1,86 @@
+"""The web application: routes, error rendering, and the tasks that run beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+import anyio
+import anyio.to_thread
+from litestar import Litestar
+from litestar.enums import ScopeType
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from urbanos_edge import __version__, api, ws
+from urbanos_edge.api.respond import error_response
+from urbanos_edge.commands import commands
+from urbanos_edge.control import listen
+from urbanos_edge.demo import Fleet
+from urbanos_edge.discovery import announced
+from urbanos_edge.errors import EdgeError
+from urbanos_edge.fleet import run_fleet
+from urbanos_edge.node import Node
+
+WORKER_THREADS: Final = 8
+"""Threads for blocking calls: queries, flushes, files."""
+
+
+def create_app(node: Node, url: str, port: int) -> ASGIApp:
+    """The ASGI application of an opened node, which it closes when it ends."""
+    app = Litestar(
+        route_handlers=[*api.routes(node), ws.route(node)],
+        lifespan=[lambda _: _running(node, url, port)],
+        exception_handlers={Exception: error_response},
+        openapi_config=OpenAPIConfig(
+            title="UrbanOS Edge",
+            version=__version__,
+            path="/schema",
+            render_plugins=[JsonRenderPlugin()],
+        ),
+        request_max_body_size=None,
+        logging_config=None,
+    )
+    return head_as_get(app)
+
+
+def head_as_get(app: ASGIApp) -> ASGIApp:
+    """Answer HEAD wherever GET is answered; the server leaves the body out."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
+            scope = cast(Scope, {**scope, "method": "GET"})
+        await app(scope, receive, send)
+
+    return wrapped
+
+
+@asynccontextmanager
+async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
+    """Everything the node does by itself, from start to stop; the last flush is the end of it."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = WORKER_THREADS
+    control = await listen(node.data_dir, commands(node, url))
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(node.flush_forever)
+            if node.settings.demo:
+                tasks.start_soon(run_fleet, node, Fleet())
+            if node.settings.announce:
+                tasks.start_soon(announced, node.settings.node_name, port)
+            yield
+            tasks.cancel_scope.cancel()
+    finally:
+        await _stop(node, control)
+
+
+async def _stop(node: Node, control: asyncio.Server) -> None:
+    control.close()
+    try:
+        await node.flush()
+    except EdgeError:
+        pass  # what could not be stored waits in the spool for the next start
+    finally:
+        await anyio.to_thread.run_sync(node.close)

@@ -1,0 +1,251 @@
+"""The command line. Every command works on a data directory, whether its node runs or not."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import anyio
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from urbanos_edge import __version__, control
+from urbanos_edge.basemap import import_basemap
+from urbanos_edge.commands import commands
+from urbanos_edge.errors import EdgeError
+from urbanos_edge.node import BASEMAP_NAME, Node
+from urbanos_edge.replay import replay_command
+from urbanos_edge.server import listening_socket, serve_forever
+from urbanos_edge.settings import (
+    DATA_DIR_VARIABLE,
+    DEFAULT_DATA_DIR,
+    default_config,
+    load,
+)
+from urbanos_edge.tokens import Scope
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar=DATA_DIR_VARIABLE,
+    default=DEFAULT_DATA_DIR,
+    show_default=True,
+    help="Where the node keeps its data.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class OneLineErrors(click.Group):
+    """Shows the node's own errors as one line and exits with 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgeError as error:
+            click.echo(f"urbanos-edge: {error.message}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="urbanos-edge")
+def main() -> None:
+    """A city's air-quality network in one box."""
+
+
+main.add_command(replay_command)
+
+
+@main.command()
+@data_dir_option
+@click.option("--host", help="Address to listen on.  [default: 0.0.0.0]")
+@click.option("--port", type=int, help="HTTP port; 0 takes a free one.  [default: 8080]")
+@click.option("--demo", is_flag=True, default=None, help="Run a simulated fleet, labelled so.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings file.  [default: urbanos.toml in the data directory]",
+)
+def serve(
+    data_dir: Path, host: str | None, port: int | None, demo: bool | None, config: Path | None
+) -> None:
+    """Run the node until it is told to stop (Ctrl-C, SIGTERM)."""
+    flags = {"host": host, "port": port, "demo": demo}
+    settings = load(flags, config=config or default_config(data_dir))
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    with control.own(data_dir), listening_socket(settings) as listener:
+        node = Node(settings, data_dir)
+        try:
+            _prepare_demo(node)
+            _welcome(node, listener)
+        except BaseException:
+            node.close()
+            raise
+        serve_forever(node, listener)
+
+
+@main.group()
+def token() -> None:
+    """Create, list and revoke tokens."""
+
+
+@token.command("create")
+@data_dir_option
+@click.option("--scope", type=click.Choice(get_args(Scope)), required=True)
+@click.option("--sensor", help="The sensor a token of scope 'sensor' writes for.")
+@click.option("--name", default="", help="What it is for.")
+def create_token(data_dir: Path, scope: str, sensor: str | None, name: str) -> None:
+    """Print a new token, alone, on stdout. It is shown this once."""
+    if (scope == "sensor") != (sensor is not None):
+        raise click.UsageError("--sensor goes with --scope sensor, and only with it")
+    arguments = {"scope": scope, "sensor": sensor, "name": name}
+    click.echo(ask(data_dir, "token", arguments)["token"])
+
+
+@token.command("list")
+@data_dir_option
+@json_option
+def list_tokens(data_dir: Path, as_json: bool) -> None:
+    """Show all tokens, without their secrets."""
+    found = ask(data_dir, "tokens")
+    _show(found, ("id", "scope", "sensor_id", "name", "created_at_us", "revoked_at_us"), as_json)
+
+
+@token.command("revoke")
+@data_dir_option
+@click.argument("number", type=int)
+def revoke_token(data_dir: Path, number: int) -> None:
+    """End a token's use at once."""
+    ask(data_dir, "revoke_token", {"id": number})
+    click.echo(f"token {number} is revoked", err=True)
+
+
+@main.command()
+@data_dir_option
+@json_option
+def status(data_dir: Path, as_json: bool) -> None:
+    """Show how the node is."""
+    found = ask(data_dir, "status")
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)))
+        return
+    spool, store, sensors = found["spool"], found["store"], found["sensors"]
+    running = f"runs at {found['url']}" if found["url"] else "does not run"
+    click.echo(f"{found['node']['name']} ({found['node']['id']}) {running}")
+    click.echo(f"sensors   {sensors['total']:,} known, {sensors['reporting']:,} in the last 24 h")
+    click.echo(f"spool     {spool['readings']:,} readings wait")
+    size = f"{store['bytes']:,} bytes, {store['files']} files"
+    click.echo(f"store     {store['rows']:,} readings, {size}")
+    for outcome, readings in found["totals"].items():
+        click.echo(f"{outcome.replace('_', ' '):<13} {readings:,}")
+
+
+@main.group()
+def sensor() -> None:
+    """Look at the registered sensors."""
+
+
+@sensor.command("list")
+@data_dir_option
+@json_option
+def list_sensors(data_dir: Path, as_json: bool) -> None:
+    """Show all registered sensors."""
+    fields = ("id", "name", "lat", "lng", "source", "registered_at_us")
+    _show(ask(data_dir, "sensors"), fields, as_json)
+
+
+@main.group()
+def basemap() -> None:
+    """The map under the sensors."""
+
+
+@basemap.command("import")
+@data_dir_option
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_file(data_dir: Path, file: Path) -> None:
+    """Install FILE (.osm.pbf or .mbtiles) as the basemap."""
+    ask(data_dir, "basemap_import", {"file": str(file.resolve())})
+    click.echo(f"{file.name} is installed", err=True)
+
+
+def ask(data_dir: Path, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    """Run a command in the node that owns the directory, or here when none runs.
+
+    Raises:
+        EdgeError: the command's own refusal.
+    """
+    try:
+        return control.request(data_dir, command, arguments)
+    except control.NotRunning:
+        return anyio.run(_ask_offline, data_dir, command, dict(arguments or {}))
+
+
+async def _ask_offline(data_dir: Path, command: str, arguments: dict[str, Any]) -> Any:
+    with control.own(data_dir):
+        node = Node(load({}, config=default_config(data_dir)), data_dir)
+        try:
+            request = msgspec.json.encode(control.Request(command, arguments))
+            reply = await control.answer(commands(node), request)
+        finally:
+            await anyio.to_thread.run_sync(node.close)
+    if reply.error is not None:
+        raise EdgeError(reply.error["message"], code=reply.error["code"])
+    return reply.result
+
+
+def _show(rows: list[dict[str, Any]], fields: tuple[str, ...], as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(rows)))
+        return
+    table = Table(*(field.removesuffix("_us").replace("_", " ") for field in fields))
+    for row in rows:
+        table.add_row(*(_cell(field, row[field]) for field in fields))
+    Console().print(table)
+
+
+def _cell(field: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if field.endswith("_at_us"):
+        return datetime.fromtimestamp(value / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return str(value)
+
+
+def _prepare_demo(node: Node) -> None:
+    """Draw the demonstration's streets once, with a progress bar."""
+    streets = node.settings.demo_streets
+    if not (node.settings.demo and streets) or node.basemap is not None:
+        return
+    with _progress() as progress:
+        task = progress.add_task("streets", total=1.0)
+        import_basemap(
+            Path(streets),
+            node.data_dir / BASEMAP_NAME,
+            lambda done, what: progress.update(task, completed=done, description=what),
+        )
+    node.open_basemap()
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _welcome(node: Node, listener: socket.socket) -> None:
+    """Say where the node is and, at a demonstration's first start, give its admin token."""
+    port = listener.getsockname()[1]
+    click.echo(f"UrbanOS Edge {__version__} on http://localhost:{port}/  (data: {node.data_dir})")
+    if len(node.tokens):
+        return
+    if node.settings.demo:
+        secret = anyio.run(lambda: node.tokens.create("admin", name="first start"))
+        click.echo(f"admin token, shown this once: {secret}")
+    else:
+        click.echo("no token exists yet; make one with: urbanos-edge token create --scope gateway")

@@ -1,0 +1,69 @@
+"""What the owner of a data directory does when asked, over the control socket or in its stead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+
+from urbanos_edge.basemap import import_basemap
+from urbanos_edge.control import Command
+from urbanos_edge.errors import BadRequest
+from urbanos_edge.node import BASEMAP_NAME, Node
+from urbanos_edge.tokens import Scope
+
+
+class TokenWanted(msgspec.Struct, forbid_unknown_fields=True):
+    """Arguments of `token`."""
+
+    scope: Scope
+    sensor: str | None = None
+    name: str = ""
+
+
+def commands(node: Node, url: str | None = None) -> dict[str, Command]:
+    """The commands by name; `url` is where the node serves, if it does."""
+
+    async def token(arguments: dict[str, Any]) -> Any:
+        wanted = msgspec.convert(arguments, TokenWanted)
+        secret = await node.tokens.create(wanted.scope, sensor_id=wanted.sensor, name=wanted.name)
+        return {"token": secret, "url": url}
+
+    async def tokens(_: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(node.tokens.list())
+
+    async def revoke_token(arguments: dict[str, Any]) -> Any:
+        await node.tokens.revoke(_number(arguments, "id"))
+
+    async def status(_: dict[str, Any]) -> Any:
+        return {"url": url, **await anyio.to_thread.run_sync(node.status)}
+
+    async def sensors(_: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(node.sensors.list())
+
+    async def flush(_: dict[str, Any]) -> Any:
+        await node.flush()
+
+    async def basemap_import(arguments: dict[str, Any]) -> Any:
+        source, target = Path(str(arguments["file"])), node.data_dir / BASEMAP_NAME
+        await anyio.to_thread.run_sync(import_basemap, source, target, lambda *_: None)
+        await anyio.to_thread.run_sync(node.open_basemap)
+
+    return {
+        "token": token,
+        "tokens": tokens,
+        "revoke_token": revoke_token,
+        "status": status,
+        "sensors": sensors,
+        "flush": flush,
+        "basemap_import": basemap_import,
+    }
+
+
+def _number(arguments: dict[str, Any], name: str) -> int:
+    value = arguments.get(name)
+    if not isinstance(value, int):
+        raise BadRequest(f"'{name}' must be a number")
+    return value

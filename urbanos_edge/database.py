@@ -1,0 +1,193 @@
+"""The SQLite file: one writer thread, durable group commits, readers of their own, migrations.
+
+Whatever must become true in one moment is written by one `Work` function. Works that wait
+together are committed together, each in a savepoint of its own: one fsync serves them all, and
+one that fails takes nothing else with it. A work is answered only after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from urbanos_edge.errors import DiskFull, EdgeError, StorageUnavailable, Unavailable
+
+T = TypeVar("T")
+Work = Callable[[apsw.Connection], T]
+
+MAX_WAITING: Final = 4096
+"""Works that may wait for the writer; more are refused with 503."""
+GROUP_SIZE: Final = 512
+"""Works committed together at most, so that none waits for an endless group."""
+BUSY_TIMEOUT_MS: Final = 5000
+_PRAGMAS: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA foreign_keys = ON;
+PRAGMA journal_size_limit = 67108864;
+"""
+
+
+class Database:
+    """One SQLite file, owned by this process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: queue.Queue[tuple[Work[Any], Future[Any]] | None] = queue.Queue(MAX_WAITING)
+        self._readers = threading.local()
+        self._opened: list[apsw.Connection] = []
+        self._lock = threading.Lock()
+        with translated():
+            self._connection = self._connect()
+            self._connection.execute(_PRAGMAS)
+            migrate(self._connection)
+        self._writer = threading.Thread(target=self._write_forever, name="sqlite-writer")
+        self._writer.start()
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in the writer thread and return its result once it is on the disk.
+
+        Raises:
+            Unavailable: too many works wait already.
+            StorageUnavailable, DiskFull: the commit failed; nothing of `work` was kept.
+        """
+        return await asyncio.wrap_future(self._submit(work))
+
+    def write_and_wait(self, work: Work[T]) -> T:
+        """The same for a caller that runs in a thread of its own."""
+        return self._submit(work).result()
+
+    def read(self) -> apsw.Connection:
+        """A read-only connection for the calling thread, closed with the database."""
+        connection: apsw.Connection | None = getattr(self._readers, "connection", None)
+        if connection is None:
+            connection = self._connect(apsw.SQLITE_OPEN_READONLY)
+            self._readers.connection = connection
+            with self._lock:
+                self._opened.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Finish what waits, then close; the WAL is folded into the file."""
+        self._waiting.put(None)
+        self._writer.join()
+        with self._lock:
+            for connection in self._opened:
+                connection.close()
+        self._connection.close()
+
+    def _connect(self, mode: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE) -> Any:
+        connection = apsw.Connection(str(self._path), flags=mode)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        return connection
+
+    def _submit(self, work: Work[T]) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            self._waiting.put_nowait((work, future))
+        except queue.Full as error:
+            raise Unavailable("the node is busy; try again", code="overloaded") from error
+        return future
+
+    def _write_forever(self) -> None:
+        while (group := self._next_group()) is not None:
+            self._commit(group)
+
+    def _next_group(self) -> list[tuple[Work[Any], Future[Any]]] | None:
+        first = self._waiting.get()
+        if first is None:
+            return None
+        group = [first]
+        while len(group) < GROUP_SIZE:
+            try:
+                following = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                self._waiting.put(None)
+                break
+            group.append(following)
+        return group
+
+    def _commit(self, group: list[tuple[Work[Any], Future[Any]]]) -> None:
+        group = [item for item in group if item[1].set_running_or_notify_cancel()]
+        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        try:
+            with translated():
+                self._connection.execute("BEGIN IMMEDIATE")
+                for work, future in group:
+                    outcomes.append((future, *self._attempt(work)))
+                self._connection.execute("COMMIT")
+        except BaseException as failure:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            outcomes = [(future, None, failure) for _, future in group]
+        for future, result, error in outcomes:
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    def _attempt(self, work: Work[Any]) -> tuple[Any, BaseException | None]:
+        """Run one work in a savepoint; a failure of storage itself fails the whole group."""
+        self._connection.execute("SAVEPOINT work")
+        try:
+            with translated():
+                result = work(self._connection)
+        except (StorageUnavailable, DiskFull):
+            raise
+        except Exception as error:
+            self._connection.execute("ROLLBACK TO work; RELEASE work")
+            return None, error
+        self._connection.execute("RELEASE work")
+        return result, None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn SQLite's errors about disk and locks into the node's own."""
+    try:
+        yield
+    except apsw.FullError as error:
+        raise DiskFull("the disk is full; nothing was stored") from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StorageUnavailable("the database is locked; try again") from error
+    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        raise StorageUnavailable("the disk failed; nothing was stored") from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise StorageUnavailable("the database file is damaged", code="damaged") from error
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the file up to the newest `migrations/edge/NNNN_*.sql`, each in its own transaction.
+
+    Raises:
+        EdgeError: the file was written by a newer version of the node.
+    """
+    scripts = sorted(_migrations().glob("[0-9]*_*.up.sql"))
+    version = connection.pragma("user_version")
+    if version > len(scripts):
+        raise EdgeError(
+            f"the data is of schema {version}, newer than this version reads ({len(scripts)});"
+            " install the newer version or restore a backup",
+            code="data_newer_than_code",
+        )
+    for number, script in enumerate(scripts[version:], start=version + 1):
+        with connection:
+            connection.execute(script.read_text(encoding="utf-8"))
+            connection.pragma("user_version", number)
+
+
+def _migrations() -> Path:
+    package = Path(str(files("urbanos_edge")))
+    installed = package / "migrations" / "edge"
+    return installed if installed.is_dir() else package.parent / "migrations" / "edge"

@@ -1,0 +1,86 @@
+"""The one DuckDB instance: in memory, bounded, shut in the data directory, with spatial loaded.
+
+DuckDB never opens the node's SQLite file: two SQLite libraries in one process drop each other's
+locks. Each thread works on a cursor of its own; the interpreter lock is free while a query runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import duckdb_extension_spatial
+
+from urbanos_edge.errors import DiskFull, StorageUnavailable
+
+THREADS: Final = 2
+MAX_TEMPORARY_MIB: Final = 2048
+
+
+class Engine:
+    """Opens cursors on one DuckDB instance that may read and write below `directories` only."""
+
+    def __init__(self, memory_mib: int, temporary: Path, directories: list[Path]) -> None:
+        temporary.mkdir(parents=True, exist_ok=True)
+        self._instance = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": THREADS,
+                "memory_limit": f"{memory_mib}MiB",
+                "temp_directory": str(temporary),
+                "max_temp_directory_size": f"{MAX_TEMPORARY_MIB}MiB",
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "python_enable_replacements": False,
+            },
+        )
+        self._instance.execute(f"LOAD '{spatial_extension()}'")
+        self._instance.execute("SET TimeZone = 'UTC'")
+        allowed = ", ".join(f"'{directory.resolve()}'" for directory in directories)
+        self._instance.execute(f"SET allowed_directories = [{allowed}]")
+        self._instance.execute("SET enable_external_access = false")
+        self._instance.execute("SET lock_configuration = true")
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one piece of work; what it registers and creates goes with it.
+
+        Raises:
+            DiskFull, StorageUnavailable: DuckDB could not write, read or find memory.
+        """
+        with translated(), self._instance.cursor() as cursor:
+            yield cursor
+
+    def close(self) -> None:
+        self._instance.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn DuckDB's errors about disk and memory into the node's own."""
+    try:
+        yield
+    except duckdb.IOException as error:
+        if "No space left" in str(error):
+            raise DiskFull("the disk is full; nothing was stored") from error
+        raise StorageUnavailable("a file of the store could not be read or written") from error
+    except (duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+        raise StorageUnavailable("the query engine ran out of memory or failed") from error
+
+
+def spatial_extension() -> Path:
+    """The spatial extension inside its PyPI package: nothing is downloaded or copied."""
+    folder = Path(str(files(duckdb_extension_spatial))) / "extensions" / f"v{duckdb.__version__}"
+    return next(folder.rglob("spatial.duckdb_extension"))
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of `sql/<name>.sql`."""
+    return (files("urbanos_edge") / "sql" / f"{name}.sql").read_text(encoding="utf-8")

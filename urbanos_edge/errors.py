@@ -1,0 +1,121 @@
+"""The family of errors the node raises on purpose.
+
+Each class carries the HTTP status and the stable code a client sees; `api` renders them in one
+place. Anything outside this family is a fault of ours and is answered with an opaque id.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class EdgeError(Exception):
+    """Something the caller can understand and act on."""
+
+    status = 500
+    code = "internal_error"
+    retry_after_s: int | None = None
+
+    def __init__(self, message: str, *, code: str | None = None, details: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        if code is not None:
+            self.code = code
+
+
+class BadRequest(EdgeError):
+    """The request itself cannot be read: not JSON, an unknown parameter value."""
+
+    status = 400
+    code = "bad_request"
+
+
+class Unauthorized(EdgeError):
+    """No token, or one this node does not know."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(EdgeError):
+    """The token is known but does not allow this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(EdgeError):
+    """There is nothing at this address."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(EdgeError):
+    """It would contradict what is already there."""
+
+    status = 409
+    code = "conflict"
+
+
+class BodyTooLarge(EdgeError):
+    """The body, or what it unpacks to, is over the limit."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedMedia(EdgeError):
+    """A content type or encoding the node does not read."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class Unprocessable(EdgeError):
+    """Readable, but its values are impossible; sending it again will not help."""
+
+    status = 422
+    code = "unprocessable"
+
+
+class ReadingRejected(Unprocessable):
+    """The payload can never become a Reading; sending it again will not help."""
+
+    code = "reading_rejected"
+
+
+class Unavailable(EdgeError):
+    """The node cannot do this now; try again after `retry_after_s`."""
+
+    status = 503
+    code = "unavailable"
+    retry_after_s = 5
+
+
+class StorageUnavailable(Unavailable):
+    """The database is locked or the disk failed; nothing was acknowledged."""
+
+    code = "storage_unavailable"
+
+
+class DiskFull(EdgeError):
+    """No space is left; nothing was acknowledged."""
+
+    status = 507
+    code = "disk_full"
+    retry_after_s = 60
+
+
+class DirectoryInUse(EdgeError):
+    """Another process owns the data directory."""
+
+    status = 409
+    code = "directory_in_use"
+
+
+class SettingsError(EdgeError):
+    """A setting is unknown or has an impossible value; the node does not start."""
+
+    code = "settings"

@@ -1,0 +1,222 @@
+"""From spool to store: every few seconds, in batches, each real in one transaction.
+
+A batch is freed of what it repeats, compared with what is stored, graded and flagged, written as
+one file per day it touches, and then, in a single SQLite transaction, listed in the manifest
+while its entries leave the spool. A crash at any step leaves either the entries or the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import apsw
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from urbanos_edge import aqi
+from urbanos_edge.batch import Batch, unpack
+from urbanos_edge.clock import DAY_US, Clock
+from urbanos_edge.database import Database
+from urbanos_edge.engine import Engine, statement
+from urbanos_edge.grading import grade
+from urbanos_edge.identity import Rows, fill_from, merge_within
+from urbanos_edge.quality import FLAG_LABELS
+from urbanos_edge.spool import Entry, Spool, count
+from urbanos_edge.store import File, Store, day_of
+
+CHUNK_READINGS: Final = 500_000
+"""Readings one transaction moves at most; bounds the memory a flush takes."""
+
+
+@dataclass(slots=True)
+class Flushed:
+    """What one transaction moved: the graded rows now in the store, and the tally."""
+
+    batch: Batch
+    revised: npt.NDArray[np.bool_]
+    """Rows that replaced a stored one."""
+
+    arrived: int
+    duplicates: int
+    revisions: int
+    stored_us: int
+
+
+class Flusher:
+    """Moves what waits in the spool into the store; used by one thread at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        store: Store,
+        engine: Engine,
+        standard: aqi.Standard,
+        clock: Clock,
+        batch_size: int,
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._store = store
+        self._engine = engine
+        self._standard = standard
+        self._clock = clock
+        self._batch_size = batch_size
+        self._start_mark_us = store.newest_at_us()
+        self._marks_us: dict[str, int] = {}
+
+    def flush(self) -> Flushed | None:
+        """Move the oldest entries, at most about `CHUNK_READINGS`; None when the spool is empty.
+
+        Raises:
+            StorageUnavailable, DiskFull: nothing was moved; the entries are still in the spool.
+        """
+        entries = self._take()
+        if not entries:
+            return None
+        merged = merge_within(unpack(entry.payload for entry in entries))
+        with self._engine.cursor() as cursor:
+            change = self._compare(cursor, merged.batch)
+            grade(self._standard, change.batch)
+            flushed = Flushed(
+                batch=change.batch.take(change.kept),
+                revised=change.revised[change.kept],
+                arrived=sum(entry.readings for entry in entries),
+                duplicates=merged.duplicates + int((~change.kept).sum()),
+                revisions=merged.revisions + int(change.revised.sum()),
+                stored_us=self._clock.now_us(),
+            )
+            added, removed = self._write(cursor, change, flushed.stored_us)
+        self._commit(added, removed, entries[-1].seq, flushed)
+        self._raise_marks(change.batch)
+        return flushed
+
+    def _take(self) -> list[Entry]:
+        entries: list[Entry] = []
+        readings = 0
+        while readings < CHUNK_READINGS:
+            after = entries[-1].seq if entries else 0
+            more = self._spool.take(self._batch_size, after)
+            if not more:
+                break
+            entries += more
+            readings += sum(entry.readings for entry in more)
+        return entries
+
+    def _compare(self, cursor: duckdb.DuckDBPyConnection, batch: Batch) -> _Change:
+        """Drop what the store knows already; find the stored rows that must give way.
+
+        Only rows at or below their sensor's highest stored moment are looked up, one semi-join
+        for each day they touch. What this process has not stored itself counts as being as new
+        as the newest file found at its start.
+        """
+        marks = np.array([self._marks_us.get(x, self._start_mark_us) for x in batch.labels])
+        suspects = np.flatnonzero(batch["timestamp_us"] <= marks[batch["sensor"]])
+        change = _Change(batch)
+        register_labels(cursor, "labels", batch.labels)
+        for day, rows in by_day(batch["timestamp_us"], suspects):
+            found = self._find_stored(cursor, batch, day, rows)
+            if found:
+                change.note(found)
+        return change
+
+    def _find_stored(
+        self, cursor: duckdb.DuckDBPyConnection, batch: Batch, day: str, rows: Rows
+    ) -> dict[str, Any]:
+        """What the store holds for these rows of one day: columns as in `stored_identities`."""
+        at_us = batch["timestamp_us"][rows]
+        low, high = int(at_us.min()), int(at_us.max())
+        cursor.register(
+            "candidates", {"row": rows, "sensor": batch["sensor"][rows], "timestamp_us": at_us}
+        )
+        with self._store.lease(
+            lambda file: file.day == day and file.min_at_us <= high and file.max_at_us >= low
+        ) as paths:
+            if not paths:
+                return {}
+            bounds = {"files": paths, "min_at_us": low, "max_at_us": high}
+            found = cursor.execute(statement("stored_identities"), bounds).fetchnumpy()
+        return {name: np.asarray(column) for name, column in found.items()}
+
+    def _write(
+        self, cursor: duckdb.DuckDBPyConnection, change: _Change, stored_us: int
+    ) -> tuple[list[File], list[File]]:
+        """Write the files that the change adds and those that take a revised file's place."""
+        removed = [self._store.file_at(path) for path in change.rows_by_file]
+        added = []
+        for file, rows in zip(removed, change.rows_by_file.values(), strict=True):
+            cursor.register("revised", change.identities(rows))
+            added.append(self._store.rewrite(cursor, file))
+        register_labels(cursor, "flag_labels", FLAG_LABELS)
+        parameters = {"stored_us": stored_us, "grading": self._standard.grading}
+        copy, batch = statement("write_readings"), change.batch
+        for day, rows in by_day(batch["timestamp_us"], np.flatnonzero(change.kept)):
+            cursor.register("arrived", batch.take(rows).columns)
+            added.append(self._store.write(cursor, day, copy, parameters))
+        return [file for file in added if file is not None], removed
+
+    def _commit(
+        self, added: Sequence[File], removed: Sequence[File], last_seq: int, flushed: Flushed
+    ) -> None:
+        tally = {
+            "stored": flushed.arrived - flushed.duplicates - flushed.revisions,
+            "duplicates": flushed.duplicates,
+            "revisions": flushed.revisions,
+        }
+
+        def work(connection: apsw.Connection) -> None:
+            self._store.publish(connection, added, removed)
+            self._spool.settle(connection, last_seq)
+            count(connection, tally)
+
+        self._database.write_and_wait(work)
+        self._store.published(added, removed)
+
+    def _raise_marks(self, batch: Batch) -> None:
+        highest = np.full(len(batch.labels), self._start_mark_us)
+        np.maximum.at(highest, batch["sensor"], batch["timestamp_us"])
+        for number in np.unique(batch["sensor"]).tolist():
+            label = batch.labels[number]
+            known = self._marks_us.get(label, self._start_mark_us)
+            self._marks_us[label] = max(known, int(highest[number]))
+
+
+class _Change:
+    """A batch against the store: which rows stay, and which rows of which files give way."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.kept = np.ones(len(batch), bool)
+        self.revised = np.zeros(len(batch), bool)
+        self.rows_by_file: dict[str, Rows] = {}
+
+    def note(self, found: dict[str, Any]) -> None:
+        """Complete the rows that are stored already; keep those that say something new."""
+        rows = found["row"]
+        says_new = fill_from(self.batch, rows, found)
+        self.kept[rows] = self.revised[rows] = says_new
+        for path in np.unique(found["filename"][says_new]).tolist():
+            self.rows_by_file[path] = rows[says_new & (found["filename"] == path)]
+
+    def identities(self, rows: Rows) -> dict[str, npt.NDArray[Any]]:
+        labels = np.array(self.batch.labels, dtype=object)
+        return {
+            "sensor_id": labels[self.batch["sensor"][rows]],
+            "timestamp_us": self.batch["timestamp_us"][rows],
+        }
+
+
+def by_day(timestamp_us: npt.NDArray[Any], rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """Split rows by the UTC day of their timestamp, in order within each."""
+    days = timestamp_us[rows] // DAY_US
+    for day in np.unique(days).tolist():
+        yield day_of(day * DAY_US), rows[days == day]
+
+
+def register_labels(cursor: duckdb.DuckDBPyConnection, name: str, labels: Sequence[str]) -> None:
+    """Make strings known to a query as a table (number, label), numbered from 0."""
+    columns = {"number": np.arange(len(labels)), "label": np.array(labels, dtype=object)}
+    cursor.register(name, columns)

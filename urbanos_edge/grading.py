@@ -1,0 +1,26 @@
+"""Give a batch its indexes and its flags, in place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from urbanos_edge import aqi, quality
+from urbanos_edge.batch import Batch
+
+INDEXED: Final = ("pm25", "pm10", "o3", "no2", "so2", "co")
+"""Pollutants whose sub-index a stored row has room for."""
+
+
+def grade(standard: aqi.Standard, batch: Batch) -> None:
+    """Add the columns `aqi_value`, `level`, `dominant`, `<pollutant>_aqi` and `flags`.
+
+    Absent indexes are `aqi.NO_INDEX`; `dominant` counts within the standard's pollutants.
+    """
+    grades = aqi.grade(standard, batch.columns)
+    batch.columns |= {
+        "aqi_value": grades.overall,
+        "level": grades.level,
+        "dominant": grades.dominant,
+        "flags": quality.flag(batch.columns),
+        **{f"{name}_aqi": grades.by_pollutant[name] for name in INDEXED},
+    }

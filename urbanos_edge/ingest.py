@@ -1,0 +1,253 @@
+"""From candidate to durable reading: check, place, time, and put into the spool.
+
+Everything a request brings becomes true in one transaction: its readings, the sensors they
+introduce, and the letters about what was refused. It is answered after that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from urbanos_edge import batch
+from urbanos_edge.adapters import Candidate, Malformed, Message
+from urbanos_edge.clock import SECOND_US, Clock, to_rfc3339, to_us
+from urbanos_edge.database import Database
+from urbanos_edge.errors import Forbidden, ReadingRejected
+from urbanos_edge.grid import STORED_ZOOM, tile_at
+from urbanos_edge.reading import QUANTITY_NAMES, Reading
+from urbanos_edge.sensors import Sensor, Sensors
+from urbanos_edge.spool import MAX_DEAD_PAYLOAD, DeadLetter, Spool, bury, count
+from urbanos_edge.tokens import Token
+
+FUTURE_LIMIT_US: Final = 300 * SECOND_US
+"""A reading may be this far ahead of the node's clock."""
+URGENT_PRIORITY: Final = 8
+EXPRESS_PER_MINUTE: Final = 10
+"""Urgent readings a minute and token; more take the normal way."""
+MAX_UNKNOWN_NAMES: Final = 200
+_KNOWN: Final = frozenset(QUANTITY_NAMES)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why one element of a request was not taken; `index` counts from 0."""
+
+    index: int
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of a request. Every accepted reading is durable."""
+
+    accepted: list[Reading] = field(default_factory=list)
+    duplicates: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+    errors: list[ReadingRejected | Forbidden] = field(default_factory=list)
+
+    @property
+    def grid_id(self) -> str:
+        """Where the first accepted reading lies."""
+        first = self.accepted[0]
+        return tile_at(first.lat, first.lng, STORED_ZOOM).grid_id
+
+
+class Ingest:
+    """The one door into the spool."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        sensors: Sensors,
+        clock: Clock,
+        deliver_urgent: Callable[[Sequence[Reading]], None],
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._sensors = sensors
+        self._clock = clock
+        self._deliver_urgent = deliver_urgent
+        self._newest: dict[str, Reading] = {}
+        self._express: dict[int, deque[int]] = {}
+        self.unknown_quantities: Counter[str] = Counter()
+
+    async def accept(self, message: Message, token: Token) -> Receipt:
+        """Take what is good in a message, bury what is not, and return once both are durable.
+
+        Raises:
+            Unavailable, StorageUnavailable, DiskFull: nothing of the message was kept.
+        """
+        self._spool.check_room(len(message))
+        received_us = self._clock.now_us()
+        receipt, letters = Receipt(), []
+        for index, element in enumerate(message):
+            try:
+                receipt.accepted.append(self._reading(element, token, received_us))
+            except (ReadingRejected, Forbidden) as error:
+                receipt.refused.append(Refusal(index, error.code, error.message))
+                receipt.errors.append(error)
+                letters.append(_letter(element, error, received_us))
+        await self.keep(receipt.accepted, letters)
+        receipt.duplicates = self._count_known(receipt.accepted)
+        self._hurry(receipt.accepted, token)
+        return receipt
+
+    async def keep(self, readings: Sequence[Reading], letters: Sequence[DeadLetter] = ()) -> None:
+        """Make checked readings durable, with the sensors they introduce, and letters with them.
+
+        Raises:
+            Unavailable, StorageUnavailable, DiskFull: nothing was kept.
+        """
+        introduced = self._introduced(readings)
+        payload = batch.pack(readings) if readings else b""
+
+        def work(connection: apsw.Connection) -> None:
+            if readings:
+                self._spool.append(connection, payload, len(readings))
+            if introduced:
+                self._sensors.save(connection, introduced)
+            if letters:
+                bury(connection, letters)
+                count(connection, {"rejected": len(letters)})
+
+        await self._database.write(work)
+        self._spool.appended(len(readings))
+        self._sensors.remember(introduced)
+
+    def _reading(self, element: Candidate | Malformed, token: Token, received_us: int) -> Reading:
+        if isinstance(element, Malformed):
+            raise element.error
+        sensor_id = element.sensor_id or token.sensor_id or _anonymous_id(element)
+        if not token.may_write(sensor_id):
+            raise Forbidden("this token may not write for that sensor", code="not_your_sensor")
+        lat, lng = self._place(element, sensor_id)
+        stamped = element.timestamp is None
+        return Reading(
+            sensor_id=sensor_id,
+            timestamp_us=self._moment(element, received_us),
+            received_us=received_us,
+            lat=lat,
+            lng=lng,
+            values=self._values(element),
+            source=element.source,
+            pollution_type=element.type,
+            priority=element.priority,
+            reported_aqi=element.aqi,
+            stamped=stamped,
+        )
+
+    def _place(self, candidate: Candidate, sensor_id: str) -> tuple[float, float]:
+        if candidate.location is not None:
+            return candidate.location.lat, candidate.location.lng
+        sensor = self._sensors.find(sensor_id)
+        if sensor is None or sensor.lat is None or sensor.lng is None:
+            raise ReadingRejected(
+                "no location is given and none is registered for this sensor", code="no_location"
+            )
+        return sensor.lat, sensor.lng
+
+    def _moment(self, candidate: Candidate, received_us: int) -> int:
+        if candidate.timestamp is None:
+            return self._clock.stamp_us()
+        timestamp_us = to_us(candidate.timestamp)
+        if timestamp_us > received_us + FUTURE_LIMIT_US:
+            raise ReadingRejected(
+                f"{to_rfc3339(timestamp_us)} is more than 5 minutes ahead of the node's clock",
+                code="timestamp_in_future",
+            )
+        if timestamp_us < 0:
+            raise ReadingRejected("the timestamp is before 1970", code="timestamp_too_old")
+        return timestamp_us
+
+    def _values(self, candidate: Candidate) -> dict[str, float]:
+        given = candidate.values
+        if given.keys() - _KNOWN:
+            self._set_aside(given)
+        values = {
+            name: value for name, value in given.items() if value is not None and name in _KNOWN
+        }
+        if values or (not given and candidate.aqi is not None):
+            return values
+        code = "no_known_quantity" if given.keys() - _KNOWN else "no_values"
+        raise ReadingRejected(
+            f"no value of a known quantity ({', '.join(QUANTITY_NAMES)})", code=code
+        )
+
+    def _set_aside(self, given: dict[str, float | None]) -> None:
+        for name in (name[:120] for name in given.keys() - _KNOWN):
+            if name in self.unknown_quantities or len(self.unknown_quantities) < MAX_UNKNOWN_NAMES:
+                self.unknown_quantities[name] += 1
+
+    def _count_known(self, readings: Sequence[Reading]) -> int:
+        """Count what repeats the newest reading of its sensor; the flush finds the rest."""
+        known = 0
+        for reading in readings:
+            newest = self._newest.get(reading.sensor_id)
+            if newest is None or reading.timestamp_us > newest.timestamp_us:
+                self._newest[reading.sensor_id] = reading
+            elif reading.timestamp_us == newest.timestamp_us and reading.values == newest.values:
+                known += 1
+        return known
+
+    def _introduced(self, readings: Sequence[Reading]) -> list[Sensor]:
+        """Sensors seen for the first time, or for the first time with a place."""
+        introduced: dict[str, Sensor] = {}
+        for reading in readings:
+            known = introduced.get(reading.sensor_id) or self._sensors.find(reading.sensor_id)
+            if known is None:
+                introduced[reading.sensor_id] = Sensor(
+                    id=reading.sensor_id,
+                    name=reading.sensor_id,
+                    lat=reading.lat,
+                    lng=reading.lng,
+                    source=reading.source,
+                    registered_at_us=reading.received_us,
+                )
+            elif known.lat is None:
+                introduced[reading.sensor_id] = msgspec.structs.replace(
+                    known, lat=reading.lat, lng=reading.lng
+                )
+        return list(introduced.values())
+
+    def _hurry(self, readings: Sequence[Reading], token: Token) -> None:
+        urgent = [reading for reading in readings if reading.priority >= URGENT_PRIORITY]
+        if urgent:
+            allowed = urgent[: self._express_room(token, len(urgent))]
+            if allowed:
+                self._deliver_urgent(allowed)
+
+    def _express_room(self, token: Token, wanted: int) -> int:
+        """How many of the wanted places on the express lane this token has left this minute."""
+        now_us = self._clock.now_us()
+        used = self._express.setdefault(token.id, deque(maxlen=EXPRESS_PER_MINUTE))
+        while used and used[0] <= now_us - 60 * SECOND_US:
+            used.popleft()
+        room = min(wanted, EXPRESS_PER_MINUTE - len(used))
+        used.extend([now_us] * room)
+        return room
+
+
+def _anonymous_id(candidate: Candidate) -> str:
+    if candidate.location is None:
+        raise ReadingRejected("neither sensor_id nor location is given", code="no_sensor_id")
+    place = f"{candidate.type}/{candidate.location.lat}/{candidate.location.lng}"
+    return f"anon-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
+
+
+def _letter(
+    element: Candidate | Malformed, error: ReadingRejected | Forbidden, rejected_at_us: int
+) -> DeadLetter:
+    payload: Any = element.payload if isinstance(element, Malformed) else element
+    try:
+        encoded = msgspec.json.encode(payload)
+    except (TypeError, ValueError, RecursionError):
+        encoded = repr(payload).encode()
+    return DeadLetter(rejected_at_us, error.code, error.message, encoded[:MAX_DEAD_PAYLOAD])

@@ -1,0 +1,264 @@
+"""Bounded fan-out per grid: who listens to a tile hears of every change in it.
+
+A room is one tile somebody listens to. A message is encoded once per room and change and numbered
+for the whole node; recent ones are kept, so that a listener who comes back hears what it missed.
+A room outlives its last listener for a while for the same reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.errors import Unprocessable
+from urbanos_edge.grid import Tile
+from urbanos_edge.rollup import Update, inside
+from urbanos_edge.rows import row_of
+
+MAX_WAITING_BYTES: Final = 64 << 10
+"""What may wait behind the message in flight before a listener is cut."""
+MAX_READINGS: Final = 100
+MAX_GRIDS: Final = 1024
+"""Grids one listener may follow."""
+MAX_ROOMS: Final = 8192
+KEEP_ROOM_S: Final = 600
+MAX_HISTORY_BYTES: Final = 16 << 20
+
+
+class GridData(msgspec.Struct):
+    """What one change brought to a grid: aggregates of unflagged readings, latest per sensor."""
+
+    count: int
+    avg_aqi: float | None = msgspec.field(name="avgAqi")
+    max_aqi: int | None = msgspec.field(name="maxAqi")
+    timestamp: str
+    readings: list[msgspec.Raw]
+    truncated: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class GridUpdate(msgspec.Struct, tag="grid-update", tag_field="type"):
+    """The frame a listener gets."""
+
+    grid_id: str = msgspec.field(name="gridId")
+    data: GridData
+    timestamp: str
+    seq: int
+    boot: str
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One connection: its grids, and the frames that wait for it."""
+
+    grids: set[Tile] = field(default_factory=set)
+    resumed_from: int | None = None
+    overflowed: bool = False
+    _waiting: deque[bytes] = field(default_factory=deque)
+    _waiting_bytes: int = 0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, frame: bytes) -> None:
+        """Queue a frame; with too many bytes waiting the listener is marked for the cut."""
+        if self._waiting and self._waiting_bytes + len(frame) > MAX_WAITING_BYTES:
+            self.overflowed = True
+        else:
+            self._waiting.append(frame)
+            self._waiting_bytes += len(frame)
+        self._wake.set()
+
+    async def next(self) -> bytes | None:
+        """Wait for the next frame; None when this listener was too slow and must be cut."""
+        while not self._waiting and not self.overflowed:
+            self._wake.clear()
+            await self._wake.wait()
+        if self.overflowed:
+            return None
+        frame = self._waiting.popleft()
+        self._waiting_bytes -= len(frame)
+        return frame
+
+
+@dataclass(slots=True)
+class _Room:
+    open_since_seq: int
+    listeners: set[Listener] = field(default_factory=set)
+    empty_since_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One encoded frame and the room it is for."""
+
+    seq: int
+    tile: Tile
+    frame: bytes
+
+
+class Live:
+    """All rooms; used from the event loop, except `draft`."""
+
+    def __init__(self) -> None:
+        self.boot = secrets.token_hex(8)
+        self.seq = 0
+        self.listeners = 0
+        self._rooms: dict[Tile, _Room] = {}
+        self._history: deque[Message] = deque()
+        self._history_bytes = 0
+        self._forgotten_seq = 0
+
+    def subscribe(self, listener: Listener, tiles: Sequence[Tile]) -> None:
+        """Follow more grids; what a resume promised is sent for them too.
+
+        Raises:
+            Unprocessable: more than `MAX_GRIDS` for one listener, or `MAX_ROOMS` for the node.
+        """
+        if len(listener.grids | set(tiles)) > MAX_GRIDS:
+            raise Unprocessable(f"at most {MAX_GRIDS} grids per connection", code="too_many_grids")
+        fresh = [tile for tile in tiles if tile not in listener.grids]
+        for tile in fresh:
+            self._enter(listener, tile)
+        if listener.resumed_from is not None and fresh:
+            self._replay(listener, listener.resumed_from, set(fresh))
+
+    def unsubscribe(self, listener: Listener, tiles: Sequence[Tile]) -> None:
+        for tile in tiles:
+            room = self._rooms.get(tile)
+            listener.grids.discard(tile)
+            if room is not None:
+                room.listeners.discard(listener)
+                if not room.listeners:
+                    room.empty_since_s = time.monotonic()
+
+    def leave(self, listener: Listener) -> None:
+        """Take a listener out of all its rooms."""
+        self.unsubscribe(listener, list(listener.grids))
+
+    def resume(self, listener: Listener, seq: int, boot: str) -> None:
+        """Send what was missed since `seq`, or say that the client must fetch anew."""
+        if boot != self.boot or seq > self.seq:
+            self._resync(listener)
+            return
+        listener.resumed_from = seq
+        self._replay(listener, seq, listener.grids)
+
+    def rooms(self) -> list[Tile]:
+        """The tiles somebody listens to or did a short while ago; long empty ones are closed."""
+        horizon_s = time.monotonic() - KEEP_ROOM_S
+        for tile, room in list(self._rooms.items()):
+            if room.empty_since_s is not None and room.empty_since_s < horizon_s:
+                del self._rooms[tile]
+        return list(self._rooms)
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Hand encoded messages to their rooms and keep them for those who come back."""
+        for message in messages:
+            self._remember(message)
+            room = self._rooms.get(message.tile)
+            for listener in room.listeners if room else ():
+                listener.put(message.frame)
+
+    def draft(self, update: Update, rooms: Sequence[Tile], now_us: int) -> Iterator[Draft]:
+        """Draft the frames of a change for the rooms it touches; may run in any thread."""
+        rows: dict[int, msgspec.Raw] = {}
+        for tile in rooms:
+            sites = np.flatnonzero(inside(tile, update.sites))
+            if sites.size:
+                data = _grid_data(update, tile, sites, rows, now_us)
+                yield Draft(tile, data, to_rfc3339(now_us))
+
+    def number(self, drafts: Sequence[Draft]) -> list[Message]:
+        """Give drafts their sequence numbers, in order."""
+        first = self.seq + 1
+        self.seq += len(drafts)
+        return [
+            Message(seq, draft.tile, draft.frame(seq, self.boot))
+            for seq, draft in enumerate(drafts, start=first)
+        ]
+
+    def _enter(self, listener: Listener, tile: Tile) -> None:
+        room = self._rooms.get(tile)
+        if room is None:
+            if len(self._rooms) >= MAX_ROOMS:
+                raise Unprocessable("the node follows too many grids", code="too_many_rooms")
+            room = self._rooms[tile] = _Room(open_since_seq=self.seq)
+        room.listeners.add(listener)
+        room.empty_since_s = None
+        listener.grids.add(tile)
+
+    def _replay(self, listener: Listener, seq: int, tiles: set[Tile]) -> None:
+        covered = seq >= self._forgotten_seq and all(
+            self._rooms[tile].open_since_seq <= seq for tile in tiles
+        )
+        if not covered:
+            self._resync(listener)
+            return
+        for message in self._history:
+            if message.seq > seq and message.tile in tiles:
+                listener.put(message.frame)
+
+    def _resync(self, listener: Listener) -> None:
+        frame = {"type": "resync", "seq": self.seq, "boot": self.boot}
+        listener.put(msgspec.json.encode(frame))
+
+    def _remember(self, message: Message) -> None:
+        self._history.append(message)
+        self._history_bytes += len(message.frame)
+        while self._history_bytes > MAX_HISTORY_BYTES:
+            forgotten = self._history.popleft()
+            self._history_bytes -= len(forgotten.frame)
+            self._forgotten_seq = forgotten.seq
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A frame that has no number yet."""
+
+    tile: Tile
+    data: GridData
+    sent_at: str
+
+    def frame(self, seq: int, boot: str) -> bytes:
+        return msgspec.json.encode(
+            GridUpdate(self.tile.grid_id, self.data, self.sent_at, seq, boot)
+        )
+
+
+def _grid_data(
+    update: Update,
+    tile: Tile,
+    sites: npt.NDArray[np.intp],
+    rows: dict[int, msgspec.Raw],
+    now_us: int,
+) -> GridData:
+    latest = update.view.latest
+    columns = {name: latest[name][update.sensors] for name in ("x18", "y18")}
+    sensors = update.sensors[inside(tile, columns)]
+    newest = sensors[np.argsort(-latest["timestamp_us"][sensors], kind="stable")][:MAX_READINGS]
+    graded = int(update.sites["graded"][sites].sum())
+    total = int(update.sites["aqi_sum"][sites].sum())
+    return GridData(
+        count=int(update.sites["readings"][sites].sum()),
+        avg_aqi=round(total / graded, 2) if graded else None,
+        max_aqi=int(update.sites["aqi_max"][sites].max()) if graded else None,
+        timestamp=to_rfc3339(now_us),
+        readings=[_encoded_row(update, row, rows) for row in newest.tolist()],
+        truncated=True if len(sensors) > MAX_READINGS else msgspec.UNSET,
+    )
+
+
+def _encoded_row(update: Update, row: int, rows: dict[int, msgspec.Raw]) -> msgspec.Raw:
+    """A sensor's latest row as JSON, encoded once however many rooms show it."""
+    encoded = rows.get(row)
+    if encoded is None:
+        encoded = rows[row] = msgspec.Raw(msgspec.json.encode(row_of(update.view.latest, row)))
+    return encoded

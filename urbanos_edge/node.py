@@ -1,0 +1,229 @@
+"""The node: every part put together, and the path of a change through them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import apsw
+
+from urbanos_edge import __version__
+from urbanos_edge.aqi import STANDARDS
+from urbanos_edge.basemap import Basemap
+from urbanos_edge.batch import pack, unpack
+from urbanos_edge.cache import Cache
+from urbanos_edge.clock import Clock, to_rfc3339
+from urbanos_edge.database import Database
+from urbanos_edge.engine import Engine
+from urbanos_edge.errors import EdgeError
+from urbanos_edge.flush import Flusher
+from urbanos_edge.grading import grade
+from urbanos_edge.identity import merge_within
+from urbanos_edge.ingest import Ingest
+from urbanos_edge.live import Draft, Live
+from urbanos_edge.query import Query
+from urbanos_edge.reading import Reading
+from urbanos_edge.rollup import Rollup, Update, View
+from urbanos_edge.sensors import Sensors
+from urbanos_edge.settings import Settings
+from urbanos_edge.spool import Spool
+from urbanos_edge.store import Store, quarantined
+from urbanos_edge.tokens import Tokens
+
+DATABASE_NAME = "urbanos.sqlite"
+BASEMAP_NAME = "basemap.mbtiles"
+_log = logging.getLogger(__name__)
+
+
+class Node:
+    """Opens a data directory that the process owns; `close` leaves it whole."""
+
+    def __init__(self, settings: Settings, data_dir: Path) -> None:
+        self.settings = settings
+        self.data_dir = data_dir.resolve()
+        self.clock = Clock()
+        self.started_us = self.clock.now_us()
+        self.standard = STANDARDS[settings.aqi_standard]
+        self.database = Database(self.data_dir / DATABASE_NAME)
+        self.engine = Engine(
+            settings.duckdb_memory_mib, self.data_dir / ".tmp" / "duckdb", [self.data_dir]
+        )
+        self.tokens = Tokens(self.database, self.clock)
+        self.sensors = Sensors(self.database)
+        self.spool = Spool(self.database, settings.spool_limit)
+        self.ingest = Ingest(
+            self.database, self.spool, self.sensors, self.clock, self._deliver_urgent
+        )
+        self.store = Store(self.data_dir, self.database, self.engine)
+        self.flusher = Flusher(
+            self.database,
+            self.spool,
+            self.store,
+            self.engine,
+            self.standard,
+            self.clock,
+            settings.batch_size,
+        )
+        self.rollup = Rollup(self.standard, self.store, self.engine, self.clock.now_us())
+        self.query = Query(self.store, self.engine)
+        self.cache = Cache()
+        self.live = Live()
+        self.node_id = settings.node_id or self._own_id()
+        self.basemap: Basemap | None = None
+        self.flush_failure: str | None = None
+        self._flushing = anyio.Lock()
+        self.open_basemap()
+
+    def close(self) -> None:
+        """Close the files; what was accepted and not flushed waits in the spool."""
+        if self.basemap is not None:
+            self.basemap.close()
+        self.engine.close()
+        self.database.close()
+
+    def view(self) -> View:
+        """The rollup as of now."""
+        return self.rollup.view(self.clock.now_us())
+
+    async def flush(self) -> None:
+        """Move everything that waits in the spool into the store, and tell who listens.
+
+        Raises:
+            StorageUnavailable, DiskFull: what was not moved is still in the spool.
+        """
+        async with self._flushing:
+            while await self._flush_chunk():
+                pass
+        self.flush_failure = None
+
+    async def flush_forever(self) -> None:
+        """Flush at every interval; a failure is remembered for the status and tried again."""
+        while True:
+            await anyio.sleep(self.settings.flush_interval_s)
+            try:
+                await self.flush()
+            except EdgeError as error:
+                self.flush_failure = error.message
+                _log.error("flush failed, will be tried again: %s", error.message)
+            except Exception:
+                self.flush_failure = "internal error; see the log"
+                _log.exception("flush failed, will be tried again")
+
+    def open_basemap(self) -> None:
+        """Serve the installed basemap, if there is one that can be read."""
+        path = self.data_dir / BASEMAP_NAME
+        if not path.exists():
+            return
+        replaced = self.basemap
+        try:
+            self.basemap = Basemap(path)
+            if replaced is not None:
+                replaced.close()
+        except EdgeError as error:
+            _log.error("the basemap cannot be read: %s", error.message)
+
+    def status(self) -> dict[str, Any]:
+        """What an operator or a page wants to know at a glance; blocks on the database."""
+        view, connection = self.view(), self.database.read()
+        files = self.store.files
+        current = view.latest["timestamp_us"] >= view.since_us
+        return {
+            "node": {"id": self.node_id, "name": self.settings.node_name},
+            "version": __version__,
+            "boot": self.live.boot,
+            "seq": self.live.seq,
+            "demo": self.settings.demo,
+            "started_at": to_rfc3339(self.started_us),
+            "now": to_rfc3339(self.clock.now_us()),
+            "aqi_standard": self.standard.id,
+            "time_zone": self.settings.time_zone,
+            "flush_interval_s": self.settings.flush_interval_s,
+            "sensors": {"total": len(self.sensors), "reporting": int(current.sum())},
+            "bounds": _extent(view, current),
+            "spool": {"readings": self.spool.depth},
+            "store": {
+                "rows": sum(file.rows for file in files),
+                "files": len(files),
+                "bytes": sum(file.bytes for file in files),
+            },
+            "totals": _totals(connection),
+            "unknown_quantities": dict(self.ingest.unknown_quantities),
+            "listeners": self.live.listeners,
+            "quarantined": len(quarantined(connection)),
+            "flush_failure": self.flush_failure,
+        }
+
+    def faults(self) -> list[str]:
+        """Why the node cannot take readings or answer, in plain words; empty when it can."""
+        faults = []
+        if self.flush_failure is not None:
+            faults.append(f"the last flush failed: {self.flush_failure}")
+        if self.spool.depth >= self.settings.spool_limit:
+            faults.append("the spool is full")
+        return faults
+
+    async def _flush_chunk(self) -> bool:
+        rooms = self.live.rooms()
+        moved = await anyio.to_thread.run_sync(self._move_chunk, rooms)
+        if moved is None:
+            return False
+        arrived, drafts = moved
+        self.spool.settled(arrived)
+        self._announce(drafts)
+        return True
+
+    def _move_chunk(self, rooms: Sequence[Any]) -> tuple[int, list[Draft]] | None:
+        """Flush, roll up and draft the news, in a worker thread."""
+        flushed = self.flusher.flush()
+        if flushed is None:
+            return None
+        now_us = self.clock.now_us()
+        update = self.rollup.apply(flushed.batch, flushed.revised, now_us)
+        return flushed.arrived, list(self.live.draft(update, rooms, now_us))
+
+    def _deliver_urgent(self, readings: Sequence[Reading]) -> None:
+        batch = merge_within(unpack([pack(readings)])).batch
+        grade(self.standard, batch)
+        now_us = self.clock.now_us()
+        update: Update = self.rollup.deliver(batch, now_us)
+        self._announce(list(self.live.draft(update, self.live.rooms(), now_us)))
+
+    def _announce(self, drafts: Sequence[Draft]) -> None:
+        self.cache.something_changed()
+        self.live.send(self.live.number(drafts))
+
+    def _own_id(self) -> str:
+        """This node's id, made at the first start and kept."""
+        made = f"node-{secrets.token_hex(4)}"
+
+        def work(connection: apsw.Connection) -> str:
+            connection.execute("INSERT OR IGNORE INTO node VALUES ('id', ?)", (made,))
+            kept: str = connection.execute("SELECT value FROM node WHERE name = 'id'").get
+            return kept
+
+        return self.database.write_and_wait(work)
+
+
+def _totals(connection: apsw.Connection) -> dict[str, int]:
+    """Readings since the first start by outcome, and the letters kept."""
+    outcomes = dict.fromkeys(("stored", "duplicates", "revisions", "rejected"), 0)
+    outcomes |= dict(connection.execute("SELECT outcome, readings FROM totals"))
+    letters: int = connection.execute("SELECT count(*) FROM dead_letters").get
+    return outcomes | {"dead_letters": letters}
+
+
+def _extent(view: View, current: Any) -> dict[str, float] | None:
+    lng, lat = view.latest["lng"][current], view.latest["lat"][current]
+    if not len(lng):
+        return None
+    return {
+        "minLat": float(lat.min()),
+        "maxLat": float(lat.max()),
+        "minLng": float(lng.min()),
+        "maxLng": float(lng.max()),
+    }

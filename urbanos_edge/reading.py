@@ -1,0 +1,66 @@
+"""What a reading is: one sensor, one moment, one place, and what was measured there."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+import msgspec
+
+READING_NAMESPACE: Final = uuid.UUID("6f1d5a0e-9a55-5c0f-8d4b-5d2c1e7a4b10")
+"""Namespace of the ids derived from a reading's identity; never change it."""
+
+
+class Quantity(msgspec.Struct, frozen=True):
+    """One thing that is measured.
+
+    `low` and `high` bound what is physically credible outdoors, in `unit`; a value outside is
+    stored and flagged. For PM the bound lies just under what an SDS011 sends when its fan is dead
+    or its laser saturates (999.9 and 1999.9 µg/m³; its data sheet ends there).
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+
+
+QUANTITIES: Final = (
+    Quantity("pm1", "µg/m³", 0, 995),
+    Quantity("pm25", "µg/m³", 0, 995),
+    Quantity("pm10", "µg/m³", 0, 1995),
+    Quantity("o3", "ppb", 0, 1000),
+    Quantity("no2", "ppb", 0, 4000),
+    Quantity("so2", "ppb", 0, 4000),
+    Quantity("co", "ppm", 0, 500),
+    Quantity("temperature", "°C", -60, 70),
+    Quantity("humidity", "%", 0, 100),
+    Quantity("pressure", "hPa", 300, 1100),
+)
+QUANTITY_NAMES: Final = tuple(quantity.name for quantity in QUANTITIES)
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """A validated reading, placed and timed.
+
+    `timestamp_us` and `received_us` count microseconds since 1970 UTC. `stamped` is true when the
+    sensor sent no time and the node gave its own. `values` holds known quantities only, in their
+    own units, every one finite. `priority` runs from 1 to 10; 8 and above is urgent.
+    """
+
+    sensor_id: str
+    timestamp_us: int
+    received_us: int
+    lat: float
+    lng: float
+    values: dict[str, float]
+    source: str = "api"
+    pollution_type: str = "air"
+    priority: int = 5
+    reported_aqi: float | None = None
+    stamped: bool = False
+
+
+def reading_id(sensor_id: str, timestamp_us: int) -> str:
+    """Derive the id of a reading from its identity: UUIDv5 of `sensor_id/timestamp_us`."""
+    return str(uuid.uuid5(READING_NAMESPACE, f"{sensor_id}/{timestamp_us}"))

@@ -1,0 +1,142 @@
+"""What can be set, in one table: defaults < file < environment < flags.
+
+The fields below are the table; `docs/settings.md` is generated from it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta
+
+from urbanos_edge.aqi import STANDARDS
+from urbanos_edge.errors import SettingsError
+
+ENVIRONMENT_PREFIX: Final = "URBANOS_"
+DATA_DIR_VARIABLE: Final = "URBANOS_DATA_DIR"
+DEFAULT_DATA_DIR: Final = "urbanos-data"
+_NOT_SETTINGS: Final = ("data_dir", "config")
+_TEST_PREFIX: Final = "test_"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set, checked once at the start."""
+
+    host: Annotated[str, Meta(description="address to listen on")] = "0.0.0.0"
+    port: Annotated[int, Meta(ge=0, le=65535, description="HTTP port; 0 takes a free one")] = 8080
+    node_id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9-]{0,40}$", description="this node's name for machines; made if empty"
+        ),
+    ] = ""
+    node_name: Annotated[str, Meta(max_length=80, description="this node's name for people")] = (
+        "UrbanOS Edge"
+    )
+    flush_interval_s: Annotated[
+        float, Meta(gt=0, le=3600, description="seconds between two flushes into the store")
+    ] = 10
+    batch_size: Annotated[
+        int, Meta(ge=1, le=100_000, description="readings that one read of the spool takes")
+    ] = 1000
+    spool_limit: Annotated[
+        int, Meta(ge=10_000, description="readings the spool holds; beyond it ingest answers 503")
+    ] = 20_000_000
+    max_body_mib: Annotated[
+        int, Meta(ge=1, le=1024, description="largest request body, packed or unpacked, in MiB")
+    ] = 16
+    cache_ttl_grid_s: Annotated[float, Meta(ge=0, description="grid rows and tiles are kept")] = 5
+    cache_ttl_aggregated_s: Annotated[
+        float, Meta(ge=0, description="clusters and grid statistics are kept")
+    ] = 10
+    aqi_standard: Annotated[str, Meta(description="the index that readings are graded by")] = (
+        "us-epa-2024"
+    )
+    time_zone: Annotated[
+        str, Meta(description="where days begin on charts and in 24 h means; storage is UTC")
+    ] = "UTC"
+    duckdb_memory_mib: Annotated[
+        int, Meta(ge=128, description="memory that analytical queries may take, in MiB")
+    ] = 512
+    announce: Annotated[bool, Meta(description="tell the local network of this node by mDNS")] = (
+        True
+    )
+    demo: Annotated[bool, Meta(description="run a simulated fleet, labelled as such")] = False
+    demo_streets: Annotated[
+        str, Meta(description="an .osm.pbf file that the demonstration's map is drawn from")
+    ] = ""
+
+    @property
+    def max_body_bytes(self) -> int:
+        return self.max_body_mib << 20
+
+
+def load(
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Build the settings; `flags` that are None count as not given.
+
+    Raises:
+        SettingsError: an unknown name, an impossible value, or a file that is not TOML.
+    """
+    values: dict[str, Any] = {}
+    if config is not None:
+        values |= _from_file(config)
+    values |= _from_environment(environment)
+    values |= {name: value for name, value in flags.items() if value is not None}
+    unknown = sorted(values.keys() - set(Settings.__struct_fields__))
+    if unknown:
+        raise SettingsError(f"unknown setting '{unknown[0]}'; see docs/settings.md for the names")
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"setting: {error}") from error
+    _check_names(settings)
+    return settings
+
+
+def default_config(data_dir: Path) -> Path | None:
+    """The `urbanos.toml` that is read when none is named: in the data directory, if there."""
+    path = data_dir / "urbanos.toml"
+    return path if path.is_file() else None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    names = {
+        key.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for key, value in environment.items()
+        if key.startswith(ENVIRONMENT_PREFIX)
+    }
+    return {
+        name: value
+        for name, value in names.items()
+        if name not in _NOT_SETTINGS and not name.startswith(_TEST_PREFIX)
+    }
+
+
+def _check_names(settings: Settings) -> None:
+    if settings.aqi_standard not in STANDARDS:
+        known = ", ".join(STANDARDS)
+        raise SettingsError(f"aqi_standard '{settings.aqi_standard}' is unknown; known: {known}")
+    try:
+        ZoneInfo(settings.time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise SettingsError(f"time_zone '{settings.time_zone}' is unknown") from error

@@ -1,0 +1,42 @@
+-- Rows of one day, from the registered columns `arrived` and the label tables, as they are stored.
+-- Absent numbers arrive as NaN, absent indexes as -1.
+COPY (
+    SELECT
+        s.label AS sensor_id,
+        make_timestamptz(a.timestamp_us) AS timestamp,
+        make_timestamptz(a.received_us) AS received_at,
+        make_timestamptz($stored_us) AS stored_at,
+        ST_Point(a.lng, a.lat) AS geometry,
+        a.lng,
+        a.lat,
+        format('z12-x{}-y{}', a.x18 >> 6, a.y18 >> 6) AS grid_id,
+        o.label AS source,
+        p.label AS pollution_type,
+        nullif(a.level, -1)::TINYINT AS level,
+        nullif(a.aqi_value, -1)::SMALLINT AS aqi_value,
+        nullif(a.pm25_aqi, -1)::SMALLINT AS pm25_aqi,
+        nullif(a.pm10_aqi, -1)::SMALLINT AS pm10_aqi,
+        nullif(a.o3_aqi, -1)::SMALLINT AS o3_aqi,
+        nullif(a.no2_aqi, -1)::SMALLINT AS no2_aqi,
+        nullif(a.so2_aqi, -1)::SMALLINT AS so2_aqi,
+        nullif(a.co_aqi, -1)::SMALLINT AS co_aqi,
+        nullif(a.reported_aqi, 'nan'::DOUBLE) AS reported_aqi,
+        nullif(a.pm1, 'nan'::DOUBLE) AS pm1,
+        nullif(a.pm25, 'nan'::DOUBLE) AS pm25,
+        nullif(a.pm10, 'nan'::DOUBLE) AS pm10,
+        nullif(a.o3, 'nan'::DOUBLE) AS o3,
+        nullif(a.no2, 'nan'::DOUBLE) AS no2,
+        nullif(a.so2, 'nan'::DOUBLE) AS so2,
+        nullif(a.co, 'nan'::DOUBLE) AS co,
+        nullif(a.temperature, 'nan'::DOUBLE) AS temperature,
+        nullif(a.humidity, 'nan'::DOUBLE) AS humidity,
+        nullif(a.pressure, 'nan'::DOUBLE) AS pressure,
+        f.label AS flags,
+        $grading AS grading
+    FROM arrived AS a
+    JOIN labels AS s ON s.number = a.sensor
+    JOIN labels AS o ON o.number = a.source
+    JOIN labels AS p ON p.number = a.pollution_type
+    JOIN flag_labels AS f ON f.number = a.flags
+    ORDER BY a.sensor, a.timestamp_us
+) TO '{target}' (FORMAT parquet, COMPRESSION zstd, GEOPARQUET_VERSION 'BOTH')

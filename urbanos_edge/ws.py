@@ -1,0 +1,104 @@
+"""/ws: text frames both ways over one listener."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import anyio
+import msgspec
+from litestar import WebSocket, websocket
+from litestar.exceptions import WebSocketDisconnect
+from litestar.handlers import WebsocketRouteHandler
+
+from urbanos_edge.errors import EdgeError, Unprocessable
+from urbanos_edge.grid import Tile, parse_grid_id
+from urbanos_edge.live import Listener, Live
+from urbanos_edge.node import Node
+
+TRY_AGAIN_LATER: Final = 1013
+SLOW_CLOSE_S: Final = 1.0
+
+
+class Frame(msgspec.Struct, rename="camel"):
+    """What a client may send; which fields count depends on `type`."""
+
+    type: str
+    grid_id: str | None = None
+    grid_ids: list[str] = []
+    seq: int = 0
+    boot: str = ""
+
+    def tiles(self) -> list[Tile]:
+        named = [*self.grid_ids, *([self.grid_id] if self.grid_id is not None else [])]
+        if not named:
+            raise Unprocessable("name a gridId or gridIds", code="no_grid_id")
+        return [parse_grid_id(grid_id) for grid_id in named]
+
+
+_DECODER: Final = msgspec.json.Decoder(Frame)
+
+
+def route(node: Node) -> WebsocketRouteHandler:
+    @websocket("/ws")
+    async def live(socket: WebSocket[Any, Any, Any]) -> None:
+        await socket.accept()
+        listener = Listener()
+        node.live.listeners += 1
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_send, socket, listener, tasks.cancel_scope)
+                await _receive(socket, listener, node.live)
+                tasks.cancel_scope.cancel()
+        finally:
+            node.live.listeners -= 1
+            node.live.leave(listener)
+
+    return live
+
+
+async def _receive(socket: WebSocket[Any, Any, Any], listener: Listener, live: Live) -> None:
+    try:
+        while True:
+            text = await socket.receive_data(mode="text")
+            _obey(text, listener, live)
+    except WebSocketDisconnect:
+        return
+
+
+async def _send(
+    socket: WebSocket[Any, Any, Any], listener: Listener, scope: anyio.CancelScope
+) -> None:
+    """Pass frames on; a listener that cannot keep up is cut and may come back."""
+    while (frame := await listener.next()) is not None:
+        await socket.send_data(frame.decode(), mode="text")
+    with anyio.move_on_after(SLOW_CLOSE_S):
+        await socket.close(TRY_AGAIN_LATER, "too slow; fetch anew")
+    scope.cancel()
+
+
+def _obey(text: str | bytes, listener: Listener, live: Live) -> None:
+    try:
+        frame = _DECODER.decode(text)
+        match frame.type:
+            case "subscribe-grid":
+                live.subscribe(listener, frame.tiles())
+            case "unsubscribe-grid":
+                live.unsubscribe(listener, frame.tiles())
+            case "resume":
+                live.resume(listener, frame.seq, frame.boot)
+            case "ping":
+                _say(listener, {"type": "pong"})
+            case _:
+                raise Unprocessable(f"'{frame.type[:40]}' is not understood", code="unknown_type")
+    except EdgeError as error:
+        _say(listener, _error(error.code, error.message))
+    except msgspec.MsgspecError as error:
+        _say(listener, _error("invalid_frame", str(error)))
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    return {"type": "error", "error": {"code": code, "message": message}}
+
+
+def _say(listener: Listener, content: dict[str, Any]) -> None:
+    listener.put(msgspec.json.encode(content))
