@@ -22,7 +22,7 @@ from urbanos_edge.clock import DAY_US, Clock
 from urbanos_edge.database import Database
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grading import grade
-from urbanos_edge.identity import Rows, fill_from, merge_within
+from urbanos_edge.identity import Folded, Rows, fold
 from urbanos_edge.quality import FLAG_LABELS
 from urbanos_edge.spool import Entry, Spool, count
 from urbanos_edge.store import File, Store, day_of
@@ -42,7 +42,6 @@ class Flushed:
     arrived: int
     duplicates: int
     revisions: int
-    stored_us: int
 
 
 class Flusher:
@@ -77,21 +76,18 @@ class Flusher:
         entries = self._take()
         if not entries:
             return None
-        merged = merge_within(unpack(entry.payload for entry in entries))
+        arrivals = unpack(entry.payload for entry in entries)
         with self._engine.cursor() as cursor:
-            change = self._compare(cursor, merged.batch)
-            grade(self._standard, change.batch)
-            flushed = Flushed(
-                batch=change.batch.take(change.kept),
-                revised=change.revised[change.kept],
-                arrived=sum(entry.readings for entry in entries),
-                duplicates=merged.duplicates + int((~change.kept).sum()),
-                revisions=merged.revisions + int(change.revised.sum()),
-                stored_us=self._clock.now_us(),
-            )
-            added, removed = self._write(cursor, change, flushed.stored_us)
+            stored = self._find_stored(cursor, arrivals)
+            folded = fold(arrivals, stored)
+            grade(self._standard, folded.batch)
+            stored_us = self._clock.now_us()
+            added, removed = self._write(cursor, folded, stored, stored_us)
+        flushed = Flushed(
+            folded.batch, folded.revised, len(arrivals), folded.duplicates, folded.revisions
+        )
         self._commit(added, removed, entries[-1].seq, flushed)
-        self._raise_marks(change.batch)
+        self._raise_marks(folded.batch)
         return flushed
 
     def _take(self) -> list[Entry]:
@@ -106,32 +102,33 @@ class Flusher:
             readings += sum(entry.readings for entry in more)
         return entries
 
-    def _compare(self, cursor: duckdb.DuckDBPyConnection, batch: Batch) -> _Change:
-        """Drop what the store knows already; find the stored rows that must give way.
+    def _find_stored(
+        self, cursor: duckdb.DuckDBPyConnection, arrivals: Batch
+    ) -> dict[str, npt.NDArray[Any]]:
+        """What the store holds for identities of the arrivals, with `filename`; {} if nothing.
 
         Only rows at or below their sensor's highest stored moment are looked up, one semi-join
         for each day they touch. What this process has not stored itself counts as being as new
         as the newest file found at its start.
         """
-        marks = np.array([self._marks_us.get(x, self._start_mark_us) for x in batch.labels])
-        suspects = np.flatnonzero(batch["timestamp_us"] <= marks[batch["sensor"]])
-        change = _Change(batch)
-        register_labels(cursor, "labels", batch.labels)
-        for day, rows in by_day(batch["timestamp_us"], suspects):
-            found = self._find_stored(cursor, batch, day, rows)
-            if found:
-                change.note(found)
-        return change
+        marks = np.array([self._marks_us.get(x, self._start_mark_us) for x in arrivals.labels])
+        suspects = np.flatnonzero(arrivals["timestamp_us"] <= marks[arrivals["sensor"]])
+        register_labels(cursor, "labels", arrivals.labels)
+        days = [
+            self._find_stored_on(cursor, arrivals, day, rows)
+            for day, rows in by_day(arrivals["timestamp_us"], suspects)
+        ]
+        found = [columns for columns in days if columns]
+        names = found[0] if found else ()
+        return {name: np.concatenate([columns[name] for columns in found]) for name in names}
 
-    def _find_stored(
-        self, cursor: duckdb.DuckDBPyConnection, batch: Batch, day: str, rows: Rows
+    def _find_stored_on(
+        self, cursor: duckdb.DuckDBPyConnection, arrivals: Batch, day: str, rows: Rows
     ) -> dict[str, Any]:
-        """What the store holds for these rows of one day: columns as in `stored_identities`."""
-        at_us = batch["timestamp_us"][rows]
+        at_us = arrivals["timestamp_us"][rows]
         low, high = int(at_us.min()), int(at_us.max())
-        cursor.register(
-            "candidates", {"row": rows, "sensor": batch["sensor"][rows], "timestamp_us": at_us}
-        )
+        suspects = {"sensor": arrivals["sensor"][rows], "timestamp_us": at_us}
+        cursor.register("suspects", suspects)
         with self._store.lease(
             lambda file: file.day == day and file.min_at_us <= high and file.max_at_us >= low
         ) as paths:
@@ -142,19 +139,27 @@ class Flusher:
         return {name: np.asarray(column) for name, column in found.items()}
 
     def _write(
-        self, cursor: duckdb.DuckDBPyConnection, change: _Change, stored_us: int
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        folded: Folded,
+        stored: dict[str, npt.NDArray[Any]],
+        stored_us: int,
     ) -> tuple[list[File], list[File]]:
-        """Write the files that the change adds and those that take a revised file's place."""
-        removed = [self._store.file_at(path) for path in change.rows_by_file]
-        added = []
-        for file, rows in zip(removed, change.rows_by_file.values(), strict=True):
-            cursor.register("revised", change.identities(rows))
+        """Write the rows by day, and anew each file that holds rows which give way to them."""
+        added, removed = [], []
+        batch, revised = folded.batch, np.flatnonzero(folded.revised)
+        paths = stored["filename"][folded.base] if stored else np.empty(0, object)
+        for path in np.unique(paths.astype(str)).tolist():
+            file = self._store.file_at(path)
+            cursor.register("revised", _identities(batch.take(revised[paths == path])))
             added.append(self._store.rewrite(cursor, file))
+            removed.append(file)
+        register_labels(cursor, "labels", batch.labels)
         register_labels(cursor, "flag_labels", FLAG_LABELS)
         parameters = {"stored_us": stored_us, "grading": self._standard.grading}
-        copy, batch = statement("write_readings"), change.batch
-        for day, rows in by_day(batch["timestamp_us"], np.flatnonzero(change.kept)):
+        for day, rows in by_day(batch["timestamp_us"], np.arange(len(batch))):
             cursor.register("arrived", batch.take(rows).columns)
+            copy = statement("write_readings")
             added.append(self._store.write(cursor, day, copy, parameters))
         return [file for file in added if file is not None], removed
 
@@ -184,36 +189,18 @@ class Flusher:
             self._marks_us[label] = max(known, int(highest[number]))
 
 
-class _Change:
-    """A batch against the store: which rows stay, and which rows of which files give way."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-        self.kept = np.ones(len(batch), bool)
-        self.revised = np.zeros(len(batch), bool)
-        self.rows_by_file: dict[str, Rows] = {}
-
-    def note(self, found: dict[str, Any]) -> None:
-        """Complete the rows that are stored already; keep those that say something new."""
-        rows = found["row"]
-        says_new = fill_from(self.batch, rows, found)
-        self.kept[rows] = self.revised[rows] = says_new
-        for path in np.unique(found["filename"][says_new]).tolist():
-            self.rows_by_file[path] = rows[says_new & (found["filename"] == path)]
-
-    def identities(self, rows: Rows) -> dict[str, npt.NDArray[Any]]:
-        labels = np.array(self.batch.labels, dtype=object)
-        return {
-            "sensor_id": labels[self.batch["sensor"][rows]],
-            "timestamp_us": self.batch["timestamp_us"][rows],
-        }
-
-
 def by_day(timestamp_us: npt.NDArray[Any], rows: Rows) -> Iterator[tuple[str, Rows]]:
     """Split rows by the UTC day of their timestamp, in order within each."""
     days = timestamp_us[rows] // DAY_US
     for day in np.unique(days).tolist():
         yield day_of(day * DAY_US), rows[days == day]
+
+
+def _identities(batch: Batch) -> dict[str, npt.NDArray[Any]]:
+    return {
+        "sensor_id": np.array(batch.strings("sensor"), dtype=object),
+        "timestamp_us": batch["timestamp_us"],
+    }
 
 
 def register_labels(cursor: duckdb.DuckDBPyConnection, name: str, labels: Sequence[str]) -> None:

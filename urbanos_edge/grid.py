@@ -17,6 +17,8 @@ from urbanos_edge.errors import Unprocessable
 
 FINEST_ZOOM = 18
 STORED_ZOOM = 12
+BEYOND_LAT = 85.06
+"""North and south of here is no tile; towards the poles the formula leaves the real numbers."""
 _GRID_ID = re.compile(r"z(\d{1,2})-x(\d{1,6})-y(\d{1,6})", re.ASCII)
 
 
@@ -76,7 +78,7 @@ def tile_at(lat: float, lng: float, zoom: int) -> Tile:
     """Return the tile that holds the point, at the poles and at +180° the outermost one."""
     n = 1 << zoom
     column = math.floor((lng + 180) / 360 * n)
-    if abs(lat) >= 90:  # the projection runs to infinity
+    if abs(lat) > BEYOND_LAT:
         row = 0 if lat > 0 else n - 1
     else:
         lat_rad = lat * math.pi / 180

@@ -23,7 +23,7 @@ from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.flush import Flusher
 from urbanos_edge.grading import grade
-from urbanos_edge.identity import merge_within
+from urbanos_edge.identity import fold
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.live import Draft, Live
 from urbanos_edge.query import Query
@@ -187,7 +187,7 @@ class Node:
         return flushed.arrived, list(self.live.draft(update, rooms, now_us))
 
     def _deliver_urgent(self, readings: Sequence[Reading]) -> None:
-        batch = merge_within(unpack([pack(readings)])).batch
+        batch = fold(unpack([pack(readings)]), {}).batch
         grade(self.standard, batch)
         now_us = self.clock.now_us()
         update: Update = self.rollup.deliver(batch, now_us)

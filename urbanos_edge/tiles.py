@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from urbanos_edge import aqi
 from urbanos_edge.clock import SECOND_US
-from urbanos_edge.grid import FINEST_ZOOM, Tile
+from urbanos_edge.grid import BEYOND_LAT, FINEST_ZOOM, Tile
 from urbanos_edge.quality import FLAG_LABELS
 from urbanos_edge.rollup import View
 
@@ -147,7 +147,7 @@ def _position(
     """Pixel coordinates within the tile; what lies beyond the projection's edge stays on it."""
     n = 1 << tile.z
     x = ((lng + 180) / 360 * n - tile.x) * EXTENT
-    radians = np.radians(np.clip(lat, -85.06, 85.06))
+    radians = np.radians(np.clip(lat, -BEYOND_LAT, BEYOND_LAT))
     y = ((1 - np.arcsinh(np.tan(radians)) / np.pi) / 2 * n - tile.y) * EXTENT
     return (
         np.clip(x, 0, EXTENT - 1).astype(np.int64),

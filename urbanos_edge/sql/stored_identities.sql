@@ -1,6 +1,7 @@
--- What the store holds for the identities in `candidates`: their row there, the file, the values.
+-- What the store holds for the identities in `suspects`: sensors by number, the file, the values.
 SELECT
-    candidates.row,
+    suspects.sensor,
+    suspects.timestamp_us,
     stored.filename,
     coalesce(stored.reported_aqi, 'nan'::DOUBLE) AS reported_aqi,
     coalesce(stored.pm1, 'nan'::DOUBLE) AS pm1,
@@ -13,9 +14,9 @@ SELECT
     coalesce(stored.temperature, 'nan'::DOUBLE) AS temperature,
     coalesce(stored.humidity, 'nan'::DOUBLE) AS humidity,
     coalesce(stored.pressure, 'nan'::DOUBLE) AS pressure
-FROM candidates
-JOIN labels ON labels.number = candidates.sensor
+FROM (SELECT DISTINCT sensor, timestamp_us FROM suspects) AS suspects
+JOIN labels ON labels.number = suspects.sensor
 JOIN read_parquet($files, filename = true) AS stored
     ON stored.sensor_id = labels.label
-    AND stored.timestamp = make_timestamptz(candidates.timestamp_us)
+    AND stored.timestamp = make_timestamptz(suspects.timestamp_us)
 WHERE stored.timestamp BETWEEN make_timestamptz($min_at_us) AND make_timestamptz($max_at_us)

@@ -1,0 +1,115 @@
+"""A real node as a process of its own, and HTTP to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+START_WITHIN_S = 30.0
+
+
+class NodeProcess:
+    """`urbanos-edge serve` on a free port; `stop` and `kill` end it by its id."""
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, object]) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = data_dir.parent / f"{data_dir.name}.log"
+        values = {"announce": False, **settings}
+        variables = {f"URBANOS_{name.upper()}": str(value) for name, value in values.items()}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command(), "serve", "--data-dir", str(data_dir), "--host", "127.0.0.1"]
+                + ["--port", str(self.port)],
+                env=os.environ | variables,
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(self._is_ready, START_WITHIN_S, self.log)
+        self.client = httpx.Client(base_url=self.url, timeout=30)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+    def token(self, scope: str = "gateway", *more: str) -> str:
+        """A new token's secret, made by the command a person would use."""
+        made = self.run("token", "create", "--scope", scope, *more)
+        return made.stdout.strip()
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of the command line on this node's directory."""
+        words = [*command(), *arguments, "--data-dir", str(self.data_dir)]
+        return subprocess.run(words, capture_output=True, text=True, check=check, timeout=60)
+
+    def post(self, content: Any, token: str, **headers: str) -> httpx.Response:
+        """POST to the ingest door: bytes as they are, anything else as JSON."""
+        all_headers = {"Authorization": f"Bearer {token}", **headers}
+        path = "/api/v1/data/ingest"
+        if isinstance(content, bytes):
+            return self.client.post(path, content=content, headers=all_headers)
+        return self.client.post(path, json=content, headers=all_headers)
+
+    def status(self) -> Any:
+        return self.client.get("/api/v1/status").json()
+
+    def wait_until_flushed(self) -> None:
+        wait_until(lambda: self.status()["spool"]["readings"] == 0, 30, self.log)
+
+    def stop(self) -> int:
+        """End it as a service manager would and return its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+
+    def kill(self) -> None:
+        """End it as a power cut would, as far as a process can tell."""
+        self._process.kill()
+        self._process.wait(timeout=30)
+
+    def _is_ready(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(f"the node ended at its start:\n{self.log()}")
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def command() -> list[str]:
+    return [sys.executable, "-m", "urbanos_edge"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(
+    is_true: Callable[[], object], within_s: float, explain: Callable[[], str] = str
+) -> None:
+    """Return as soon as the condition holds; fail with an explanation when it never does."""
+    deadline_s = time.monotonic() + within_s
+    while not is_true():
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"not true within {within_s} s\n{explain()}")
+        time.sleep(0.02)
