@@ -1,0 +1,145 @@
+"""Tiles, read by an independent decoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mapbox_vector_tile
+import mercantile
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.readings import reading
+from tests.test_flush import store
+from urbanos_edge.grid import Tile, tile_at
+from urbanos_edge.node import Node
+from urbanos_edge.tiles import EXTENT, _layer, color_of, render
+
+HELSINKI = (60.171, 24.941)
+
+
+def decode(node: Node, tile: Tile) -> dict[str, list[Any]]:
+    body = render(node.view(), tile, node.standard, node.sensors.name_of)
+    decoded = mapbox_vector_tile.decode(body, default_options={"y_coord_down": True})
+    return {name: layer["features"] for name, layer in decoded.items()}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, EXTENT - 1),
+            st.integers(0, EXTENT - 1),
+            st.dictionaries(
+                st.text(max_size=8),
+                st.text(max_size=300) | st.integers(0, 2**53) | st.floats(allow_nan=False),
+                max_size=4,
+            ),
+        ),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_any_points_and_properties_survive_the_encoding(
+    points: list[tuple[int, int, dict[str, Any]]],
+) -> None:
+    decoded = mapbox_vector_tile.decode(
+        _layer("any", points), default_options={"y_coord_down": True}
+    )
+    found = [
+        (*feature["geometry"]["coordinates"], feature["properties"])
+        for feature in decoded["any"]["features"]
+    ]
+    assert found == points
+    assert decoded["any"]["extent"] == EXTENT
+    assert decoded["any"]["version"] == 2
+
+
+@pytest.mark.parametrize("zoom", range(19))
+def test_a_sensor_stands_where_it_is(node: Node, zoom: int) -> None:
+    lat, lng = HELSINKI
+    store(node, reading(timestamp_us=node.clock.now_us(), lat=lat, lng=lng))
+    tile = tile_at(lat, lng, zoom)
+    [feature] = decode(node, tile)["sensors"]
+    x, y = feature["geometry"]["coordinates"]
+    box = mercantile.xy_bounds(tile.x, tile.y, zoom)
+    east, north = mercantile.xy(lng, lat)
+    assert x == int((east - box.left) / (box.right - box.left) * EXTENT)
+    assert y == int((box.top - north) / (box.top - box.bottom) * EXTENT)
+
+
+def test_a_sensor_carries_what_the_map_shows(node: Node) -> None:
+    now_us = node.clock.now_us()
+    store(node, reading(timestamp_us=now_us, values={"pm25": 35.5, "no2": 10.0}))
+    [feature] = decode(node, tile_at(*HELSINKI, 12))["sensors"]
+    assert feature["properties"] == {
+        "id": "school-12",
+        "name": "school-12",
+        "aqi": 101,
+        "level": 3,
+        "dominant": "pm25",
+        "at": now_us // 1_000_000,
+        "flags": "",
+        "source": "api",
+    }
+
+
+def test_a_flagged_sensor_is_shown_and_counts_in_no_cluster(node: Node) -> None:
+    store(node, reading(timestamp_us=node.clock.now_us(), values={"pm25": 999.9}))
+    layers = decode(node, tile_at(*HELSINKI, 12))
+    assert layers["sensors"][0]["properties"]["flags"] == "range"
+    assert "clusters" not in layers
+
+
+def test_a_cluster_counts_and_averages(node: Node) -> None:
+    now_us = node.clock.now_us()
+    store(
+        node,
+        reading("a", now_us, values={"pm25": 9.0}),
+        reading("a", now_us - 1, values={"pm25": 35.4}),
+        reading("b", now_us, values={"pm25": 55.4}),
+    )
+    [feature] = decode(node, tile_at(*HELSINKI, 8))["clusters"]
+    assert feature["properties"] == {
+        "count": 3,
+        "sensors": 2,
+        "avg_aqi": 100.0,
+        "max_aqi": 150,
+        "latest_aqi": 100.0,
+        "color": "#ffff00",
+    }
+
+
+def test_low_zooms_show_sensors_only_where_they_are_few(node: Node) -> None:
+    now_us = node.clock.now_us()
+    store(node, *[reading(f"sensor-{number}", now_us) for number in range(201)])
+    assert "sensors" not in decode(node, tile_at(*HELSINKI, 11))
+    assert len(decode(node, tile_at(*HELSINKI, 12))["sensors"]) == 201
+
+
+def test_a_tile_without_anything_is_empty(node: Node) -> None:
+    assert render(node.view(), Tile(5, 0, 0), node.standard, node.sensors.name_of) == b""
+
+
+def test_children_count_what_their_parent_counts(node: Node) -> None:
+    now_us = node.clock.now_us()
+    store(
+        node,
+        *[
+            reading(f"s{number}", now_us, lat=60 + number % 7 / 10, lng=24 + number % 11 / 10)
+            for number in range(77)
+        ],
+    )
+    parent = tile_at(60.3, 24.5, 6)
+    children = [Tile(7, 2 * parent.x + dx, 2 * parent.y + dy) for dx in (0, 1) for dy in (0, 1)]
+    assert total(node, parent) == sum(total(node, child) for child in children) > 0
+
+
+def total(node: Node, tile: Tile) -> int:
+    return sum(one["properties"]["count"] for one in decode(node, tile).get("clusters", []))
+
+
+def test_a_mean_between_two_bands_has_the_colour_of_the_rounded_index(node: Node) -> None:
+    assert color_of(node.standard, 50.4) == "#00e400"
+    assert color_of(node.standard, 50.6) == "#ffff00"
+    assert color_of(node.standard, None) == "#888888"
