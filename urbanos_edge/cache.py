@@ -34,7 +34,7 @@ class Cache:
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
-        self._building: dict[Hashable, asyncio.Future[Entry]] = {}
+        self._building: dict[tuple[Hashable, Hashable], asyncio.Task[Entry]] = {}
         self._max_bytes = max_bytes
         self._bytes = 0
         self._epoch = 0
@@ -64,35 +64,28 @@ class Cache:
         if entry is not None and entry.revision == current:
             entry.epoch, entry.fresh_until_s = self._epoch, now_s + ttl_s
             return entry, True
-        return await self._build_once(key, ttl_s, current, build), False
+        flight = self._building.get((key, current))
+        if flight is None:
+            flight = asyncio.create_task(self._build(key, ttl_s, current, build))
+            self._building[key, current] = flight
+        return await asyncio.shield(flight), False
 
-    async def _build_once(
+    async def _build(
         self,
         key: Hashable,
         ttl_s: float,
         revision: Hashable,
         build: Callable[[], Awaitable[bytes]],
     ) -> Entry:
-        flight = (key, revision)
-        waiting = self._building.get(flight)
-        if waiting is not None:
-            return await asyncio.shield(waiting)
-        future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
-        self._building[flight] = future
+        """Build in a task of its own: who asked first may leave, the others still wait."""
         epoch = self._epoch
         try:
             body = await build()
-        except BaseException as error:
-            future.set_exception(error)
-            future.exception()  # nobody else may be waiting for it
-            raise
-        else:
             entry = Entry(body, etag_of(body), revision, epoch, time.monotonic() + ttl_s)
             self._keep(key, entry)
-            future.set_result(entry)
             return entry
         finally:
-            del self._building[flight]
+            del self._building[key, revision]
 
     def _keep(self, key: Hashable, entry: Entry) -> None:
         previous = self._entries.pop(key, None)

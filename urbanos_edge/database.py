@@ -48,7 +48,7 @@ class Database:
         self._lock = threading.Lock()
         with translated():
             self._connection = self._connect()
-            self._connection.execute(_PRAGMAS)
+            self._connection.execute(_PRAGMAS).fetchall()  # stops at the first row otherwise
             migrate(self._connection)
         self._writer = threading.Thread(target=self._write_forever, name="sqlite-writer")
         self._writer.start()
@@ -183,7 +183,7 @@ def migrate(connection: apsw.Connection) -> None:
         )
     for number, script in enumerate(scripts[version:], start=version + 1):
         with connection:
-            connection.execute(script.read_text(encoding="utf-8"))
+            connection.execute(script.read_text(encoding="utf-8")).fetchall()
             connection.pragma("user_version", number)
 
 

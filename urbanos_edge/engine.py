@@ -40,9 +40,9 @@ class Engine:
                 "python_enable_replacements": False,
             },
         )
-        self._instance.execute(f"LOAD '{spatial_extension()}'")
+        self._instance.execute(f"LOAD {quoted(spatial_extension())}")
         self._instance.execute("SET TimeZone = 'UTC'")
-        allowed = ", ".join(f"'{directory.resolve()}'" for directory in directories)
+        allowed = ", ".join(quoted(directory.resolve()) for directory in directories)
         self._instance.execute(f"SET allowed_directories = [{allowed}]")
         self._instance.execute("SET enable_external_access = false")
         self._instance.execute("SET lock_configuration = true")
@@ -78,6 +78,11 @@ def spatial_extension() -> Path:
     """The spatial extension inside its PyPI package: nothing is downloaded or copied."""
     folder = Path(str(files(duckdb_extension_spatial))) / "extensions" / f"v{duckdb.__version__}"
     return next(folder.rglob("spatial.duckdb_extension"))
+
+
+def quoted(path: Path) -> str:
+    """A path as an SQL string, for statements that take no parameter."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 @cache

@@ -7,13 +7,12 @@ from typing import Final
 
 import anyio
 
-from urbanos_edge.clock import DAY_US, SECOND_US
-from urbanos_edge.demo import Fleet
+from urbanos_edge.clock import DAY_US
+from urbanos_edge.demo import PERIOD_S, SLOT_S, Fleet
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.node import Node
 from urbanos_edge.sensors import Sensor
 
-SLOT_S: Final = 2
 HISTORY_STEP_S: Final = 300
 _log = logging.getLogger(__name__)
 
@@ -21,13 +20,11 @@ _log = logging.getLogger(__name__)
 async def run_fleet(node: Node, fleet: Fleet) -> None:
     """Fill in the last 24 hours, then report for ever; a failure is logged and tried again."""
     await _register(node, fleet)
-    await _fill_history(node, fleet)
+    reported_us = await _fill_history(node, fleet)
     while True:
         await anyio.sleep(SLOT_S)
         try:
-            readings = fleet.readings(node.clock.now_us())
-            if readings:
-                await node.ingest.keep(readings)
+            reported_us = await _report(node, fleet, reported_us, PERIOD_S)
         except EdgeError as error:
             _log.warning("the simulated fleet could not report: %s", error.message)
 
@@ -42,13 +39,20 @@ async def _register(node: Node, fleet: Fleet) -> None:
     )
 
 
-async def _fill_history(node: Node, fleet: Fleet) -> None:
-    """Report what is missing of the last 24 hours."""
+async def _report(node: Node, fleet: Fleet, after_us: int, step_s: int) -> int:
+    """Report what was measured after a moment until now; return now."""
+    now_us = node.clock.now_us()
+    for readings in fleet.history(after_us + 1, now_us + 1, step_s):
+        await node.ingest.keep(readings)
+    return now_us
+
+
+async def _fill_history(node: Node, fleet: Fleet) -> int:
+    """Report what is missing of the last 24 hours; return up to when."""
     now_us = node.clock.now_us()
     view = node.view()
     rows = [view.row_by_sensor[s.id] for s in fleet.sensors if s.id in view.row_by_sensor]
     known_us = int(view.latest["timestamp_us"][rows].max()) if rows else 0
-    start_us = max(known_us + SECOND_US, now_us - DAY_US)
-    for readings in fleet.history(start_us, now_us, HISTORY_STEP_S):
-        await node.ingest.keep(readings)
+    until_us = await _report(node, fleet, max(known_us, now_us - DAY_US), HISTORY_STEP_S)
     await node.flush()
+    return until_us

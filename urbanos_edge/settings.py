@@ -51,9 +51,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_body_mib: Annotated[
         int, Meta(ge=1, le=1024, description="largest request body, packed or unpacked, in MiB")
     ] = 16
-    cache_ttl_grid_s: Annotated[float, Meta(ge=0, description="grid rows and tiles are kept")] = 5
+    cache_ttl_grid_s: Annotated[
+        float, Meta(ge=0, description="seconds that grid rows and tiles are kept")
+    ] = 5
     cache_ttl_aggregated_s: Annotated[
-        float, Meta(ge=0, description="clusters and grid statistics are kept")
+        float, Meta(ge=0, description="seconds that clusters and statistics are kept")
     ] = 10
     aqi_standard: Annotated[str, Meta(description="the index that readings are graded by")] = (
         "us-epa-2024"

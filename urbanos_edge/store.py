@@ -26,7 +26,7 @@ import msgspec
 
 from urbanos_edge.clock import DAY_US, EPOCH
 from urbanos_edge.database import Database
-from urbanos_edge.engine import Engine, statement
+from urbanos_edge.engine import Engine, quoted, statement
 from urbanos_edge.errors import StorageUnavailable
 from urbanos_edge.grid import Bounds
 
@@ -134,7 +134,7 @@ class Store:
         self._temporary.mkdir(exist_ok=True)
         name = f"{time.time_ns():016x}-{secrets.token_hex(4)}.parquet"
         temporary = self._temporary / name
-        written = cursor.execute(copy.replace("{target}", str(temporary)), parameters).fetchone()
+        written = cursor.execute(copy.replace("{target}", quoted(temporary)), parameters).fetchone()
         described = cursor.execute(statement("describe_file"), [str(temporary)]).fetchone()
         if written is None or described is None or written[0] != described[0]:
             raise StorageUnavailable("a file of the store holds fewer rows than were written")
@@ -148,7 +148,7 @@ class Store:
 
     def rewrite(self, cursor: duckdb.DuckDBPyConnection, file: File) -> File | None:
         """Write `file` anew without the rows in the registered table `revised`."""
-        copy = statement("rewrite_without").replace("{source}", self._full(file))
+        copy = statement("rewrite_without").replace("{source}", quoted(Path(self._full(file))))
         return self.write(cursor, file.day, copy, {})
 
     def publish(

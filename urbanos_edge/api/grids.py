@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import anyio.to_thread
 import msgspec
 from litestar import Request, Response, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge import clusters
@@ -24,12 +24,12 @@ from urbanos_edge.query import MAX_ROWS
 
 MAX_GRIDS = 1024
 
-MinLat = Annotated[float, Parameter(query="minLat")]
-MaxLat = Annotated[float, Parameter(query="maxLat")]
-MinLng = Annotated[float, Parameter(query="minLng")]
-MaxLng = Annotated[float, Parameter(query="maxLng")]
-Limit = Annotated[int, Parameter(ge=1, le=MAX_ROWS)]
-GridSize = Annotated[float, Parameter(query="gridSize")]
+MinLat = Annotated[float, QueryParameter(name="minLat")]
+MaxLat = Annotated[float, QueryParameter(name="maxLat")]
+MinLng = Annotated[float, QueryParameter(name="minLng")]
+MaxLng = Annotated[float, QueryParameter(name="maxLng")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS)]
+GridSize = Annotated[float, QueryParameter(name="gridSize")]
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:

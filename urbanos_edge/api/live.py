@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import anyio
 import msgspec
 from litestar import Request, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
@@ -18,7 +18,7 @@ from urbanos_edge.live import MAX_GRIDS, Listener, Live
 from urbanos_edge.node import Node
 
 KEEP_ALIVE_S: Final = 15
-GridIds = Annotated[str, Parameter(query="gridIds", min_length=1, max_length=32 * MAX_GRIDS)]
+GridIds = Annotated[str, QueryParameter(name="gridIds", min_length=1, max_length=32 * MAX_GRIDS)]
 
 
 class _Numbered(msgspec.Struct):

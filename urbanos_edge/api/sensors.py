@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any
 
 from litestar import Response, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.respond import json
@@ -24,8 +24,8 @@ MAX_LISTED = 10_000
 def routes(node: Node) -> list[ControllerRouterHandler]:
     @get("/api/v1/sensors", sync_to_thread=False, tags=["sensors"])
     def list_sensors(
-        limit: Annotated[int, Parameter(ge=1, le=MAX_LISTED)] = 1000,
-        after: Annotated[str, Parameter(max_length=120)] = "",
+        limit: Annotated[int, QueryParameter(ge=1, le=MAX_LISTED)] = 1000,
+        after: Annotated[str, QueryParameter(max_length=120)] = "",
     ) -> Response[bytes]:
         """Registered sensors by id, with their latest index; `after` continues a list."""
         view = node.view()

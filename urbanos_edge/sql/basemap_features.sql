@@ -1,5 +1,6 @@
--- What is drawn, in metres, with its box: lines of one kind joined end to end, areas made valid.
--- Joining happens within cells of about 40 km, so that it stays small however large the extract.
+-- What is drawn, in metres, with its box: areas made valid, all cut off at the extract's frame, and
+-- lines of one kind joined end to end. Joining happens within cells of 40 km of the plane, so that
+-- it stays small however large the extract.
 CREATE TABLE features AS
 WITH shapes AS (
     SELECT elements.*, CASE
@@ -21,15 +22,21 @@ WITH shapes AS (
     JOIN nodes USING (id)
     WHERE kind = 'node' AND form IN ('point', 'label')
 ),
-drawn AS (
-    SELECT layer, min_zoom, class, subclass, name, brunnel, ramp, id, CASE
+mended AS (
+    SELECT * EXCLUDE (geom), CASE
         WHEN form = 'label' THEN ST_PointOnSurface(geom)
-        WHEN ST_Dimension(geom) = 2
-            THEN ST_CollectionExtract(IF(ST_IsValid(geom), geom, ST_MakeValid(geom)), 3)
+        WHEN ST_Dimension(geom) = 2 AND NOT ST_IsValid(geom)
+            THEN ST_CollectionExtract(ST_MakeValid(geom), 3)
         ELSE geom
     END AS geom
     FROM shapes
     WHERE geom IS NOT NULL AND (form <> 'point' OR kind = 'node')
+),
+drawn AS (
+    SELECT layer, min_zoom, class, subclass, name, brunnel, ramp, id, ST_CollectionExtract(
+        IF(ST_Within(geom, box), geom, ST_Intersection(geom, box)), ST_Dimension(geom) + 1
+    ) AS geom
+    FROM mended, frame
 ),
 gathered AS (
     SELECT

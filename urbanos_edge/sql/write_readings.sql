@@ -39,4 +39,4 @@ COPY (
     JOIN labels AS p ON p.number = a.pollution_type
     JOIN flag_labels AS f ON f.number = a.flags
     ORDER BY a.sensor, a.timestamp_us
-) TO '{target}' (FORMAT parquet, COMPRESSION zstd, GEOPARQUET_VERSION 'BOTH')
+) TO {target} (FORMAT parquet, COMPRESSION zstd, GEOPARQUET_VERSION 'BOTH')

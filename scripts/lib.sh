@@ -1,0 +1,96 @@
+# What the other scripts share: setting up from nothing, and again only what has changed since.
+# shellcheck shell=bash
+
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+LOCKS=$ROOT/scripts/locks
+CACHE=$ROOT/.cache
+VENV=$ROOT/.venv
+WEB=$ROOT/web
+
+say() { echo "urbanos-edge: $*" >&2; }
+
+die() {
+  say "$*"
+  exit 1
+}
+
+# set_up LOCK: the environment with the packages of that lock file, and the web page.
+# One process at a time does it; others wait.
+set_up() {
+  mkdir -p "$CACHE"
+  exec 9>"$CACHE/set-up.lock"
+  flock 9
+  make_environment
+  install_packages "$1"
+  build_page
+  exec 9>&-
+}
+
+make_environment() {
+  if [[ -x $VENV/bin/python ]]; then return; fi
+  local python=${PYTHON:-python3}
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    die "Python 3.11 or newer is needed (apt install python3 python3-venv)"
+  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    die "Python's venv module is missing (apt install python3-venv)"
+  say "making the environment in .venv"
+  "$python" -m venv --clear "$VENV"
+}
+
+# The project itself is installed as it lies here, with what it is built with from the lock file.
+install_packages() {
+  local print
+  print=$(fingerprint "$ROOT/pyproject.toml" "$LOCKS/$1.txt")
+  if is_done "packages-$1" "$print"; then return; fi
+  say "installing Python packages ($1)"
+  pip install --require-hashes --requirement "$LOCKS/$1.txt"
+  pip install --no-index --no-deps --no-build-isolation --editable "$ROOT"
+  mark_done "packages-$1" "$print"
+}
+
+build_page() {
+  local sources print
+  mapfile -t sources < <(find "$WEB" \( -name node_modules -o -name tests \) -prune -o -type f -print)
+  print=$(fingerprint "${sources[@]}")
+  if [[ -f $ROOT/urbanos_edge/static/index.html ]] && is_done page "$print"; then return; fi
+  install_page_packages
+  say "building the page"
+  in_web npm run --silent build >"$CACHE/page.log" 2>&1 || {
+    cat "$CACHE/page.log" >&2
+    die "the page could not be built"
+  }
+  mark_done page "$print"
+}
+
+install_page_packages() {
+  local print
+  print=$(fingerprint "$WEB/package-lock.json")
+  find_node
+  if [[ -d $WEB/node_modules ]] && is_done page-packages "$print"; then return; fi
+  say "installing the page's packages"
+  in_web npm ci --silent --no-audit --no-fund
+  mark_done page-packages "$print"
+}
+
+# The page is built by Vite, which needs Node 20.19; where there is none, PyPI has it.
+find_node() {
+  if in_web node -e 'const [a, b] = process.versions.node.split(".");
+    process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null; then return; fi
+  say "installing Node"
+  pip install --require-hashes --requirement "$LOCKS/node.txt"
+}
+
+in_web() { (cd "$WEB" && PATH=$VENV/bin:$PATH "$@"); }
+
+pip() { "$VENV/bin/python" -m pip --quiet --quiet --disable-pip-version-check "$@"; }
+
+# fingerprint FILE…: one word that changes when a file does, or when there is one more or less.
+fingerprint() { printf '%s\0' "$@" | sort -z | xargs -0 sha256sum | sha256sum; }
+
+is_done() { [[ -f $VENV/.done/$1 && $(<"$VENV/.done/$1") == "$2" ]]; }
+
+mark_done() {
+  mkdir -p "$VENV/.done"
+  echo "$2" >"$VENV/.done/$1"
+}

@@ -1,0 +1,40 @@
+"""Writes docs/settings.md from the table of settings: python -m scripts.settings_page."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from urbanos_edge.settings import Settings
+
+HEAD = """# Settings
+
+Given as flags of `urbanos-edge serve` where it has them, in the environment as `URBANOS_<NAME>`,
+or in `urbanos.toml` (in the data directory, or named by `--config`). Flags win over the
+environment, the environment over the file, the file over the defaults. An unknown name or an
+impossible value stops the start with a line that names it.
+
+| name | default | what it does |
+| --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """The page's whole text."""
+    return HEAD + "".join(_row(field) for field in msgspec.structs.fields(Settings))
+
+
+def _row(field: msgspec.structs.FieldInfo) -> str:
+    default = msgspec.json.encode(field.default).decode()
+    metadata = msgspec.inspect.type_info(field.type)
+    return f"| `{field.name}` | `{default}` | {_description(metadata)} |\n"
+
+
+def _description(kind: object) -> str:
+    extra = getattr(kind, "extra_json_schema", None) or {}
+    return str(extra.get("description", ""))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,164 @@
+"""Rooms, bounds and resumption, without a network in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from tests.readings import NOW_US, reading
+from urbanos_edge import aqi, live
+from urbanos_edge.batch import pack, unpack
+from urbanos_edge.errors import Unprocessable
+from urbanos_edge.grading import grade
+from urbanos_edge.grid import Tile, tile_at
+from urbanos_edge.identity import fold
+from urbanos_edge.live import Listener, Live
+from urbanos_edge.node import Node
+from urbanos_edge.reading import Reading
+
+HERE = tile_at(60.171, 24.941, 12)
+THERE = tile_at(61.0, 25.0, 12)
+
+
+def change(node: Node, hub: Live, *readings: Reading) -> None:
+    """Let readings arrive on the express lane and tell the hub's rooms."""
+    batch = fold(unpack([pack(readings)]), {}).batch
+    grade(aqi.US_EPA_2024, batch)
+    update = node.rollup.deliver(batch, NOW_US)
+    hub.send(hub.number(list(hub.draft(update, hub.rooms(), NOW_US))))
+
+
+def waiting(listener: Listener) -> list[Any]:
+    """The frames that wait for a listener, taken out."""
+    frames = []
+
+    async def drain() -> None:
+        while True:
+            with anyio.move_on_after(0.01) as scope:
+                frame = await listener.next()
+            if scope.cancelled_caught:
+                return
+            frames.append(None if frame is None else msgspec.json.decode(frame))
+            if frame is None:
+                return
+
+    anyio.run(drain)
+    return frames
+
+
+def test_a_listener_hears_of_its_grids_only(node: Node) -> None:
+    hub, listener = Live(), Listener()
+    hub.subscribe(listener, [HERE])
+    change(node, hub, reading("here", values={"pm25": 9.0}), reading("there", lat=61.0, lng=25.0))
+    [frame] = waiting(listener)
+    assert (frame["type"], frame["gridId"], frame["seq"]) == ("grid-update", HERE.grid_id, 1)
+    assert frame["data"]["count"] == 1
+    assert frame["data"]["avgAqi"] == frame["data"]["maxAqi"] == 50
+    assert [row["sensor_id"] for row in frame["data"]["readings"]] == ["here"]
+    assert "truncated" not in frame["data"]
+
+
+def test_more_than_a_hundred_sensors_are_cut_to_the_newest(node: Node) -> None:
+    hub, listener = Live(), Listener()
+    hub.subscribe(listener, [HERE])
+    change(node, hub, *[reading(f"s{n:03}", NOW_US + n) for n in range(101)])
+    [frame] = waiting(listener)
+    assert frame["data"]["truncated"] is True
+    assert frame["data"]["count"] == 101
+    named = [row["sensor_id"] for row in frame["data"]["readings"]]
+    assert named == [f"s{n:03}" for n in range(100, 0, -1)]
+
+
+def test_numbers_rise_by_one_over_all_rooms(node: Node) -> None:
+    hub, here, both = Live(), Listener(), Listener()
+    hub.subscribe(here, [HERE])
+    hub.subscribe(both, [HERE, THERE])
+    for _ in range(2):
+        change(node, hub, reading("here"), reading("there", lat=61.0, lng=25.0))
+    assert sorted(frame["seq"] for frame in waiting(both)) == [1, 2, 3, 4]
+
+
+def test_who_comes_back_hears_exactly_what_it_missed(node: Node) -> None:
+    hub, first = Live(), Listener()
+    hub.subscribe(first, [HERE])
+    change(node, hub, reading())
+    [seen] = waiting(first)
+    hub.leave(first)
+    change(node, hub, reading(timestamp_us=NOW_US + 1))
+    change(node, hub, reading(timestamp_us=NOW_US + 2))
+    again = Listener()
+    hub.subscribe(again, [HERE])
+    hub.resume(again, seen["seq"], hub.boot)
+    assert [frame["seq"] for frame in waiting(again)] == [2, 3]
+
+
+def test_resuming_before_subscribing_gives_the_same(node: Node) -> None:
+    hub, first, again = Live(), Listener(), Listener()
+    hub.subscribe(first, [HERE])
+    change(node, hub, reading())
+    hub.leave(first)
+    hub.resume(again, 0, hub.boot)
+    hub.subscribe(again, [HERE])
+    assert [frame["seq"] for frame in waiting(again)] == [1]
+
+
+@pytest.mark.parametrize("why", ["another boot", "a room nobody followed", "too long ago"])
+def test_who_cannot_be_told_all_is_told_to_fetch_anew(
+    node: Node, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, follower, listener = Live(), Listener(), Listener()
+    monkeypatch.setattr(live, "MAX_HISTORY_BYTES", 2000)
+    hub.subscribe(follower, [HERE])
+    for number in range(5):
+        change(node, hub, reading(timestamp_us=NOW_US + number))
+    hub.subscribe(listener, [THERE if why == "a room nobody followed" else HERE])
+    seq = 0 if why == "too long ago" else 4
+    hub.resume(listener, seq, "other" if why == "another boot" else hub.boot)
+    assert [frame["type"] for frame in waiting(listener)] == ["resync"]
+
+
+def test_a_listener_that_does_not_keep_up_is_cut_and_its_queue_stays_bounded() -> None:
+    listener = Listener()
+    frame = msgspec.json.encode({"filler": "x" * 10_000})
+    for _ in range(1000):
+        listener.put(frame)
+    frames = waiting(listener)
+    assert frames == [None]
+    assert live.MAX_WAITING_BYTES == 64 * 1024
+
+
+def test_a_single_large_frame_is_delivered() -> None:
+    listener = Listener()
+    listener.put(msgspec.json.encode("x" * 100_000))
+    assert waiting(listener) == ["x" * 100_000]
+
+
+def test_following_too_many_grids_is_refused() -> None:
+    hub, listener = Live(), Listener()
+    tiles = [Tile(12, x, 0) for x in range(live.MAX_GRIDS + 1)]
+    with pytest.raises(Unprocessable):
+        hub.subscribe(listener, tiles)
+    hub.subscribe(listener, tiles[:-1])
+    assert len(hub.rooms()) == live.MAX_GRIDS
+
+
+def test_an_empty_room_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, listener = Live(), Listener()
+    hub.subscribe(listener, [HERE])
+    hub.leave(listener)
+    assert hub.rooms() == [HERE]
+    monkeypatch.setattr(live, "KEEP_ROOM_S", -1)
+    assert hub.rooms() == []
+
+
+def test_flagged_readings_are_shown_but_not_counted(node: Node) -> None:
+    hub, listener = Live(), Listener()
+    hub.subscribe(listener, [HERE])
+    change(node, hub, reading("fan", values={"pm25": 999.9}))
+    [frame] = waiting(listener)
+    assert frame["data"]["count"] == 0
+    assert frame["data"]["avgAqi"] is None
+    assert frame["data"]["readings"][0]["flags"] == ["range"]
