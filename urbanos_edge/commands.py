@@ -29,7 +29,7 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command]:
     async def token(arguments: dict[str, Any]) -> Any:
         wanted = msgspec.convert(arguments, TokenWanted)
         secret = await node.tokens.create(wanted.scope, sensor_id=wanted.sensor, name=wanted.name)
-        return {"token": secret, "url": url}
+        return {"token": secret, "id": node.tokens.authenticate(secret).id, "url": url}
 
     async def tokens(_: dict[str, Any]) -> Any:
         return msgspec.to_builtins(node.tokens.list())

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Final
@@ -144,18 +144,18 @@ def replay_command(
     Reads sensor.community archives, CSV and NDJSON, gzipped or not; times without a zone are UTC.
     When it is interrupted, the same command goes on where it was.
     """
-    url, token = _access(url, token, data_dir)
-    options = ReplayOptions(
-        url=url,
-        token=token,
-        state_dir=state_dir,
-        archive=ArchiveOptions(format_, column_map, stations),
-        speed=speed,
-        shift_to_now=shift_to_now,
-        restart=restart,
-        batch=batch,
-    )
-    summary = _replay(files, options)
+    with _access(url, token, data_dir) as (node_url, secret):
+        options = ReplayOptions(
+            url=node_url,
+            token=secret,
+            state_dir=state_dir,
+            archive=ArchiveOptions(format_, column_map, stations),
+            speed=speed,
+            shift_to_now=shift_to_now,
+            restart=restart,
+            batch=batch,
+        )
+        summary = _replay(files, options)
     for line in closing_lines(summary):
         click.echo(line)
     if not summary.complete:
@@ -170,24 +170,31 @@ def _replay(files: tuple[Path, ...], options: ReplayOptions) -> ReplaySummary:
         raise WrongUsage(error.message) from error
 
 
-def _access(url: str | None, token: str | None, data_dir: Path) -> tuple[str, str]:
-    """Return where to send and with which token; without one, ask the node on this machine."""
+@contextmanager
+def _access(url: str | None, token: str | None, data_dir: Path) -> Iterator[tuple[str, str]]:
+    """Where to send and with which token; one that the node here gave is revoked at the end."""
     if url is not None and not url.startswith(("http://", "https://")):
         raise WrongUsage(f"'{url}' is no address; write --to http://{url}")
     if token is None:
         if url is not None and not is_loopback(url):
             raise WrongUsage(f"a node elsewhere ({url}) needs its token: pass --token")
-        granted = _granted(data_dir)
-        return (url or granted["url"]).rstrip("/"), granted["token"]
-    return (url or _DEFAULT_URL).rstrip("/"), token
+        with _granted(data_dir) as granted:
+            yield (url or granted["url"]).rstrip("/"), granted["token"]
+    else:
+        yield (url or _DEFAULT_URL).rstrip("/"), token
 
 
-def _granted(data_dir: Path) -> dict[str, str]:
+@contextmanager
+def _granted(data_dir: Path) -> Iterator[dict[str, Any]]:
     try:
-        granted: dict[str, str] = request(data_dir, "token", {"scope": "gateway", "name": "replay"})
+        granted: dict[str, Any] = request(data_dir, "token", {"scope": "gateway", "name": "replay"})
     except NotRunning as error:
         raise EdgeError(f"{error.message}; start it, or name one with --to and --token") from error
-    return granted
+    try:
+        yield granted
+    finally:
+        with suppress(NotRunning):
+            request(data_dir, "revoke_token", {"id": granted["id"]})
 
 
 @contextmanager

@@ -1,0 +1,128 @@
+"""The map shows what the node knows, and changes when it does.
+
+Indexes expected here are those of EPA-454/B-24-002: PM2.5 of 9.0 µg/m³ is 50, 35.4 is 100,
+80.0 is 168.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.pages import GREEN, RED, STALE_GREY, YELLOW, Visit, reading
+from tests.processes import NodeProcess
+
+Open = Callable[..., Visit]
+
+
+def test_the_map_shows_a_sensor_as_a_number_in_its_categorys_colour(
+    demo: NodeProcess, gateway: str, visit: Open
+) -> None:
+    demo.post(reading("north-1", 60.30, 25.10, 35.4), gateway).raise_for_status()
+    demo.wait_until_flushed()
+    shown = visit(demo, "/#15/60.30/25.10")
+    shown.wait_for_color_in_middle(YELLOW)
+    assert shown.pixels_in_middle("#000000") > 10, "no number is drawn in the circle"
+    shown.click_middle()
+    panel = shown.page.get_by_role("region", name="Sensor", exact=True)
+    expect(panel.get_by_role("heading")).to_have_text("north-1")
+    expect(panel.locator(".index-badge")).to_have_text("100")
+    expect(panel).to_contain_text("Moderate")
+    expect(panel).to_contain_text("Index of the latest reading (US AQI)")
+    expect(panel.get_by_role("row", name="PM2.5")).to_contain_text("35\u00a0µg/m³")
+    expect(panel.get_by_role("row", name="Temperature")).to_contain_text("4.5°C")
+
+
+def test_a_posted_value_changes_the_map_without_a_reload(
+    demo: NodeProcess, gateway: str, visit: Open
+) -> None:
+    demo.post(reading("north-2", 60.31, 25.12, 9.0), gateway).raise_for_status()
+    demo.wait_until_flushed()
+    shown = visit(demo, "/#15/60.31/25.12")
+    shown.wait_for_color_in_middle(GREEN)
+    shown.wait_until_subscribed()
+    shown.page.evaluate("window.loadedOnce = true")
+    demo.post(reading("north-2", 60.31, 25.12, 80.0), gateway).raise_for_status()
+    shown.wait_for_color_in_middle(RED)
+    assert shown.pixels_in_middle(GREEN) == 0
+    assert any("?v=" in url for url in shown.requests), "no update led to a new tile"
+    assert shown.page.evaluate("window.loadedOnce") is True
+
+
+def test_a_posted_value_changes_the_open_panel(
+    demo: NodeProcess, gateway: str, visit: Open
+) -> None:
+    demo.post(reading("north-3", 60.32, 25.14, 9.0), gateway).raise_for_status()
+    demo.wait_until_flushed()
+    shown = visit(demo, "/?sensor=north-3")
+    number = shown.page.locator(".panel .index-badge")
+    expect(number).to_have_text("50")
+    shown.wait_until_subscribed()
+    demo.post(reading("north-3", 60.32, 25.14, 80.0), gateway).raise_for_status()
+    expect(number).to_have_text("168")
+    expect(shown.page.locator(".panel")).to_contain_text("Unhealthy")
+
+
+def test_low_zooms_show_clusters_that_open_on_a_click(
+    demo: NodeProcess, gateway: str, visit: Open
+) -> None:
+    near = [reading(f"east-{n}", 60.40 + n * 1e-4, 25.60, 35.4) for n in range(3)]
+    demo.post(near, gateway).raise_for_status()
+    demo.wait_until_flushed()
+    shown = visit(demo, "/#9/60.40/25.60")
+    shown.wait_for_color_in_middle(YELLOW)
+    shown.click_middle()
+    shown.wait_until(lambda: "#11/" in shown.page.url)
+
+
+def test_an_old_reading_is_not_shown_as_a_current_one(
+    demo: NodeProcess, gateway: str, visit: Open
+) -> None:
+    demo.post(reading("north-4", 60.33, 25.16, 80.0, age_s=3600), gateway).raise_for_status()
+    demo.wait_until_flushed()
+    shown = visit(demo, "/?sensor=north-4#15/60.33/25.16")
+    expect(shown.page.locator(".panel .word")).to_contain_text("No data since")
+    expect(shown.page.locator(".panel .index-badge")).to_have_class("index-badge big stale")
+    shown.wait_until(lambda: shown.pixels_in_middle(STALE_GREY) > 100)
+    assert shown.pixels_in_middle(RED) == 0
+
+
+def test_a_doubtful_reading_says_why_it_is_doubted(
+    demo: NodeProcess, gateway: str, visit: Open
+) -> None:
+    demo.post(reading("north-5", 60.34, 25.18, 1999.9), gateway).raise_for_status()
+    demo.wait_until_flushed()
+    shown = visit(demo, "/?sensor=north-5")
+    panel = shown.page.locator(".panel")
+    expect(panel.locator(".word")).to_have_text("Not trusted")
+    expect(panel).to_contain_text("outside what is physically possible")
+
+
+def test_a_node_that_goes_is_missed_and_one_that_returns_is_found(
+    start_node: Callable[..., NodeProcess], monkeypatch: pytest.MonkeyPatch, visit: Open
+) -> None:
+    first = start_node(flush_interval_s=0.2)
+    token = first.token()
+    first.post(reading("a", 60.17, 24.94, 9.0), token).raise_for_status()
+    first.wait_until_flushed()
+    shown = visit(first, "/?sensor=a")
+    number = shown.page.locator(".panel .index-badge")
+    expect(number).to_have_text("50")
+    shown.wait_until_subscribed()
+    first.stop()
+    first.client.close()
+    link = shown.page.locator(".link")
+    expect(link).to_contain_text("reconnecting")
+    monkeypatch.setattr("tests.processes.free_port", lambda: first.port)
+    second = start_node(flush_interval_s=0.2)
+    expect(link).to_be_empty()
+    second.post(reading("a", 60.17, 24.94, 80.0), token).raise_for_status()
+    second.client.close()
+    expect(number).to_have_text("168")
+
+
+def test_a_link_to_a_sensor_that_is_not_there_says_so(demo: NodeProcess, visit: Open) -> None:
+    shown = visit(demo, "/?sensor=gone")
+    expect(shown.page.locator(".panel")).to_contain_text("This node has no sensor “gone”.")

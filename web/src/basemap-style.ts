@@ -1,0 +1,244 @@
+/** A muted basemap in the OpenMapTiles schema: streets to find one's way by, no colours of its own. */
+
+import type {
+  ExpressionSpecification,
+  LayerSpecification,
+  VectorSourceSpecification,
+} from 'maplibre-gl';
+
+import type { TileJson } from './api-types';
+
+export const BASEMAP = 'basemap';
+
+export type Theme = 'light' | 'dark';
+
+interface Palette {
+  readonly ground: string;
+  readonly green: string;
+  readonly built: string;
+  readonly water: string;
+  readonly building: string;
+  readonly buildingEdge: string;
+  readonly road: string;
+  readonly roadEdge: string;
+  readonly path: string;
+  readonly rail: string;
+  readonly boundary: string;
+  readonly label: string;
+  readonly halo: string;
+}
+
+export const palettes: Readonly<Record<Theme, Palette>> = {
+  light: {
+    ground: '#efeeea',
+    green: '#e3e6da',
+    built: '#eae8e3',
+    water: '#d2d9dc',
+    building: '#e2dfd8',
+    buildingEdge: '#d6d2c9',
+    road: '#ffffff',
+    roadEdge: '#d9d6cf',
+    path: '#dcd9d2',
+    rail: '#d9d6cf',
+    boundary: '#b9b5ac',
+    label: '#5d5b56',
+    halo: '#f5f4f1',
+  },
+  dark: {
+    ground: '#0f141a',
+    green: '#111a1b',
+    built: '#11171e',
+    water: '#0a1d2b',
+    building: '#171e26',
+    buildingEdge: '#1e2730',
+    road: '#26303a',
+    roadEdge: '#0c1015',
+    path: '#1d252d',
+    rail: '#222b34',
+    boundary: '#3a4550',
+    label: '#8f9ba6',
+    halo: '#0f141a',
+  },
+};
+
+/** Road classes of the schema by how wide they are drawn. */
+const MAJOR = ['motorway', 'trunk', 'primary'];
+const MIDDLE = ['secondary', 'tertiary'];
+const MINOR = ['minor', 'service', 'track', 'busway', 'raceway'];
+const PATHS = ['path', 'pedestrian', 'footway'];
+/** Lines that carry names in this schema but are no streets. */
+const NOT_STREETS = ['rail', 'transit', 'ferry'];
+
+export function basemapSource(basemap: TileJson): VectorSourceSpecification {
+  const { tiles, minzoom = 0, maxzoom = 14, bounds, attribution } = basemap;
+  return {
+    type: 'vector',
+    tiles,
+    minzoom,
+    maxzoom,
+    ...(bounds && { bounds }),
+    ...(attribution && { attribution }),
+  };
+}
+
+/** The layers that this basemap has data for; all of them when it does not say what it holds. */
+export function basemapLayers(
+  basemap: TileJson,
+  theme: Theme,
+  language: string,
+): LayerSpecification[] {
+  const held = basemap.vector_layers?.map((layer) => layer.id);
+  const colors = palettes[theme];
+  return [...areas(colors), ...roads(colors), ...labels(colors, language)].filter(
+    (layer) => !held || !('source-layer' in layer) || held.includes(layer['source-layer'] ?? ''),
+  );
+}
+
+export function backgroundLayer(theme: Theme): LayerSpecification {
+  return {
+    id: 'ground',
+    type: 'background',
+    paint: { 'background-color': palettes[theme].ground },
+  };
+}
+
+function areas(colors: Palette): LayerSpecification[] {
+  return [
+    area('landuse', colors.built),
+    area('landcover', colors.green),
+    area('park', colors.green),
+    area('water', colors.water),
+    line('waterway', 'waterway', colors.water, 1, 4),
+    area('aeroway', colors.built),
+    {
+      ...area('building', colors.building),
+      minzoom: 13,
+      paint: {
+        'fill-color': colors.building,
+        'fill-outline-color': colors.buildingEdge,
+        'fill-opacity': ['interpolate', ['linear'], ['zoom'], 13, 0, 14.5, 1],
+      },
+    },
+  ];
+}
+
+function roads(colors: Palette): LayerSpecification[] {
+  return [
+    { ...road('path', PATHS, colors.path, 0.5, 5), minzoom: 14 },
+    { ...road('rail', ['rail', 'transit'], colors.rail, 0.6, 3), minzoom: 11 },
+    { ...road('minor-edge', MINOR, colors.roadEdge, 0.8, 14), minzoom: 13 },
+    road('middle-edge', MIDDLE, colors.roadEdge, 1.4, 21),
+    road('major-edge', MAJOR, colors.roadEdge, 2.2, 28),
+    { ...road('minor', MINOR, colors.road, 0.4, 12), minzoom: 12 },
+    road('middle', MIDDLE, colors.road, 0.8, 19),
+    road('major', MAJOR, colors.road, 1.4, 25),
+    {
+      ...line('boundary', 'boundary', colors.boundary, 0.8, 2),
+      filter: ['<=', ['get', 'admin_level'], 8],
+    },
+  ];
+}
+
+function labels(colors: Palette, language: string): LayerSpecification[] {
+  const name = localName(language);
+  const paint = {
+    'text-color': colors.label,
+    'text-halo-color': colors.halo,
+    'text-halo-width': 1.4,
+  };
+  const font = { 'text-field': name, 'text-font': ['Inter'] };
+  return [
+    {
+      id: 'street-name',
+      type: 'symbol',
+      source: BASEMAP,
+      'source-layer': 'transportation_name',
+      minzoom: 13,
+      filter: ['!', ['in', ['get', 'class'], ['literal', NOT_STREETS]]],
+      layout: {
+        ...font,
+        'symbol-placement': 'line',
+        'text-size': ['interpolate', ['linear'], ['zoom'], 13, 10, 18, 14],
+      },
+      paint,
+    },
+    {
+      id: 'water-name',
+      type: 'symbol',
+      source: BASEMAP,
+      'source-layer': 'water_name',
+      layout: { ...font, 'text-size': 12 },
+      paint,
+    },
+    {
+      id: 'place-name',
+      type: 'symbol',
+      source: BASEMAP,
+      'source-layer': 'place',
+      maxzoom: 16,
+      layout: { ...font, 'text-size': placeSize },
+      paint,
+    },
+  ];
+}
+
+/** Towns larger than their parts. */
+const placeSize: ExpressionSpecification = [
+  'match',
+  ['get', 'class'],
+  ['city', 'town'],
+  15,
+  ['village', 'suburb', 'quarter'],
+  13,
+  12,
+];
+
+/** Makers of tiles name the local name differently; the reader's language comes first. */
+function localName(language: string): ExpressionSpecification {
+  return [
+    'coalesce',
+    ['get', `name:${language}`],
+    ['get', 'name'],
+    ['get', 'name:latin'],
+    ['get', 'ref'],
+    '',
+  ];
+}
+
+function area(sourceLayer: string, color: string): LayerSpecification & { type: 'fill' } {
+  return {
+    id: sourceLayer,
+    type: 'fill',
+    source: BASEMAP,
+    'source-layer': sourceLayer,
+    paint: { 'fill-color': color },
+  };
+}
+
+function road(id: string, classes: string[], color: string, thin: number, thick: number) {
+  return {
+    ...line(`road-${id}`, 'transportation', color, thin, thick),
+    filter: ['in', ['get', 'class'], ['literal', classes]],
+  } satisfies LayerSpecification;
+}
+
+/** A line `thin` px wide at zoom 10, growing to `thick` px at zoom 18. */
+function line(
+  id: string,
+  sourceLayer: string,
+  color: string,
+  thin: number,
+  thick: number,
+): LayerSpecification & { type: 'line' } {
+  return {
+    id,
+    type: 'line',
+    source: BASEMAP,
+    'source-layer': sourceLayer,
+    layout: { 'line-cap': 'round', 'line-join': 'round' },
+    paint: {
+      'line-color': color,
+      'line-width': ['interpolate', ['exponential', 1.6], ['zoom'], 10, thin, 18, thick],
+    },
+  };
+}

@@ -1,0 +1,157 @@
+/** The live connection: for ever reconnecting, always subscribed to what is wanted. */
+
+import type { ReadingRow } from './api-types';
+import { waitBeforeAttempt } from './patience';
+
+const PING_AFTER_MS = 20_000;
+const DEAD_AFTER_MS = 45_000;
+
+export interface GridUpdate {
+  readonly gridId: string;
+  readonly readings: readonly ReadingRow[];
+  readonly seq: number;
+  readonly boot: string;
+}
+
+export interface LiveHandlers {
+  onUpdate(update: GridUpdate): void;
+  onLink(link: 'live' | 'lost'): void;
+  /** Something may have been missed: read all again. */
+  onGap(): void;
+}
+
+type ServerMessage =
+  ({ type: 'grid-update' } & GridUpdate) | { type: 'resync' } | { type: 'other' };
+
+export class Live {
+  readonly #url: string;
+  readonly #handlers: LiveHandlers;
+  #socket: WebSocket | null = null;
+  #wanted = new Set<string>();
+  #attempt = 0;
+  #retryTimer = 0;
+  #heardAt = 0;
+  #last: { seq: number; boot: string } | null = null;
+  #connectedBefore = false;
+
+  constructor(url: string, handlers: LiveHandlers) {
+    this.#url = url;
+    this.#handlers = handlers;
+    window.setInterval(() => this.#checkPulse(), PING_AFTER_MS / 2);
+    window.addEventListener('online', () => this.#connectNow());
+    this.#connect();
+  }
+
+  /** Be subscribed to exactly these grids, now and after every reconnection. */
+  watch(gridIds: Iterable<string>): void {
+    const wanted = new Set(gridIds);
+    const known = this.#wanted;
+    this.#wanted = wanted;
+    this.#send(
+      'unsubscribe-grid',
+      [...known].filter((id) => !wanted.has(id)),
+    );
+    this.#send(
+      'subscribe-grid',
+      [...wanted].filter((id) => !known.has(id)),
+    );
+  }
+
+  #connect(): void {
+    const socket = new WebSocket(this.#url);
+    this.#socket = socket;
+    this.#heardAt = Date.now();
+    socket.addEventListener('open', () => this.#opened());
+    socket.addEventListener('message', (event) => this.#received(event.data));
+    socket.addEventListener('close', () => this.#closed(socket));
+  }
+
+  #connectNow(): void {
+    if (!this.#retryTimer) return;
+    window.clearTimeout(this.#retryTimer);
+    this.#retryTimer = 0;
+    this.#connect();
+  }
+
+  #opened(): void {
+    this.#attempt = 0;
+    this.#send('subscribe-grid', [...this.#wanted]);
+    if (this.#last) this.#socket?.send(JSON.stringify({ type: 'resume', ...this.#last }));
+    else if (this.#connectedBefore) this.#handlers.onGap();
+    this.#connectedBefore = true;
+    this.#handlers.onLink('live');
+  }
+
+  #received(frame: unknown): void {
+    this.#heardAt = Date.now();
+    const message = parseServerMessage(frame);
+    if (message.type === 'resync') return this.#handlers.onGap();
+    if (message.type !== 'grid-update') return;
+    const restarted = this.#last !== null && this.#last.boot !== message.boot;
+    this.#last = { seq: message.seq, boot: message.boot };
+    if (restarted) this.#handlers.onGap();
+    this.#handlers.onUpdate(message);
+  }
+
+  #closed(socket: WebSocket): void {
+    if (socket !== this.#socket) return;
+    this.#socket = null;
+    this.#handlers.onLink('lost');
+    const delay_ms = waitBeforeAttempt(this.#attempt++, Math.random());
+    this.#retryTimer = window.setTimeout(() => this.#connectNow(), delay_ms);
+  }
+
+  /** A connection can be dead without anyone saying so: ask, and leave it when nothing comes. */
+  #checkPulse(): void {
+    const socket = this.#socket;
+    if (!socket) return;
+    const silent_ms = Date.now() - this.#heardAt;
+    if (silent_ms > DEAD_AFTER_MS) {
+      socket.close();
+      this.#closed(socket);
+    } else if (silent_ms > PING_AFTER_MS && socket.readyState === WebSocket.OPEN) {
+      socket.send(JSON.stringify({ type: 'ping' }));
+    }
+  }
+
+  #send(type: 'subscribe-grid' | 'unsubscribe-grid', gridIds: string[]): void {
+    if (gridIds.length === 0 || this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.#socket.send(JSON.stringify({ type, gridIds }));
+  }
+}
+
+/** What a frame says; anything that is not what we know is 'other', never an error. */
+export function parseServerMessage(frame: unknown): ServerMessage {
+  const message = parseJson(frame);
+  if (!isRecord(message)) return { type: 'other' };
+  if (message['type'] === 'resync') return { type: 'resync' };
+  const { type, gridId, data, seq, boot } = message;
+  if (type !== 'grid-update' || typeof gridId !== 'string' || typeof seq !== 'number') {
+    return { type: 'other' };
+  }
+  const readings = isRecord(data) && Array.isArray(data['readings']) ? data['readings'] : [];
+  return { type, gridId, seq, boot: String(boot), readings: readings.filter(isReadingRow) };
+}
+
+function parseJson(frame: unknown): unknown {
+  try {
+    return JSON.parse(String(frame));
+  } catch {
+    return null;
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isReadingRow(value: unknown): value is ReadingRow {
+  return (
+    isRecord(value) &&
+    typeof value['sensor_id'] === 'string' &&
+    typeof value['timestamp'] === 'string' &&
+    typeof value['lat'] === 'number' &&
+    typeof value['lng'] === 'number' &&
+    Array.isArray(value['flags'])
+  );
+}

@@ -1,0 +1,42 @@
+import type { Band, Standard } from './api-types';
+
+/** The band an index falls in; one beyond the table belongs to the last band. */
+export function bandOfIndex(standard: Standard, index: number): Band | undefined {
+  return standard.bands.findLast((band) => index >= band.low) ?? standard.bands[0];
+}
+
+export function bandOfLevel(standard: Standard, level: number): Band | undefined {
+  return standard.bands.find((band) => band.level === level);
+}
+
+/**
+ * Where an index stands on a bar whose bands are equally wide, from 0 to 1.
+ *
+ * Equal widths keep the low bands readable; an open last band is taken as wide as the one before.
+ */
+export function positionOnBands(standard: Standard, index: number): number {
+  const band = bandOfIndex(standard, index);
+  if (!band) return 0;
+  const place = standard.bands.indexOf(band);
+  const before = standard.bands[place - 1];
+  const width = band.high !== null ? band.high - band.low : before ? band.low - before.low : 1;
+  const within = Math.min(Math.max((index - band.low) / width, 0), 1);
+  return (place + within) / standard.bands.length;
+}
+
+/** Black or white, whichever stands out more from `color` (WCAG 2 contrast; always ≥ 4.5). */
+export function textColorOn(color: string): '#000000' | '#ffffff' {
+  // Contrast with black and with white is equal at this luminance: sqrt(1.05 * 0.05) - 0.05.
+  return relativeLuminance(color) > 0.1791 ? '#000000' : '#ffffff';
+}
+
+/** WCAG 2.2, relative luminance of an sRGB colour written `#rrggbb`. */
+export function relativeLuminance(color: string): number {
+  const [red, green, blue] = [1, 3, 5].map((start) => linear(color.slice(start, start + 2)));
+  return 0.2126 * (red ?? 0) + 0.7152 * (green ?? 0) + 0.0722 * (blue ?? 0);
+}
+
+function linear(hex: string): number {
+  const channel = parseInt(hex, 16) / 255;
+  return channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
+}

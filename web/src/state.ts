@@ -1,0 +1,249 @@
+/** What the page knows, and the pure steps from one state of knowledge to the next. */
+
+import type {
+  LatestReading,
+  MeasuredValue,
+  NodeStatus,
+  ReadingRow,
+  SensorDetail,
+  SensorEntry,
+  Standard,
+} from './api-types';
+import { QUANTITIES } from './quantities';
+
+/** The most sensors the page keeps. The map, which draws tiles, shows those beyond it all the same. */
+export const SENSOR_LIMIT = 10_000;
+
+/** A link that is back sooner than this was not worth a word. */
+const LINK_PATIENCE_MS = 2000;
+
+/** A sensor is stale when its latest reading is older than this. */
+export const STALE_AFTER_S = 15 * 60;
+
+/** A sensor's latest reading: `at` in ms since 1970, `index` null when nothing could be graded. */
+export interface Latest {
+  readonly at: number;
+  readonly index: number | null;
+  readonly level: number | null;
+  readonly dominant: string | null;
+  readonly flags: readonly string[];
+}
+
+/** Degrees, WGS 84. */
+export interface Place {
+  readonly lat: number;
+  readonly lng: number;
+}
+
+export interface Sensor {
+  readonly id: string;
+  readonly name: string;
+  readonly place: Place | null;
+  readonly source: string;
+  readonly latest: Latest | null;
+}
+
+/** One quantity as the panel shows it; `index` is its own sub-index, where it has one. */
+export interface Measured {
+  readonly quantity: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly index: number | null;
+}
+
+/** The chosen sensor. `values` are null until they are known. */
+export interface Selection {
+  readonly id: string;
+  readonly values: readonly Measured[] | null;
+  readonly problem: 'unknown' | 'unreachable' | null;
+}
+
+export type Link = 'connecting' | 'live' | 'lost';
+
+export interface State {
+  readonly status: NodeStatus | null;
+  readonly standard: Standard | null;
+  /** Bounded: what the sensor list answers, at most `SENSOR_LIMIT`. */
+  readonly sensors: ReadonlyMap<string, Sensor>;
+  readonly selection: Selection | null;
+  readonly link: Link;
+  /** Since when the link has been lost, in ms since 1970. */
+  readonly lostAt: number | null;
+  /** When the node last told us anything, in ms since 1970. */
+  readonly heardAt: number | null;
+  readonly listOpen: boolean;
+}
+
+export const initialState: State = {
+  status: null,
+  standard: null,
+  sensors: new Map(),
+  selection: null,
+  link: 'connecting',
+  lostAt: null,
+  heardAt: null,
+  listOpen: false,
+};
+
+const byName = new Intl.Collator();
+
+export type Condition = 'fresh' | 'flagged' | 'stale' | 'stale-flagged';
+
+export function withSensorList(state: State, entries: readonly SensorEntry[]): State {
+  const sensors = new Map(entries.map((entry) => [entry.id, newer(sensorOf(entry), state)]));
+  return { ...state, sensors };
+}
+
+/** Take in rows of a live update; one older than what is known changes nothing. */
+export function withReadings(state: State, rows: readonly ReadingRow[]): State {
+  const sensors = new Map(state.sensors);
+  for (const row of rows) {
+    if (!sensors.has(row.sensor_id) && sensors.size >= SENSOR_LIMIT) continue;
+    sensors.set(row.sensor_id, newer(sensorOfRow(row, state), state));
+  }
+  const chosen = rows.findLast((row) => row.sensor_id === state.selection?.id);
+  return { ...state, sensors, selection: chosen ? refreshed(state, chosen) : state.selection };
+}
+
+export function withSelection(state: State, id: string | null): State {
+  if (state.selection?.id === id) return state;
+  return { ...state, selection: id === null ? null : { id, values: null, problem: null } };
+}
+
+/** Take in a sensor's full answer, unless another sensor was chosen meanwhile. */
+export function withDetail(state: State, detail: SensorDetail): State {
+  const sensor = newer(sensorOf(detail), state);
+  const sensors = new Map(state.sensors).set(sensor.id, sensor);
+  if (state.selection?.id !== detail.id) return { ...state, sensors };
+  const values = measuredValues(detail.latest?.values ?? {});
+  return { ...state, sensors, selection: { id: detail.id, values, problem: null } };
+}
+
+export function withProblem(state: State, id: string, problem: Selection['problem']): State {
+  if (state.selection?.id !== id) return state;
+  return { ...state, selection: { ...state.selection, problem } };
+}
+
+export function withLink(state: State, link: Link, now_ms: number): State {
+  return { ...state, link, lostAt: link === 'lost' ? (state.lostAt ?? now_ms) : null };
+}
+
+/** Whether the reader should know that nothing new arrives. */
+export function isCutOff(state: State, now_ms: number): boolean {
+  return state.lostAt !== null && now_ms - state.lostAt >= LINK_PATIENCE_MS;
+}
+
+export function conditionOf(latest: Latest, now_ms: number): Condition {
+  const stale = now_ms - latest.at > STALE_AFTER_S * 1000;
+  if (latest.flags.length > 0) return stale ? 'stale-flagged' : 'flagged';
+  return stale ? 'stale' : 'fresh';
+}
+
+/** The median index of the sensors that are fresh and unflagged, and how many these are. */
+export function cityIndex(state: State, now_ms: number): { index: number; count: number } | null {
+  const indexes: number[] = [];
+  for (const { latest } of state.sensors.values()) {
+    if (latest?.index == null || conditionOf(latest, now_ms) !== 'fresh') continue;
+    indexes.push(latest.index);
+  }
+  if (indexes.length === 0) return null;
+  return { index: Math.round(median(indexes)), count: indexes.length };
+}
+
+/** Whether numbers on this page are simulated: all of them, some, or none. */
+export function simulation(state: State): 'all' | 'some' | 'none' {
+  if (state.status?.demo) return 'all';
+  let simulated = 0;
+  for (const sensor of state.sensors.values()) if (sensor.source === 'simulated') simulated++;
+  if (simulated === 0) return 'none';
+  return simulated === state.sensors.size ? 'all' : 'some';
+}
+
+/** The sensors whose name or id contains `filter`, worst current index first. */
+export function listedSensors(state: State, filter: string, now_ms: number): Sensor[] {
+  const wanted = filter.trim().toLocaleLowerCase();
+  const matches = (sensor: Sensor) =>
+    sensor.name.toLocaleLowerCase().includes(wanted) || sensor.id.toLowerCase().includes(wanted);
+  const rank = ({ latest }: Sensor) =>
+    latest && conditionOf(latest, now_ms) === 'fresh' ? (latest.index ?? -1) : -2;
+  return [...state.sensors.values()]
+    .filter(matches)
+    .sort((a, b) => rank(b) - rank(a) || byName.compare(a.name, b.name));
+}
+
+function newer(sensor: Sensor, state: State): Sensor {
+  const known = state.sensors.get(sensor.id)?.latest;
+  if (!known || (sensor.latest && sensor.latest.at >= known.at)) return sensor;
+  return { ...sensor, latest: known };
+}
+
+function sensorOf(entry: SensorEntry | SensorDetail): Sensor {
+  const { id, name, lat, lng, source, latest } = entry;
+  const place = lat === null || lng === null ? null : { lat, lng };
+  return { id, name: name || id, place, source, latest: latest && latestOf(latest) };
+}
+
+/** A row has no name; a sensor not seen before goes by its id until the list is read again. */
+function sensorOfRow(row: ReadingRow, state: State): Sensor {
+  const { sensor_id: id, lat, lng, source } = row;
+  const name = state.sensors.get(id)?.name ?? id;
+  const dominant = dominantOf(row);
+  return { id, name, place: { lat, lng }, source, latest: latestOf({ ...row, dominant }) };
+}
+
+function latestOf(reading: LatestReading): Latest {
+  const { timestamp, aqi_value, level, dominant, flags } = reading;
+  return {
+    at: Date.parse(timestamp),
+    index: nonNegative(aqi_value),
+    level: nonNegative(level),
+    dominant,
+    flags: flags ?? [],
+  };
+}
+
+/** The quantity whose sub-index is the reading's index, in the order that settles a tie. */
+function dominantOf(row: ReadingRow): string | null {
+  const dominant = row['dominant'];
+  if (typeof dominant === 'string') return dominant;
+  const graded = QUANTITIES.find(({ name }) => row[`${name}_aqi`] === row.aqi_value);
+  return row.aqi_value === null ? null : (graded?.name ?? null);
+}
+
+function refreshed(state: State, row: ReadingRow): Selection | null {
+  const known = state.sensors.get(row.sensor_id)?.latest;
+  if (!state.selection || (known && Date.parse(row.timestamp) < known.at)) return state.selection;
+  return { ...state.selection, values: rowValues(row), problem: null };
+}
+
+function rowValues(row: ReadingRow): Measured[] {
+  return QUANTITIES.flatMap(({ name, unit }) => {
+    const value = row[name];
+    if (typeof value !== 'number') return [];
+    return [{ quantity: name, value, unit, index: nonNegative(row[`${name}_aqi`]) }];
+  });
+}
+
+function measuredValues(values: Record<string, MeasuredValue>): Measured[] {
+  const order: string[] = QUANTITIES.map(({ name }) => name);
+  const place = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length);
+  return Object.entries(values)
+    .sort(([a], [b]) => place(a) - place(b))
+    .map(([quantity, { value, unit, aqi }]) => ({
+      quantity,
+      value,
+      unit,
+      index: nonNegative(aqi),
+    }));
+}
+
+function nonNegative(value: unknown): number | null {
+  return typeof value === 'number' && value >= 0 ? value : null;
+}
+
+function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const upper = sorted[Math.floor(middle)] ?? 0;
+  return Number.isInteger(middle) ? ((sorted[middle - 1] ?? 0) + upper) / 2 : upper;
+}

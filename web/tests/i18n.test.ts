@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'vitest';
+
+import { createWords, isLanguage, languages, localeFor, preferredLanguage } from '../src/i18n';
+import { en } from '../src/i18n/en';
+import { QUANTITIES } from '../src/quantities';
+import { usEpa } from './samples';
+
+function placeholders(text: string): string[] {
+  return [...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '').sort();
+}
+
+describe.each(Object.entries(languages))('%s', (_, { messages }) => {
+  test('fills in the same placeholders as English', () => {
+    for (const [key, text] of Object.entries(messages)) {
+      expect([key, placeholders(text)]).toEqual([key, placeholders(en[key as keyof typeof en])]);
+    }
+  });
+
+  test('has no empty message', () => {
+    expect(Object.values(messages).filter((text) => text.trim() === '')).toEqual([]);
+  });
+});
+
+test('placeholders are filled in', () => {
+  expect(createWords('de').say('link.lost', { time: '10:42' })).toBe(
+    'Daten von 10:42, Verbindung wird gesucht',
+  );
+});
+
+test('what is filled in is not searched for placeholders again', () => {
+  expect(createWords('en').say('panel.unknown', { id: '{id}' })).toContain('“{id}”');
+});
+
+test('one is singular, all else plural', () => {
+  const words = createWords('en');
+  expect([0, 1, 2].map((count) => words.sensors(count, String(count)))).toEqual([
+    '0 sensors',
+    '1 sensor',
+    '2 sensors',
+  ]);
+});
+
+test('bands of a known standard are translated, those of others keep their own word', () => {
+  const worst = { level: 6, word: 'Hazardous', low: 301, high: null, color: '#7e0023' };
+  expect(createWords('de').band(usEpa, worst)).toBe('Gefährlich');
+  const other = { ...usEpa, id: 'somewhere-2030' };
+  expect(createWords('de').band(other, { ...worst, word: 'Awful' })).toBe('Awful');
+});
+
+test('every quantity has a name; one not known here keeps its own', () => {
+  const words = createWords('en');
+  for (const { name } of QUANTITIES) expect(words.quantity(name)).not.toBe(name);
+  expect(words.quantity('radon')).toBe('radon');
+});
+
+test('the first preferred language we have is chosen', () => {
+  expect(preferredLanguage(['sv-FI', 'de-AT', 'en'])).toBe('de');
+  expect(preferredLanguage(['sv'])).toBe('en');
+  expect(isLanguage('toString')).toBe(false);
+});
+
+test("times and numbers follow the reader's country where it speaks the language shown", () => {
+  expect(localeFor('en', ['de-AT', 'en-GB'])).toBe('en-GB');
+  expect(localeFor('de', ['en-GB'])).toBe('de');
+});

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+
+import { bandOfIndex, positionOnBands, relativeLuminance, textColorOn } from '../src/standard';
+import { usEpa } from './samples';
+
+test('an index belongs to the band it falls in, one beyond the table to the last', () => {
+  const levels = [0, 50, 51, 100, 101, 300, 301, 900].map(
+    (index) => bandOfIndex(usEpa, index)?.level,
+  );
+  expect(levels).toEqual([1, 1, 2, 2, 3, 5, 6, 6]);
+});
+
+test('on a bar every band is equally wide', () => {
+  expect(positionOnBands(usEpa, 0)).toBe(0);
+  expect(positionOnBands(usEpa, 25)).toBeCloseTo(0.5 / 6);
+  expect(positionOnBands(usEpa, 51)).toBeCloseTo(1 / 6);
+  expect(positionOnBands(usEpa, 301)).toBeCloseTo(5 / 6);
+  expect(positionOnBands(usEpa, 5000)).toBe(1);
+});
+
+test('luminance is that of WCAG', () => {
+  expect(relativeLuminance('#000000')).toBe(0);
+  expect(relativeLuminance('#ffffff')).toBeCloseTo(1);
+  expect(relativeLuminance('#ff0000')).toBeCloseTo(0.2126);
+});
+
+test('the number on every band has a contrast of at least 4.5', () => {
+  for (const { color } of usEpa.bands) {
+    const under = relativeLuminance(color);
+    const isBlack = textColorOn(color) === '#000000';
+    const contrast = isBlack ? (under + 0.05) / 0.05 : 1.05 / (under + 0.05);
+    expect(contrast).toBeGreaterThanOrEqual(4.5);
+  }
+});
