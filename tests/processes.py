@@ -71,6 +71,7 @@ class NodeProcess:
 
     def stop(self) -> int:
         """End it as a service manager would and return its exit code."""
+        self.client.close()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -81,6 +82,7 @@ class NodeProcess:
 
     def kill(self) -> None:
         """End it as a power cut would, as far as a process can tell."""
+        self.client.close()
         self._process.kill()
         self._process.wait(timeout=30)
 

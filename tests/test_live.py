@@ -124,16 +124,20 @@ def test_a_listener_that_does_not_keep_up_is_cut_and_its_queue_stays_bounded() -
     listener = Listener()
     frame = msgspec.json.encode({"filler": "x" * 10_000})
     for _ in range(1000):
+        listener.judge()
         listener.put(frame)
+    assert len(listener._waiting) <= 7  # 64 KiB and the frame after it
+    assert waiting(listener) == [None]
+
+
+def test_one_change_in_many_grids_is_delivered_whole(node: Node) -> None:
+    hub, listener = Live(), Listener()
+    rooms = [tile_at(60.171, 24.941, zoom) for zoom in range(19)]
+    hub.subscribe(listener, rooms)
+    change(node, hub, *[reading(f"s{n:03}") for n in range(100)])
     frames = waiting(listener)
-    assert frames == [None]
-    assert live.MAX_WAITING_BYTES == 64 * 1024
-
-
-def test_a_single_large_frame_is_delivered() -> None:
-    listener = Listener()
-    listener.put(msgspec.json.encode("x" * 100_000))
-    assert waiting(listener) == ["x" * 100_000]
+    assert len(frames) == 19
+    assert len(msgspec.json.encode(frames)) > 10 * live.MAX_WAITING_BYTES
 
 
 def test_following_too_many_grids_is_refused() -> None:

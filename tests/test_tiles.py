@@ -106,6 +106,8 @@ def test_a_cluster_counts_and_averages(node: Node) -> None:
         "avg_aqi": 100.0,
         "max_aqi": 150,
         "latest_aqi": 100.0,
+        "latest_max_aqi": 150,
+        "at": now_us // 1_000_000,
         "color": "#ffff00",
     }
 

@@ -318,7 +318,7 @@ def _sensor(number: int) -> DemoSensor:
     slug = name.lower().translate(_ASCII)
     return DemoSensor(
         id=f"demo-{slug}",
-        name=f"{name} ({SOURCE})",
+        name=name,
         lat=round(lat, 5),
         lng=round(lng, 5),
         quantities=_KINDS[number % len(_KINDS)],

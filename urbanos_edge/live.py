@@ -26,7 +26,7 @@ from urbanos_edge.rollup import Update, inside
 from urbanos_edge.rows import row_of
 
 MAX_WAITING_BYTES: Final = 64 << 10
-"""What may wait behind the message in flight before a listener is cut."""
+"""What may wait from earlier when something new comes, before a listener is cut."""
 MAX_READINGS: Final = 100
 MAX_GRIDS: Final = 1024
 """Grids one listener may follow."""
@@ -67,14 +67,23 @@ class Listener:
     _waiting_bytes: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, frame: bytes) -> None:
-        """Queue a frame; with too many bytes waiting the listener is marked for the cut."""
-        if self._waiting and self._waiting_bytes + len(frame) > MAX_WAITING_BYTES:
+    def judge(self) -> None:
+        """Before anything new is queued: too much waiting from earlier marks it for the cut.
+
+        What one change brings to many grids is not held against a listener; it is encoded once
+        for all of them.
+        """
+        if self._waiting_bytes > MAX_WAITING_BYTES:
             self.overflowed = True
-        else:
+            self._waiting.clear()
+            self._wake.set()
+
+    def put(self, frame: bytes) -> None:
+        """Queue a frame, unless the listener is to be cut."""
+        if not self.overflowed:
             self._waiting.append(frame)
             self._waiting_bytes += len(frame)
-        self._wake.set()
+            self._wake.set()
 
     async def next(self) -> bytes | None:
         """Wait for the next frame; None when this listener was too slow and must be cut."""
@@ -161,9 +170,11 @@ class Live:
 
     def send(self, messages: Sequence[Message]) -> None:
         """Hand encoded messages to their rooms and keep them for those who come back."""
-        for message in messages:
+        rooms = [self._rooms.get(message.tile) for message in messages]
+        for listener in {one for room in rooms if room for one in room.listeners}:
+            listener.judge()
+        for message, room in zip(messages, rooms, strict=True):
             self._remember(message)
-            room = self._rooms.get(message.tile)
             for listener in room.listeners if room else ():
                 listener.put(message.frame)
 

@@ -60,36 +60,39 @@ def _clusters(
     for cell in np.unique(cells[sites["readings"] > 0]).tolist():
         member = (cells == cell) & (sites["readings"] > 0)
         graded = int(sites["graded"][member].sum())
-        count, mean = latest.get(cell, (0, None))
+        now = latest.get(cell, {"sensors": 0})
         attributes: dict[str, Value] = {
             "count": int(sites["readings"][member].sum()),
-            "sensors": count,
-            "color": color_of(standard, mean),
+            "color": color_of(standard, now.get("latest_aqi")),
+            **now,
         }
         if graded:
             attributes["avg_aqi"] = round(int(sites["aqi_sum"][member].sum()) / graded, 2)
             attributes["max_aqi"] = int(sites["aqi_max"][member].max())
-        if mean is not None:
-            attributes["latest_aqi"] = mean
         features.append((int(x[member].mean()), int(y[member].mean()), attributes))
     return features
 
 
 def _latest_by_cell(
     view: View, tile: Tile, sensors: npt.NDArray[np.intp]
-) -> dict[int, tuple[int, float | None]]:
-    """Per raster cell: sensors in it, and the mean of their latest unflagged indexes."""
+) -> dict[int, dict[str, int | float]]:
+    """Per raster cell: its sensors, mean and worst of their latest unflagged indexes, and when."""
     latest = view.latest
     cells = _cell(latest["x18"][sensors], latest["y18"][sensors], tile)
     index = latest["aqi_value"][sensors].astype(float)
     trusted = (index != aqi.NO_INDEX) & (latest["flags"][sensors] == 0)
-    means: dict[int, tuple[int, float | None]] = {}
+    at = latest["timestamp_us"][sensors] // SECOND_US
+    found: dict[int, dict[str, int | float]] = {}
     for cell in np.unique(cells).tolist():
         member = cells == cell
         values = index[member & trusted]
-        mean = round(float(values.mean()), 1) if values.size else None
-        means[cell] = (int(member.sum()), mean)
-    return means
+        found[cell] = {"sensors": int(member.sum()), "at": int(at[member].max())}
+        if values.size:
+            found[cell] |= {
+                "latest_aqi": round(float(values.mean()), 1),
+                "latest_max_aqi": int(values.max()),
+            }
+    return found
 
 
 def _sensors(

@@ -101,4 +101,5 @@ def _error(code: str, message: str) -> dict[str, Any]:
 
 
 def _say(listener: Listener, content: dict[str, Any]) -> None:
+    listener.judge()
     listener.put(msgspec.json.encode(content))

@@ -76,7 +76,7 @@ def _asset(name: str, path: Path) -> Asset:
     return Asset(
         body=body,
         packed=gzip.compress(body, mtime=0) if packs else None,
-        media_type=f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type,
+        media_type=media_type,
         etag=etag_of(body),
         cache_control=immutable if name.startswith(_HASHED_FOLDER) else "no-cache",
     )

@@ -25,6 +25,8 @@ _FIELDS: Final = {
         "max_aqi": "their highest index",
         "sensors": "sensors reporting",
         "latest_aqi": "mean of the sensors' latest unflagged indexes",
+        "latest_max_aqi": "the highest of them",
+        "at": "moment of the newest reading, epoch seconds",
         "color": "the standard's colour for latest_aqi",
     },
     "sensors": {

@@ -179,7 +179,7 @@ function clusterMarker(standard: Standard): ExpressionSpecification {
     '|',
     levelOf(standard, 'latest_aqi'),
     '|',
-    levelOf(standard, 'max_aqi'),
+    levelOf(standard, 'latest_max_aqi'),
     '|',
     number('latest_aqi'),
   ];

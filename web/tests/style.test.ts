@@ -136,8 +136,8 @@ describe('a cluster', () => {
     evaluate(layer.layout?.['icon-image'], { ...properties }, 10);
 
   test('is named by its size, the levels of mean and worst, and the mean', () => {
-    expect(marker({ sensors: 12, latest_aqi: 50.4, max_aqi: 160 })).toBe('cluster|3|1|4|50');
-    expect(marker({ sensors: 1, latest_aqi: 50.5, max_aqi: 50 })).toBe('cluster|1|2|1|51');
+    expect(marker({ sensors: 12, latest_aqi: 50.4, latest_max_aqi: 160 })).toBe('cluster|3|1|4|50');
+    expect(marker({ sensors: 1, latest_aqi: 50.5, latest_max_aqi: 50 })).toBe('cluster|1|2|1|51');
   });
 
   test('without a trusted value shows a dash', () => {

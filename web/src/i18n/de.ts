@@ -60,8 +60,7 @@ export const de: Messages = {
   'legend.beyond': '{low} und mehr',
   'legend.flagged': 'Nicht verlässlich: geprüft und zweifelhaft',
   'legend.stale': 'Keine Daten seit mindestens 15 Minuten, mit Alter',
-  'legend.cluster':
-    'Mehrere Messstellen: innen das Mittel, als Ring der schlechteste Wert aus 24 Stunden',
+  'legend.cluster': 'Mehrere Messstellen: innen das Mittel, als Ring der schlechteste Wert',
   'legend.source': 'Quelle: {publisher}, {document}',
 
   'flag.range': 'außerhalb des physikalisch Möglichen',

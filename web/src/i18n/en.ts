@@ -56,7 +56,7 @@ export const en = {
   'legend.beyond': '{low} and more',
   'legend.flagged': 'Not trusted: checked and found doubtful',
   'legend.stale': 'No data for 15 minutes or longer, with its age',
-  'legend.cluster': 'Several sensors: mean inside, worst of 24 hours as the ring',
+  'legend.cluster': 'Several sensors: mean inside, the worst as the ring',
   'legend.source': 'Source: {publisher}, {document}',
 
   'flag.range': 'outside what is physically possible',
