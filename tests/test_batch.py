@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.readings import readings
-from urbanos_edge.batch import Batch, pack, unpack
+from urbanos_edge.batch import pack, reading_at, unpack
 from urbanos_edge.grid import tile_at
-from urbanos_edge.reading import QUANTITY_NAMES, Reading
-
-
-def spelled_out(batch: Batch, index: int) -> Reading:
-    values = {name: float(batch[name][index]) for name in QUANTITY_NAMES}
-    reported = float(batch["reported_aqi"][index])
-    return Reading(
-        sensor_id=batch.strings("sensor")[index],
-        timestamp_us=int(batch["timestamp_us"][index]),
-        received_us=int(batch["received_us"][index]),
-        lat=float(batch["lat"][index]),
-        lng=float(batch["lng"][index]),
-        values={name: value for name, value in values.items() if not math.isnan(value)},
-        source=batch.strings("source")[index],
-        pollution_type=batch.strings("pollution_type")[index],
-        reported_aqi=None if math.isnan(reported) else reported,
-        stamped=bool(batch["stamped"][index]),
-    )
+from urbanos_edge.reading import Reading
 
 
 @given(st.lists(st.lists(readings, min_size=1, max_size=5), max_size=4))
 def test_packed_readings_come_back_in_order(groups: list[list[Reading]]) -> None:
     batch = unpack([pack(group) for group in groups])
     given_in = [reading for group in groups for reading in group]
-    assert [spelled_out(batch, index) for index in range(len(batch))] == given_in
+    assert [reading_at(batch, index) for index in range(len(batch))] == given_in
 
 
 @given(readings)

@@ -83,6 +83,24 @@ def pack(readings: Sequence[Reading]) -> bytes:
     return msgspec.msgpack.encode(Payload(list(labels), rows))
 
 
+def reading_at(batch: Batch, index: int) -> Reading:
+    """Row `index` as a reading; its priority is not kept in a batch."""
+    values = {name: float(batch[name][index]) for name in QUANTITY_NAMES}
+    reported = float(batch["reported_aqi"][index])
+    return Reading(
+        sensor_id=batch.labels[batch["sensor"][index]],
+        timestamp_us=int(batch["timestamp_us"][index]),
+        received_us=int(batch["received_us"][index]),
+        lat=float(batch["lat"][index]),
+        lng=float(batch["lng"][index]),
+        values={name: value for name, value in values.items() if not math.isnan(value)},
+        source=batch.labels[batch["source"][index]],
+        pollution_type=batch.labels[batch["pollution_type"][index]],
+        reported_aqi=None if math.isnan(reported) else reported,
+        stamped=bool(batch["stamped"][index]),
+    )
+
+
 def unpack(payloads: Iterable[bytes]) -> Batch:
     """Lay the readings of several payloads side by side, in order."""
     labels: dict[str, int] = {}

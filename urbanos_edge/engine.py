@@ -6,6 +6,7 @@ locks. Each thread works on a cursor of its own; the interpreter lock is free wh
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,7 +17,7 @@ from typing import Final
 import duckdb
 import duckdb_extension_spatial
 
-from urbanos_edge.errors import DiskFull, StorageUnavailable
+from urbanos_edge.errors import DiskFull, OutOfMemory, StorageUnavailable
 
 THREADS: Final = 2
 MAX_TEMPORARY_MIB: Final = 2048
@@ -26,13 +27,48 @@ class Engine:
     """Opens cursors on one DuckDB instance that may read and write below `directories` only."""
 
     def __init__(self, memory_mib: int, temporary: Path, directories: list[Path]) -> None:
-        temporary.mkdir(parents=True, exist_ok=True)
-        self._instance = duckdb.connect(
+        self._memory_mib = memory_mib
+        self._temporary = temporary
+        self._directories = directories
+        self._lock = threading.Lock()
+        self._failed = False
+        self._instance = self._open()
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one piece of work; what it registers and creates goes with it.
+
+        After a fatal error the instance is of no use any more; the next cursor opens a new one.
+
+        Raises:
+            DiskFull, StorageUnavailable: DuckDB could not write, read or find memory.
+        """
+        with translated():
+            try:
+                with self._current().cursor() as cursor:
+                    yield cursor
+            except duckdb.FatalException:
+                self._failed = True
+                raise
+
+    def close(self) -> None:
+        self._instance.close()
+
+    def _current(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            if self._failed:
+                self._instance = self._open()
+                self._failed = False
+            return self._instance
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        instance = duckdb.connect(
             ":memory:",
             config={
                 "threads": THREADS,
-                "memory_limit": f"{memory_mib}MiB",
-                "temp_directory": str(temporary),
+                "memory_limit": f"{self._memory_mib}MiB",
+                "temp_directory": str(self._temporary),
                 "max_temp_directory_size": f"{MAX_TEMPORARY_MIB}MiB",
                 "preserve_insertion_order": False,
                 "autoinstall_known_extensions": False,
@@ -40,25 +76,13 @@ class Engine:
                 "python_enable_replacements": False,
             },
         )
-        self._instance.execute(f"LOAD {quoted(spatial_extension())}")
-        self._instance.execute("SET TimeZone = 'UTC'")
-        allowed = ", ".join(quoted(directory.resolve()) for directory in directories)
-        self._instance.execute(f"SET allowed_directories = [{allowed}]")
-        self._instance.execute("SET enable_external_access = false")
-        self._instance.execute("SET lock_configuration = true")
-
-    @contextmanager
-    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor for one piece of work; what it registers and creates goes with it.
-
-        Raises:
-            DiskFull, StorageUnavailable: DuckDB could not write, read or find memory.
-        """
-        with translated(), self._instance.cursor() as cursor:
-            yield cursor
-
-    def close(self) -> None:
-        self._instance.close()
+        instance.execute(f"LOAD {quoted(spatial_extension())}")
+        instance.execute("SET TimeZone = 'UTC'")
+        allowed = ", ".join(quoted(directory.resolve()) for directory in self._directories)
+        instance.execute(f"SET allowed_directories = [{allowed}]")
+        instance.execute("SET enable_external_access = false")
+        instance.execute("SET lock_configuration = true")
+        return instance
 
 
 @contextmanager
@@ -70,8 +94,10 @@ def translated() -> Iterator[None]:
         if "No space left" in str(error):
             raise DiskFull("the disk is full; nothing was stored") from error
         raise StorageUnavailable("a file of the store could not be read or written") from error
-    except (duckdb.OutOfMemoryException, duckdb.FatalException) as error:
-        raise StorageUnavailable("the query engine ran out of memory or failed") from error
+    except duckdb.OutOfMemoryException as error:
+        raise OutOfMemory("the query engine ran out of memory") from error
+    except duckdb.FatalException as error:
+        raise StorageUnavailable("the query engine failed and is opened anew") from error
 
 
 def spatial_extension() -> Path:

@@ -100,6 +100,12 @@ class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
 
 
+class OutOfMemory(StorageUnavailable):
+    """The query engine found no memory for this much at once; less may work."""
+
+    code = "out_of_memory"
+
+
 class DiskFull(EdgeError):
     """No space is left; nothing was acknowledged."""
 

@@ -7,9 +7,9 @@ while its entries leave the spool. A crash at any step leaves either the entries
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import apsw
 import duckdb
@@ -19,16 +19,15 @@ import numpy.typing as npt
 from urbanos_edge import aqi
 from urbanos_edge.batch import Batch, unpack
 from urbanos_edge.clock import DAY_US, Clock
-from urbanos_edge.database import Database
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grading import grade
 from urbanos_edge.identity import Folded, Rows, fold
 from urbanos_edge.quality import FLAG_LABELS
 from urbanos_edge.spool import Entry, Spool, count
-from urbanos_edge.store import File, Store, day_of
+from urbanos_edge.steps import reached
+from urbanos_edge.store import Change, Store, day_of
 
-CHUNK_READINGS: Final = 500_000
-"""Readings one transaction moves at most; bounds the memory a flush takes."""
+Settle = Callable[[apsw.Connection], None]
 
 
 @dataclass(slots=True)
@@ -44,63 +43,56 @@ class Flushed:
     revisions: int
 
 
-class Flusher:
-    """Moves what waits in the spool into the store; used by one thread at a time."""
+class Mover:
+    """Moves readings from the spool into the store; used by one thread at a time."""
 
     def __init__(
         self,
-        database: Database,
         spool: Spool,
         store: Store,
         engine: Engine,
         standard: aqi.Standard,
         clock: Clock,
-        batch_size: int,
     ) -> None:
-        self._database = database
         self._spool = spool
         self._store = store
         self._engine = engine
         self._standard = standard
         self._clock = clock
-        self._batch_size = batch_size
         self._start_mark_us = store.newest_at_us()
         self._marks_us: dict[str, int] = {}
 
-    def flush(self) -> Flushed | None:
-        """Move the oldest entries, at most about `CHUNK_READINGS`; None when the spool is empty.
+    def move(self, entries: Sequence[Entry]) -> Flushed:
+        """Store the readings of the oldest entries and take these out of the spool.
 
         Raises:
             StorageUnavailable, DiskFull: nothing was moved; the entries are still in the spool.
         """
-        entries = self._take()
-        if not entries:
-            return None
         arrivals = unpack(entry.payload for entry in entries)
-        with self._engine.cursor() as cursor:
+        return self.store(arrivals, lambda work: self._spool.settle(work, entries[-1].seq))
+
+    def store(self, arrivals: Batch, settle: Settle) -> Flushed:
+        """Store a batch; `settle` is part of the transaction that makes it real.
+
+        Raises:
+            StorageUnavailable, DiskFull: nothing was stored.
+        """
+        with (
+            self._store.changing,
+            self._engine.cursor() as cursor,
+            self._store.change() as change,
+        ):
             stored = self._find_stored(cursor, arrivals)
             folded = fold(arrivals, stored)
             grade(self._standard, folded.batch)
-            stored_us = self._clock.now_us()
-            added, removed = self._write(cursor, folded, stored, stored_us)
-        flushed = Flushed(
-            folded.batch, folded.revised, len(arrivals), folded.duplicates, folded.revisions
-        )
-        self._commit(added, removed, entries[-1].seq, flushed)
+            self._write(cursor, change, folded, stored)
+            reached("files written")
+            flushed = Flushed(
+                folded.batch, folded.revised, len(arrivals), folded.duplicates, folded.revisions
+            )
+            change.commit(lambda connection: _settle(connection, settle, flushed))
         self._raise_marks(folded.batch)
         return flushed
-
-    def _take(self) -> list[Entry]:
-        entries: list[Entry] = []
-        readings = 0
-        while readings < CHUNK_READINGS:
-            after = entries[-1].seq if entries else 0
-            more = self._spool.take(self._batch_size, after)
-            if not more:
-                break
-            entries += more
-            readings += sum(entry.readings for entry in more)
-        return entries
 
     def _find_stored(
         self, cursor: duckdb.DuckDBPyConnection, arrivals: Batch
@@ -141,44 +133,22 @@ class Flusher:
     def _write(
         self,
         cursor: duckdb.DuckDBPyConnection,
+        change: Change,
         folded: Folded,
         stored: dict[str, npt.NDArray[Any]],
-        stored_us: int,
-    ) -> tuple[list[File], list[File]]:
+    ) -> None:
         """Write the rows by day, and anew each file that holds rows which give way to them."""
-        added, removed = [], []
         batch, revised = folded.batch, np.flatnonzero(folded.revised)
         paths = stored["filename"][folded.base] if stored else np.empty(0, object)
         for path in np.unique(paths.astype(str)).tolist():
-            file = self._store.file_at(path)
             cursor.register("revised", _identities(batch.take(revised[paths == path])))
-            added.append(self._store.rewrite(cursor, file))
-            removed.append(file)
+            change.rewrite(cursor, self._store.file_at(path))
         register_labels(cursor, "labels", batch.labels)
         register_labels(cursor, "flag_labels", FLAG_LABELS)
-        parameters = {"stored_us": stored_us, "grading": self._standard.grading}
+        parameters = {"stored_us": self._clock.now_us(), "grading": self._standard.grading}
         for day, rows in by_day(batch["timestamp_us"], np.arange(len(batch))):
             cursor.register("arrived", batch.take(rows).columns)
-            copy = statement("write_readings")
-            added.append(self._store.write(cursor, day, copy, parameters))
-        return [file for file in added if file is not None], removed
-
-    def _commit(
-        self, added: Sequence[File], removed: Sequence[File], last_seq: int, flushed: Flushed
-    ) -> None:
-        tally = {
-            "stored": flushed.arrived - flushed.duplicates - flushed.revisions,
-            "duplicates": flushed.duplicates,
-            "revisions": flushed.revisions,
-        }
-
-        def work(connection: apsw.Connection) -> None:
-            self._store.publish(connection, added, removed)
-            self._spool.settle(connection, last_seq)
-            count(connection, tally)
-
-        self._database.write_and_wait(work)
-        self._store.published(added, removed)
+            change.write(cursor, day, statement("write_readings"), parameters)
 
     def _raise_marks(self, batch: Batch) -> None:
         highest = np.full(len(batch.labels), self._start_mark_us)
@@ -194,6 +164,16 @@ def by_day(timestamp_us: npt.NDArray[Any], rows: Rows) -> Iterator[tuple[str, Ro
     days = timestamp_us[rows] // DAY_US
     for day in np.unique(days).tolist():
         yield day_of(day * DAY_US), rows[days == day]
+
+
+def _settle(connection: apsw.Connection, settle: Settle, flushed: Flushed) -> None:
+    settle(connection)
+    tally = {
+        "stored": flushed.arrived - flushed.duplicates - flushed.revisions,
+        "duplicates": flushed.duplicates,
+        "revisions": flushed.revisions,
+    }
+    count(connection, tally)
 
 
 def _identities(batch: Batch) -> dict[str, npt.NDArray[Any]]:

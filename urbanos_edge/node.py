@@ -19,9 +19,10 @@ from urbanos_edge.batch import pack, unpack
 from urbanos_edge.cache import Cache
 from urbanos_edge.clock import Clock, to_rfc3339
 from urbanos_edge.database import Database
+from urbanos_edge.drain import Drain
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
-from urbanos_edge.flush import Flusher
+from urbanos_edge.flush import Mover
 from urbanos_edge.grading import grade
 from urbanos_edge.identity import fold
 from urbanos_edge.ingest import Ingest
@@ -60,14 +61,14 @@ class Node:
             self.database, self.spool, self.sensors, self.clock, self._deliver_urgent
         )
         self.store = Store(self.data_dir, self.database, self.engine)
-        self.flusher = Flusher(
+        self.mover = Mover(self.spool, self.store, self.engine, self.standard, self.clock)
+        self.drain = Drain(
             self.database,
             self.spool,
-            self.store,
-            self.engine,
-            self.standard,
+            self.mover,
             self.clock,
             settings.batch_size,
+            settings.max_retries,
         )
         self.rollup = Rollup(self.standard, self.store, self.engine, self.clock.now_us())
         self.query = Query(self.store, self.engine)
@@ -104,7 +105,7 @@ class Node:
     async def flush_forever(self) -> None:
         """Flush at every interval; a failure is remembered for the status and tried again."""
         while True:
-            await anyio.sleep(self.settings.flush_interval_s)
+            await anyio.sleep(self._pause_s())
             try:
                 await self.flush()
             except EdgeError as error:
@@ -113,6 +114,12 @@ class Node:
             except Exception:
                 self.flush_failure = "internal error; see the log"
                 _log.exception("flush failed, will be tried again")
+
+    def _pause_s(self) -> float:
+        """The interval, or less while a failing batch is tried again: 1, 2, 4 s."""
+        failures = self.drain.failures
+        interval_s = self.settings.flush_interval_s
+        return min(interval_s, 2.0 ** (failures - 1)) if failures else interval_s
 
     def open_basemap(self) -> None:
         """Serve the installed basemap, if there is one that can be read."""
@@ -172,19 +179,22 @@ class Node:
         moved = await anyio.to_thread.run_sync(self._move_chunk, rooms)
         if moved is None:
             return False
-        arrived, drafts = moved
-        self.spool.settled(arrived)
+        readings, drafts = moved
+        self.spool.settled(readings)
         self._announce(drafts)
         return True
 
     def _move_chunk(self, rooms: Sequence[Any]) -> tuple[int, list[Draft]] | None:
         """Flush, roll up and draft the news, in a worker thread."""
-        flushed = self.flusher.flush()
-        if flushed is None:
+        drained = self.drain.step()
+        if drained is None:
             return None
-        now_us = self.clock.now_us()
-        update = self.rollup.apply(flushed.batch, flushed.revised, now_us)
-        return flushed.arrived, list(self.live.draft(update, rooms, now_us))
+        drafts: list[Draft] = []
+        for part in drained.parts:
+            now_us = self.clock.now_us()
+            update = self.rollup.apply(part.batch, part.revised, now_us)
+            drafts += self.live.draft(update, rooms, now_us)
+        return drained.readings, drafts
 
     def _deliver_urgent(self, readings: Sequence[Reading]) -> None:
         batch = fold(unpack([pack(readings)]), {}).batch

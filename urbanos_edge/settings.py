@@ -45,6 +45,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     batch_size: Annotated[
         int, Meta(ge=1, le=100_000, description="readings that one read of the spool takes")
     ] = 1000
+    max_retries: Annotated[
+        int,
+        Meta(ge=0, le=20, description="times a failing batch is tried again before it is split"),
+    ] = 3
     spool_limit: Annotated[
         int, Meta(ge=10_000, description="readings the spool holds; beyond it ingest answers 503")
     ] = 20_000_000

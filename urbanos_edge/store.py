@@ -25,10 +25,11 @@ import duckdb
 import msgspec
 
 from urbanos_edge.clock import DAY_US, EPOCH
-from urbanos_edge.database import Database
+from urbanos_edge.database import Database, Work
 from urbanos_edge.engine import Engine, quoted, statement
 from urbanos_edge.errors import StorageUnavailable
 from urbanos_edge.grid import Bounds
+from urbanos_edge.steps import reached
 
 READINGS: Final = "readings"
 QUARANTINE: Final = "quarantine"
@@ -80,14 +81,18 @@ class Store:
         self._directory = directory
         self._temporary = directory / ".tmp"
         self._engine = engine
+        self._database = database
+        self.changing = threading.Lock()
+        """Held by whoever needs the list of files to stay as it is until its change is listed."""
         self._lock = threading.Lock()
         self._generation = 0
         self._leases: Counter[int] = Counter()
         self._retired: list[tuple[int, File]] = []
+        self._doubtful: list[File] = []
         self._files = _listed(database.read())
         (directory / READINGS).mkdir(parents=True, exist_ok=True)
         self._clear_temporary()
-        self._recover(database)
+        self._recover()
 
     @property
     def files(self) -> Sequence[File]:
@@ -105,7 +110,7 @@ class Store:
         with self._lock:
             generation = self._generation
             self._leases[generation] += 1
-            paths = [self._full(file) for file in self._files.values() if wanted(file)]
+            paths = [str(self.full(file)) for file in self._files.values() if wanted(file)]
         try:
             yield paths
         finally:
@@ -120,12 +125,22 @@ class Store:
         with self._lock:
             return self._files[str(Path(full_path).relative_to(self._directory))]
 
+    @contextmanager
+    def change(self) -> Iterator[Change]:
+        """Prepare files; what was not committed when the block ends is gone again."""
+        change = Change(self)
+        try:
+            yield change
+        finally:
+            for file in change.pending:
+                (self._directory / file.path).unlink(missing_ok=True)
+
     def write(
         self, cursor: duckdb.DuckDBPyConnection, day: str, copy: str, parameters: dict[str, Any]
     ) -> File | None:
         """Run `copy`, a COPY to `{target}`, and bring its file into its day, durable, not listed.
 
-        Returns None when there was nothing to write.
+        Returns None when there was nothing to write. Use a `Change`, which cleans up.
 
         Raises:
             StorageUnavailable: fewer rows arrived in the file than were written.
@@ -146,15 +161,36 @@ class Store:
         self._bring_in(temporary, self._directory / path)
         return File(path, day, described[0], size, *described[1:])
 
-    def rewrite(self, cursor: duckdb.DuckDBPyConnection, file: File) -> File | None:
-        """Write `file` anew without the rows in the registered table `revised`."""
-        copy = statement("rewrite_without").replace("{source}", quoted(Path(self._full(file))))
-        return self.write(cursor, file.day, copy, {})
+    def commit(
+        self, added: Sequence[File], removed: Sequence[File], also: Work[Any] = lambda _: None
+    ) -> None:
+        """List files and strike others in one transaction with `also`, then show readers.
 
-    def publish(
+        Raises:
+            DiskFull, and what `also` raises: nothing changed.
+            StorageUnavailable: nothing changed as far as this process sees; but a commit whose
+                sync failed may come back after a crash, so the files stay until a later
+                commit has taken its place in the log.
+        """
+
+        def work(connection: apsw.Connection) -> None:
+            self._publish(connection, added, removed)
+            also(connection)
+
+        try:
+            self._database.write_and_wait(work)
+        except StorageUnavailable:
+            self._doubtful += added
+            raise
+        reached("files listed")
+        self._show(added, removed)
+        for file in self._doubtful:
+            (self._directory / file.path).unlink(missing_ok=True)
+        self._doubtful = []
+
+    def _publish(
         self, connection: apsw.Connection, added: Iterable[File], removed: Iterable[File]
     ) -> None:
-        """List files and strike others as part of a larger work; then call `published`."""
         connection.executemany(
             "DELETE FROM files WHERE path = ?", [(file.path,) for file in removed]
         )
@@ -163,8 +199,8 @@ class Store:
             [msgspec.structs.astuple(file) for file in added],
         )
 
-    def published(self, added: Iterable[File], removed: Iterable[File]) -> None:
-        """Show readers the new list; what was struck is unlinked when nobody can open it."""
+    def _show(self, added: Iterable[File], removed: Iterable[File]) -> None:
+        """Give readers the new list; what was struck is unlinked when nobody can open it."""
         with self._lock:
             self._generation += 1
             for file in removed:
@@ -173,18 +209,23 @@ class Store:
             self._files.update({file.path: file for file in added})
         self._unlink_retired()
 
-    def _full(self, file: File) -> str:
-        return str(self._directory / file.path)
+    def full(self, file: File) -> Path:
+        """Where a file lies."""
+        return self._directory / file.path
 
     def _bring_in(self, temporary: Path, target: Path) -> None:
         """Sync, rename, sync the folders: after this the file survives a power cut."""
         new_folder = not target.parent.exists()
         target.parent.mkdir(exist_ok=True)
+        reached("file written")
         _sync(temporary)
+        reached("file synced")
         os.rename(temporary, target)
+        reached("file renamed")
         _sync(target.parent)
         if new_folder:
             _sync(target.parent.parent)
+        reached("folder synced")
 
     def _unlink_retired(self) -> None:
         with self._lock:
@@ -193,12 +234,13 @@ class Store:
             self._retired = [item for item in self._retired if item[0] > oldest]
         for file in free:
             (self._directory / file.path).unlink(missing_ok=True)
+            reached("file unlinked")
 
     def _clear_temporary(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir()
 
-    def _recover(self, database: Database) -> None:
+    def _recover(self) -> None:
         """Remove what no manifest row lists; set aside what is listed and cannot be read."""
         folder = self._directory / READINGS
         for path in folder.glob("created_date=*/*"):
@@ -206,7 +248,7 @@ class Store:
                 path.unlink()
         damaged = [(file, reason) for file in self._files.values() if (reason := self._fault(file))]
         if damaged:
-            self._quarantine(database, damaged)
+            self._quarantine(damaged)
 
     def _fault(self, file: File) -> str | None:
         path = self._directory / file.path
@@ -222,17 +264,17 @@ class Store:
         except OSError as error:
             return f"cannot be read: {error.strerror}"
 
-    def _quarantine(self, database: Database, damaged: list[tuple[File, str]]) -> None:
+    def _quarantine(self, damaged: list[tuple[File, str]]) -> None:
         now_us = time.time_ns() // 1000
 
         def work(connection: apsw.Connection) -> None:
-            self.publish(connection, [], [file for file, _ in damaged])
+            self._publish(connection, [], [file for file, _ in damaged])
             connection.executemany(
                 "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?)",
                 [(file.path, file.day, file.rows, now_us, reason) for file, reason in damaged],
             )
 
-        database.write_and_wait(work)
+        self._database.write_and_wait(work)
         aside = self._directory / QUARANTINE
         aside.mkdir(exist_ok=True)
         for file, _ in damaged:
@@ -240,6 +282,38 @@ class Store:
             source = self._directory / file.path
             if source.exists():
                 source.rename(aside / source.name)
+
+
+class Change:
+    """Files on their way into the manifest and out of it: all of them become real, or none."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.pending: list[File] = []
+        self.replaced: list[File] = []
+
+    def write(
+        self, cursor: duckdb.DuckDBPyConnection, day: str, copy: str, parameters: dict[str, Any]
+    ) -> None:
+        """Add what `copy` writes, as `Store.write` does."""
+        file = self._store.write(cursor, day, copy, parameters)
+        if file is not None:
+            self.pending.append(file)
+
+    def rewrite(self, cursor: duckdb.DuckDBPyConnection, file: File) -> None:
+        """Replace a file by itself without the rows in the registered table `revised`."""
+        copy = statement("rewrite_without").replace("{source}", quoted(self._store.full(file)))
+        self.write(cursor, file.day, copy, {})
+        self.replaced.append(file)
+
+    def commit(self, also: Work[Any] = lambda _: None) -> None:
+        """Make it real, in one transaction with `also`; raises as `Store.commit`."""
+        try:
+            self._store.commit(self.pending, self.replaced, also)
+        except StorageUnavailable:
+            self.pending = []  # the store keeps them for now
+            raise
+        self.pending = []
 
 
 def day_of(moment_us: int) -> str:
