@@ -43,6 +43,16 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command]:
     async def sensors(_: dict[str, Any]) -> Any:
         return msgspec.to_builtins(node.sensors.list())
 
+    async def dead_letters(arguments: dict[str, Any]) -> Any:
+        limit = _number(arguments, "limit")
+        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.dead_letters.list, limit))
+
+    async def requeue(arguments: dict[str, Any]) -> Any:
+        return await node.requeue(arguments.get("ids"))
+
+    async def purge(arguments: dict[str, Any]) -> Any:
+        return await node.dead_letters.purge(arguments.get("ids"))
+
     async def flush(_: dict[str, Any]) -> Any:
         await node.flush()
 
@@ -57,6 +67,9 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command]:
         "revoke_token": revoke_token,
         "status": status,
         "sensors": sensors,
+        "dead_letters": dead_letters,
+        "requeue": requeue,
+        "purge": purge,
         "flush": flush,
         "basemap_import": basemap_import,
     }

@@ -16,12 +16,15 @@ import apsw
 import msgspec
 import numpy as np
 
+from urbanos_edge.adapters import node_json
 from urbanos_edge.batch import Batch, reading_at, unpack
 from urbanos_edge.clock import Clock
 from urbanos_edge.database import Database
+from urbanos_edge.dead_letters import MAX_PAYLOAD, DeadLetter, bury
 from urbanos_edge.errors import DiskFull, OutOfMemory, StorageUnavailable
 from urbanos_edge.flush import Flushed, Mover
-from urbanos_edge.spool import MAX_DEAD_PAYLOAD, DeadLetter, Entry, Spool, bury, count
+from urbanos_edge.reading import Reading
+from urbanos_edge.spool import Entry, Spool, count
 
 CHUNK_READINGS: Final = 500_000
 """Readings one transaction moves at most; bounds the memory a flush takes."""
@@ -135,8 +138,7 @@ class Drain:
             raise
         except Exception as error:
             if len(batch) == 1:
-                reading = msgspec.json.encode(reading_at(batch, 0))
-                letters.append(self._letter(reading, error))
+                letters.append(self._letter(_spelled_out(reading_at(batch, 0)), error))
                 return []
         middle = len(batch) // 2
         halves = (np.arange(middle), np.arange(middle, len(batch)))
@@ -155,5 +157,13 @@ class Drain:
             self._clock.now_us(),
             "cannot_be_stored",
             f"{type(error).__name__}: {error}"[:500],
-            payload[:MAX_DEAD_PAYLOAD],
+            payload[:MAX_PAYLOAD],
         )
+
+
+def _spelled_out(reading: Reading) -> bytes:
+    """A reading as it could be sent again, or as it is where its time has no date."""
+    try:
+        return node_json.write(reading)
+    except OverflowError:
+        return msgspec.json.encode(reading)

@@ -19,11 +19,12 @@ from urbanos_edge import batch
 from urbanos_edge.adapters import Candidate, Malformed, Message
 from urbanos_edge.clock import SECOND_US, Clock, to_rfc3339, to_us
 from urbanos_edge.database import Database
+from urbanos_edge.dead_letters import MAX_PAYLOAD, DeadLetter, bury
 from urbanos_edge.errors import Forbidden, ReadingRejected
 from urbanos_edge.grid import STORED_ZOOM, tile_at
 from urbanos_edge.reading import QUANTITY_NAMES, Reading
 from urbanos_edge.sensors import Sensor, Sensors
-from urbanos_edge.spool import MAX_DEAD_PAYLOAD, DeadLetter, Spool, bury, count
+from urbanos_edge.spool import Spool, count
 from urbanos_edge.tokens import Token
 
 FUTURE_LIMIT_US: Final = 300 * SECOND_US
@@ -250,4 +251,4 @@ def _letter(
         encoded = msgspec.json.encode(payload)
     except (TypeError, ValueError, RecursionError):
         encoded = repr(payload).encode()
-    return DeadLetter(rejected_at_us, error.code, error.message, encoded[:MAX_DEAD_PAYLOAD])
+    return DeadLetter(rejected_at_us, error.code, error.message, encoded[:MAX_PAYLOAD])

@@ -13,12 +13,14 @@ import anyio.to_thread
 import apsw
 
 from urbanos_edge import __version__
+from urbanos_edge.adapters import node_json
 from urbanos_edge.aqi import STANDARDS
 from urbanos_edge.basemap import Basemap
 from urbanos_edge.batch import pack, unpack
 from urbanos_edge.cache import Cache
 from urbanos_edge.clock import Clock, to_rfc3339
 from urbanos_edge.database import Database
+from urbanos_edge.dead_letters import DeadLetters
 from urbanos_edge.drain import Drain
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
@@ -34,10 +36,11 @@ from urbanos_edge.sensors import Sensors
 from urbanos_edge.settings import Settings
 from urbanos_edge.spool import Spool
 from urbanos_edge.store import Store, quarantined
-from urbanos_edge.tokens import Tokens
+from urbanos_edge.tokens import Token, Tokens
 
 DATABASE_NAME = "urbanos.sqlite"
 BASEMAP_NAME = "basemap.mbtiles"
+OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +60,7 @@ class Node:
         self.tokens = Tokens(self.database, self.clock)
         self.sensors = Sensors(self.database)
         self.spool = Spool(self.database, settings.spool_limit)
+        self.dead_letters = DeadLetters(self.database)
         self.ingest = Ingest(
             self.database, self.spool, self.sensors, self.clock, self._deliver_urgent
         )
@@ -120,6 +124,19 @@ class Node:
         failures = self.drain.failures
         interval_s = self.settings.flush_interval_s
         return min(interval_s, 2.0 ** (failures - 1)) if failures else interval_s
+
+    async def requeue(self, ids: Sequence[int] | None) -> int:
+        """Send dead letters through the door again, all when none are named.
+
+        What is accepted is no letter any more; what is refused again becomes a new one. Returns
+        how many were accepted.
+        """
+        accepted = 0
+        for number, payload in self.dead_letters.payloads(ids):
+            receipt = await self.ingest.accept(node_json.read_lines(payload), OWN_TOKEN)
+            accepted += len(receipt.accepted)
+            await self.dead_letters.purge([number])
+        return accepted
 
     def open_basemap(self) -> None:
         """Serve the installed basemap, if there is one that can be read."""

@@ -1,4 +1,4 @@
-"""The spool: accepted readings that wait for the store, and the letters that cannot be delivered.
+"""The spool: accepted readings that wait for the store.
 
 An entry is durable once the work that appended it is committed, and goes in the same transaction
 that lists the file its readings were written to.
@@ -6,19 +6,11 @@ that lists the file its readings were written to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
-
 import apsw
 import msgspec
 
 from urbanos_edge.database import Database
 from urbanos_edge.errors import Unavailable
-
-MAX_DEAD_LETTERS: Final = 100_000
-"""The oldest dead letters give way beyond this."""
-MAX_DEAD_PAYLOAD: Final = 4096
-"""Bytes kept of a payload that could not become a reading."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -26,15 +18,6 @@ class Entry(msgspec.Struct, frozen=True):
 
     seq: int
     readings: int
-    payload: bytes
-
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """What was refused, why, and when."""
-
-    rejected_at_us: int
-    code: str
-    message: str
     payload: bytes
 
 
@@ -89,18 +72,6 @@ class Spool:
 
     def settled(self, readings: int) -> None:
         self.depth -= readings
-
-
-def bury(connection: apsw.Connection, letters: Sequence[DeadLetter]) -> None:
-    """Keep refused payloads as part of a larger work, the newest `MAX_DEAD_LETTERS` of them."""
-    connection.executemany(
-        "INSERT INTO dead_letters (rejected_at_us, code, message, payload) VALUES (?, ?, ?, ?)",
-        [msgspec.structs.astuple(letter) for letter in letters],
-    )
-    connection.execute(
-        "DELETE FROM dead_letters WHERE id <= (SELECT max(id) FROM dead_letters) - ?",
-        (MAX_DEAD_LETTERS,),
-    )
 
 
 def count(connection: apsw.Connection, outcomes: dict[str, int]) -> None:

@@ -13,7 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from urbanos_edge.adapters import Candidate, Malformed, Message
+from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import BadRequest, ReadingRejected, Unprocessable
+from urbanos_edge.reading import Reading
 
 MAX_READINGS: Final = 10_000
 _ONE: Final = msgspec.json.Decoder(Candidate)
@@ -45,6 +47,26 @@ def read_lines(body: bytes) -> Message:
     lines = [line for line in body.split(b"\n") if line and not line.isspace()]
     _check_count(len(lines))
     return [_read_line(line) for line in lines]
+
+
+def write(reading: Reading) -> bytes:
+    """Spell a reading out in the form this module reads.
+
+    Raises:
+        OverflowError: its time is outside the years 1 to 9999.
+    """
+    return msgspec.json.encode(
+        {
+            "sensor_id": reading.sensor_id,
+            "location": {"lat": reading.lat, "lng": reading.lng},
+            "timestamp": to_rfc3339(reading.timestamp_us),
+            "source": reading.source,
+            "type": reading.pollution_type,
+            "priority": reading.priority,
+            "aqi": reading.reported_aqi,
+            "values": reading.values,
+        }
+    )
 
 
 def _check_count(count: int) -> None:

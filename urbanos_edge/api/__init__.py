@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.api import basemap, grids, ingest, live, pages, sensors, status, tiles
+from urbanos_edge.api import (
+    basemap,
+    dead_letters,
+    grids,
+    ingest,
+    live,
+    pages,
+    sensors,
+    status,
+    tiles,
+)
 from urbanos_edge.node import Node
 
 
@@ -17,6 +27,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         *tiles.routes(node),
         *basemap.routes(node),
         *live.routes(node),
+        *dead_letters.routes(node),
         *status.routes(node),
         *pages.routes(),
     ]

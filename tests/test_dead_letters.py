@@ -1,0 +1,94 @@
+"""Dead letters: listed, sent again, thrown away; by command and over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.processes import NodeProcess
+from urbanos_edge import dead_letters
+from urbanos_edge.node import Node
+
+
+@pytest.fixture
+def refused(start_node: Callable[..., NodeProcess]) -> NodeProcess:
+    """A node that refused two readings: one without a place, one for its latitude."""
+    node = start_node(flush_interval_s=0.2)
+    answer = node.post(
+        [
+            {"sensor_id": "placeless", "values": {"pm25": 5}},
+            {"sensor_id": "beyond", "location": {"lat": 91, "lng": 0}, "values": {"pm25": 5}},
+        ],
+        node.token(),
+    )
+    assert answer.status_code == 422
+    return node
+
+
+def letters(node: NodeProcess) -> list[dict[str, object]]:
+    listed: list[dict[str, object]] = json.loads(node.run("dead-letters", "list", "--json").stdout)
+    return listed
+
+
+def test_letters_say_what_was_refused_and_why(refused: NodeProcess) -> None:
+    newest, oldest = letters(refused)
+    assert (oldest["code"], newest["code"]) == ("no_location", "invalid_reading")
+    assert json.loads(str(oldest["payload"]))["sensor_id"] == "placeless"
+    assert json.loads(str(newest["payload"]))["location"]["lat"] == 91
+
+
+def test_a_letter_is_delivered_once_its_fault_is_mended(refused: NodeProcess) -> None:
+    place = {
+        "sensor_id": "placeless",
+        "location": {"lat": 60.1, "lng": 24.9},
+        "values": {"pm25": 6},
+    }
+    assert refused.post(place, refused.token()).status_code == 202
+    refused.wait_until_flushed()
+    number = str(letters(refused)[1]["id"])
+    assert "1 readings accepted" in refused.run("dead-letters", "requeue", number).stderr
+    refused.wait_until_flushed()
+    assert refused.status()["store"]["rows"] == 2
+    assert [letter["code"] for letter in letters(refused)] == ["invalid_reading"]
+
+
+def test_a_letter_that_is_refused_again_is_a_letter_again(refused: NodeProcess) -> None:
+    refused.run("dead-letters", "requeue", "--all")
+    assert {letter["code"] for letter in letters(refused)} == {"no_location", "invalid_reading"}
+
+
+def test_letters_are_thrown_away_by_number_or_all(refused: NodeProcess) -> None:
+    refused.run("dead-letters", "purge", str(letters(refused)[0]["id"]))
+    assert len(letters(refused)) == 1
+    refused.run("dead-letters", "purge", "--all")
+    assert letters(refused) == []
+    assert refused.run("dead-letters", "purge", check=False).returncode == 2
+
+
+def test_operators_do_the_same_over_http(refused: NodeProcess) -> None:
+    path = "/api/v1/dead-letters"
+    operator = {"Authorization": f"Bearer {refused.token('operator')}"}
+    gateway = {"Authorization": f"Bearer {refused.token('gateway')}"}
+    assert refused.client.get(path).status_code == 401
+    assert refused.client.get(path, headers=gateway).status_code == 403
+    listed = refused.client.get(path, headers=operator).json()
+    assert listed["count"] == 2
+    older = refused.client.get(
+        path, params={"before": listed["letters"][0]["id"]}, headers=operator
+    ).json()
+    assert older["letters"] == listed["letters"][1:]
+    again = refused.client.post(f"{path}/requeue", json={"all": True}, headers=operator)
+    assert again.json() == {"accepted": 0}
+    purged = refused.client.request("DELETE", path, json={"all": True}, headers=operator)
+    assert purged.json() == {"purged": 2}
+    nothing = refused.client.request("DELETE", path, json={}, headers=operator)
+    assert nothing.status_code == 422
+
+
+def test_only_the_newest_letters_are_kept(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "MAX_LETTERS", 3)
+    many = [dead_letters.DeadLetter(n, "code", "message", b"%d" % n) for n in range(10)]
+    node.database.write_and_wait(lambda connection: dead_letters.bury(connection, many))
+    assert [kept.payload for kept in node.dead_letters.list()] == ["9", "8", "7"]

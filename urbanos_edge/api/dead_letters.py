@@ -1,0 +1,69 @@
+"""Dead letters over HTTP, for operators."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import anyio.to_thread
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.params import QueryParameter
+from litestar.types import ControllerRouterHandler
+
+from urbanos_edge.api.ingest import bearer
+from urbanos_edge.api.respond import json
+from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.errors import Unprocessable
+from urbanos_edge.node import Node
+
+Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
+
+
+class Chosen(msgspec.Struct, forbid_unknown_fields=True):
+    """Which letters: by number, or all of them."""
+
+    ids: list[int] | None = None
+    all: bool = False
+
+    def numbers(self) -> list[int] | None:
+        if self.all == (self.ids is not None):
+            raise Unprocessable("name letters in 'ids', or say 'all': true")
+        return self.ids
+
+
+def routes(node: Node) -> list[ControllerRouterHandler]:
+    def demand_operator(request: Request[Any, Any, Any]) -> None:
+        bearer(node, request).demand("operator")
+
+    @get("/api/v1/dead-letters", tags=["dead letters"])
+    async def list_letters(
+        request: Request[Any, Any, Any], limit: Limit = 100, before: int | None = None
+    ) -> Response[bytes]:
+        """The newest dead letters; `before` a number goes on where the last answer ended."""
+        demand_operator(request)
+        kept = await anyio.to_thread.run_sync(node.dead_letters.list, limit, before)
+        letters = [
+            {
+                "id": letter.id,
+                "rejected_at": to_rfc3339(letter.rejected_at_us),
+                "code": letter.code,
+                "message": letter.message,
+                "payload": letter.payload,
+            }
+            for letter in kept
+        ]
+        return json({"letters": letters, "count": len(letters)})
+
+    @post("/api/v1/dead-letters/requeue", status_code=200, tags=["dead letters"])
+    async def requeue(request: Request[Any, Any, Any], data: Chosen) -> Response[bytes]:
+        """Send letters through the door again."""
+        demand_operator(request)
+        return json({"accepted": await node.requeue(data.numbers())})
+
+    @delete("/api/v1/dead-letters", status_code=200, tags=["dead letters"])
+    async def purge(request: Request[Any, Any, Any], data: Chosen) -> Response[bytes]:
+        """Throw letters away for good."""
+        demand_operator(request)
+        return json({"purged": await node.dead_letters.purge(data.numbers())})
+
+    return [list_letters, requeue, purge]

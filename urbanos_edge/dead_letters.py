@@ -1,0 +1,85 @@
+"""Letters that could not be delivered: what was refused, why and when, kept to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+import msgspec
+
+from urbanos_edge.database import Database
+
+MAX_LETTERS: Final = 20_000
+"""The oldest letters give way beyond this."""
+MAX_PAYLOAD: Final = 4096
+"""Bytes kept of what was refused: with `MAX_LETTERS`, 80 MiB at most."""
+_COLUMNS: Final = "id, rejected_at_us, code, message, payload"
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """What was refused, why, and when."""
+
+    rejected_at_us: int
+    code: str
+    message: str
+    payload: bytes
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A letter as it is kept; `payload` is text where it can be."""
+
+    id: int
+    rejected_at_us: int
+    code: str
+    message: str
+    payload: str
+
+
+class DeadLetters:
+    """The letters of this node."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self, limit: int = 100, before: int | None = None) -> Sequence[Kept]:
+        """The newest letters, those before a number when one is given."""
+        rows = self._database.read().execute(
+            f"SELECT {_COLUMNS} FROM dead_letters WHERE id < ? ORDER BY id DESC LIMIT ?",
+            (2**62 if before is None else before, limit),
+        )
+        return [
+            Kept(number, rejected_at_us, code, message, payload.decode(errors="replace"))
+            for number, rejected_at_us, code, message, payload in rows
+        ]
+
+    def payloads(self, ids: Sequence[int] | None) -> Sequence[tuple[int, bytes]]:
+        """Numbers and payloads of these letters, or of all, oldest first."""
+        rows = self._database.read().execute("SELECT id, payload FROM dead_letters ORDER BY id")
+        return [row for row in rows if ids is None or row[0] in ids]
+
+    async def purge(self, ids: Sequence[int] | None) -> int:
+        """Throw these letters away, or all of them; return how many there were."""
+
+        def work(connection: apsw.Connection) -> int:
+            before = connection.total_changes()
+            if ids is None:
+                connection.execute("DELETE FROM dead_letters")
+            else:
+                numbers = [(number,) for number in ids]
+                connection.executemany("DELETE FROM dead_letters WHERE id = ?", numbers)
+            return connection.total_changes() - before
+
+        return await self._database.write(work)
+
+
+def bury(connection: apsw.Connection, letters: Sequence[DeadLetter]) -> None:
+    """Keep letters as part of a larger work, the newest `MAX_LETTERS` of them."""
+    connection.executemany(
+        "INSERT INTO dead_letters (rejected_at_us, code, message, payload) VALUES (?, ?, ?, ?)",
+        [msgspec.structs.astuple(letter) for letter in letters],
+    )
+    connection.execute(
+        "DELETE FROM dead_letters WHERE id <= (SELECT max(id) FROM dead_letters) - ?",
+        (MAX_LETTERS,),
+    )
