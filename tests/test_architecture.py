@@ -11,7 +11,7 @@ import urbanos_edge
 
 PACKAGE = Path(urbanos_edge.__file__).parent
 FLOW = (
-    *("errors", "clock", "grid", "reading", "batch", "aqi", "quality", "grading", "settings"),
+    *("errors", "clock", "grid", "reading", "batch", "aqi", "quality", "grading", "settings", "disk"),
     *("adapters", "database", "tokens", "sensors", "spool", "dead_letters", "ingest"),
     *("steps", "engine", "store", "identity", "flush", "drain", "window", "rollup"),
     *("rows", "query", "clusters", "tiles", "osm", "basemap", "cache", "live", "discovery"),

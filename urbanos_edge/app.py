@@ -66,6 +66,7 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(node.flush_forever)
+            tasks.start_soon(node.watch_disk_forever)
             if node.settings.demo:
                 tasks.start_soon(run_fleet, node, Fleet())
             if node.settings.announce:

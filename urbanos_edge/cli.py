@@ -143,6 +143,9 @@ def status(data_dir: Path, as_json: bool) -> None:
     click.echo(f"spool     {spool['readings']:,} readings wait")
     size = f"{store['bytes']:,} bytes, {store['files']} files"
     click.echo(f"store     {store['rows']:,} readings, {size}")
+    disk = found["disk"]
+    full = f"full in {disk['full_in_days']} days at this rate" if disk["full_in_days"] else "fits"
+    click.echo(f"disk      {disk['free_bytes']:,} bytes free, {full}")
     for outcome, readings in found["totals"].items():
         click.echo(f"{outcome.replace('_', ' '):<13} {readings:,}")
 

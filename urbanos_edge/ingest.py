@@ -20,6 +20,7 @@ from urbanos_edge.adapters import Candidate, Malformed, Message
 from urbanos_edge.clock import SECOND_US, Clock, to_rfc3339, to_us
 from urbanos_edge.database import Database
 from urbanos_edge.dead_letters import MAX_PAYLOAD, DeadLetter, bury
+from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import Forbidden, ReadingRejected
 from urbanos_edge.grid import STORED_ZOOM, tile_at
 from urbanos_edge.reading import QUANTITY_NAMES, Reading
@@ -67,12 +68,14 @@ class Ingest:
         self,
         database: Database,
         spool: Spool,
+        disk: DiskGuard,
         sensors: Sensors,
         clock: Clock,
         deliver_urgent: Callable[[Sequence[Reading]], None],
     ) -> None:
         self._database = database
         self._spool = spool
+        self._disk = disk
         self._sensors = sensors
         self._clock = clock
         self._deliver_urgent = deliver_urgent
@@ -86,6 +89,7 @@ class Ingest:
         Raises:
             Unavailable, StorageUnavailable, DiskFull: nothing of the message was kept.
         """
+        self._disk.check_room()
         self._spool.check_room(len(message))
         received_us = self._clock.now_us()
         receipt, letters = Receipt(), []

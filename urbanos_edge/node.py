@@ -21,6 +21,7 @@ from urbanos_edge.cache import Cache
 from urbanos_edge.clock import Clock, to_rfc3339
 from urbanos_edge.database import Database
 from urbanos_edge.dead_letters import DeadLetters
+from urbanos_edge.disk import DiskGuard, forecast
 from urbanos_edge.drain import Drain
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
@@ -35,11 +36,12 @@ from urbanos_edge.rollup import Rollup, Update, View
 from urbanos_edge.sensors import Sensors
 from urbanos_edge.settings import Settings
 from urbanos_edge.spool import Spool
-from urbanos_edge.store import Store, quarantined
+from urbanos_edge.store import File, Store, quarantined
 from urbanos_edge.tokens import Token, Tokens
 
 DATABASE_NAME = "urbanos.sqlite"
 BASEMAP_NAME = "basemap.mbtiles"
+LOOK_AT_DISK_S = 2
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
 
@@ -61,8 +63,11 @@ class Node:
         self.sensors = Sensors(self.database)
         self.spool = Spool(self.database, settings.spool_limit)
         self.dead_letters = DeadLetters(self.database)
+        self.disk = DiskGuard(
+            self.data_dir, settings.disk_reserve_mib, settings.ballast_mib, self.started_us
+        )
         self.ingest = Ingest(
-            self.database, self.spool, self.sensors, self.clock, self._deliver_urgent
+            self.database, self.spool, self.disk, self.sensors, self.clock, self._deliver_urgent
         )
         self.store = Store(self.data_dir, self.database, self.engine)
         self.mover = Mover(self.spool, self.store, self.engine, self.standard, self.clock)
@@ -118,6 +123,12 @@ class Node:
             except Exception:
                 self.flush_failure = "internal error; see the log"
                 _log.exception("flush failed, will be tried again")
+
+    async def watch_disk_forever(self) -> None:
+        """Look at the disk every few seconds."""
+        while True:
+            await anyio.to_thread.run_sync(self.disk.look)
+            await anyio.sleep(LOOK_AT_DISK_S)
 
     def _pause_s(self) -> float:
         """The interval, or less while a failing batch is tried again: 1, 2, 4 s."""
@@ -175,6 +186,7 @@ class Node:
                 "files": len(files),
                 "bytes": sum(file.bytes for file in files),
             },
+            "disk": self._disk_status(files),
             "totals": _totals(connection),
             "unknown_quantities": dict(self.ingest.unknown_quantities),
             "listeners": self.live.listeners,
@@ -182,11 +194,27 @@ class Node:
             "flush_failure": self.flush_failure,
         }
 
+    def _disk_status(self, files: Sequence[File]) -> dict[str, Any]:
+        now_us = self.clock.now_us()
+        arrivals = [(file.max_received_us, file.bytes) for file in files]
+        growth = forecast(
+            arrivals, self.disk.free_bytes, self.settings.retention_days, now_us
+        )
+        return {
+            "free_bytes": self.disk.free_bytes,
+            "is_low": self.disk.is_low,
+            "growth_bytes_per_day": growth.bytes_per_day,
+            "full_in_days": growth.full_in_days,
+            "written_bytes_per_day": self.disk.written_per_day(now_us),
+        }
+
     def faults(self) -> list[str]:
         """Why the node cannot take readings or answer, in plain words; empty when it can."""
         faults = []
         if self.flush_failure is not None:
             faults.append(f"the last flush failed: {self.flush_failure}")
+        if self.disk.is_low:
+            faults.append("the disk is almost full; readings are refused")
         if self.spool.depth >= self.settings.spool_limit:
             faults.append("the spool is full")
         return faults

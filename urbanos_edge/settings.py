@@ -52,6 +52,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     spool_limit: Annotated[
         int, Meta(ge=10_000, description="readings the spool holds; beyond it ingest answers 503")
     ] = 20_000_000
+    retention_days: Annotated[
+        int, Meta(ge=1, description="days that readings are kept; older partitions are dropped")
+    ] = 90
+    disk_reserve_mib: Annotated[
+        int, Meta(ge=1, description="free disk, in MiB, below which readings are refused with 507")
+    ] = 256
+    ballast_mib: Annotated[
+        int, Meta(ge=0, description="disk held back, in MiB, to finish with when it is full")
+    ] = 64
     max_body_mib: Annotated[
         int, Meta(ge=1, le=1024, description="largest request body, packed or unpacked, in MiB")
     ] = 16
