@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from urbanos_edge.reading import QUANTITY_NAMES, Reading
+from urbanos_edge.reading import QUANTITY_NAMES, Reading, Timing
 
 NOW_US = 1_763_900_000_000_000
 
@@ -36,5 +36,5 @@ readings = st.builds(
     values=values,
     source=st.sampled_from(["api", "demo"]),
     reported_aqi=st.sampled_from([None, 40.0]),
-    stamped=st.booleans(),
+    timing=st.sampled_from([Timing.SENSOR, Timing.NODE]),
 )

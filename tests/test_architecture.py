@@ -13,7 +13,7 @@ PACKAGE = Path(urbanos_edge.__file__).parent
 FLOW = (
     *("errors", "clock", "grid", "reading", "batch", "aqi", "quality", "grading", "settings", "disk"),
     *("adapters", "database", "tokens", "sensors", "spool", "dead_letters", "ingest"),
-    *("steps", "engine", "store", "identity", "flush", "drain", "window", "rollup"),
+    *("steps", "engine", "store", "identity", "flush", "restamp", "drain", "window", "rollup"),
     *("rows", "query", "clusters", "tiles", "osm", "basemap", "cache", "live", "discovery"),
     *("node", "demo", "fleet", "control", "commands", "api", "ws", "app", "server"),
     *("archives", "replay", "cli", "__main__"),

@@ -67,6 +67,7 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(node.flush_forever)
             tasks.start_soon(node.watch_disk_forever)
+            tasks.start_soon(node.watch_clock_forever)
             if node.settings.demo:
                 tasks.start_soon(run_fleet, node, Fleet())
             if node.settings.announce:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from urbanos_edge.grid import FINEST_ZOOM, tile_at
-from urbanos_edge.reading import QUANTITY_NAMES, Reading
+from urbanos_edge.reading import QUANTITY_NAMES, Reading, Timing
 
 NAN: Final = math.nan
 ROW: Final = np.dtype(
@@ -34,7 +34,7 @@ ROW: Final = np.dtype(
         ("sensor", "<u4"),
         ("source", "<u2"),
         ("pollution_type", "<u2"),
-        ("stamped", "<u1"),
+        ("timing", "<u1"),
     ]
 )
 _PACKER: Final = struct.Struct(f"<2q3d{len(QUANTITY_NAMES)}d3I2HB")
@@ -97,7 +97,7 @@ def reading_at(batch: Batch, index: int) -> Reading:
         source=batch.labels[batch["source"][index]],
         pollution_type=batch.labels[batch["pollution_type"][index]],
         reported_aqi=None if math.isnan(reported) else reported,
-        stamped=bool(batch["stamped"][index]),
+        timing=Timing(int(batch["timing"][index])),
     )
 
 
@@ -114,6 +114,34 @@ def unpack(payloads: Iterable[bytes]) -> Batch:
         parts.append(part)
     rows = np.concatenate(parts) if parts else np.empty(0, dtype=ROW)
     return Batch(list(labels), {name: np.ascontiguousarray(rows[name]) for name in ROW.names or ()})
+
+
+def from_columns(found: Mapping[str, Column]) -> Batch:
+    """A batch of stored rows, given as queries return them: with their strings spelled out."""
+    labels: dict[str, int] = {}
+    columns: dict[str, Column] = {}
+    for name in ROW.names or ():
+        if name in found:
+            columns[name] = np.asarray(found[name])
+    for name, source in (
+        ("sensor", "sensor_id"),
+        ("source", "source"),
+        ("pollution_type", "pollution_type"),
+    ):
+        numbers = [labels.setdefault(label, len(labels)) for label in found[source].tolist()]
+        columns[name] = np.array(numbers, np.int64)
+    columns["x18"], columns["y18"] = finest_tiles(found["lng"], found["lat"])
+    columns["timing"] = np.zeros(len(columns["sensor"]), np.uint8)
+    return Batch(list(labels), columns)
+
+
+def finest_tiles(lng: Column, lat: Column) -> tuple[Column, Column]:
+    """Column and row of each place at the finest zoom."""
+    tiles = [tile_at(y, x, FINEST_ZOOM) for x, y in zip(lng.tolist(), lat.tolist(), strict=True)]
+    return (
+        np.array([tile.x for tile in tiles], np.int64),
+        np.array([tile.y for tile in tiles], np.int64),
+    )
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(Payload)
@@ -134,5 +162,5 @@ def _pack_row(reading: Reading, labels: dict[str, int]) -> bytes:
         labels.setdefault(reading.sensor_id, len(labels)),
         labels.setdefault(reading.source, len(labels)),
         labels.setdefault(reading.pollution_type, len(labels)),
-        reading.stamped,
+        reading.timing,
     )

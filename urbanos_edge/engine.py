@@ -113,5 +113,9 @@ def quoted(path: Path) -> str:
 
 @cache
 def statement(name: str) -> str:
-    """The text of `sql/<name>.sql`."""
-    return (files("urbanos_edge") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    """The text of `sql/<name>.sql`, with the lists of columns it names written out."""
+    text = (files("urbanos_edge") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    for shared in ("row_columns", "stored_row_columns"):
+        if f"{{{shared}}}" in text:
+            text = text.replace(f"{{{shared}}}", statement(shared))
+    return text

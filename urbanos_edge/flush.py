@@ -141,14 +141,9 @@ class Mover:
         batch, revised = folded.batch, np.flatnonzero(folded.revised)
         paths = stored["filename"][folded.base] if stored else np.empty(0, object)
         for path in np.unique(paths.astype(str)).tolist():
-            cursor.register("revised", _identities(batch.take(revised[paths == path])))
+            cursor.register("revised", identities(batch.take(revised[paths == path])))
             change.rewrite(cursor, self._store.file_at(path))
-        register_labels(cursor, "labels", batch.labels)
-        register_labels(cursor, "flag_labels", FLAG_LABELS)
-        parameters = {"stored_us": self._clock.now_us(), "grading": self._standard.grading}
-        for day, rows in by_day(batch["timestamp_us"], np.arange(len(batch))):
-            cursor.register("arrived", batch.take(rows).columns)
-            change.write(cursor, day, statement("write_readings"), parameters)
+        write_by_day(cursor, change, batch, self._standard.grading, self._clock.now_us())
 
     def _raise_marks(self, batch: Batch) -> None:
         highest = np.full(len(batch.labels), self._start_mark_us)
@@ -157,6 +152,18 @@ class Mover:
             label = batch.labels[number]
             known = self._marks_us.get(label, self._start_mark_us)
             self._marks_us[label] = max(known, int(highest[number]))
+
+
+def write_by_day(
+    cursor: duckdb.DuckDBPyConnection, change: Change, batch: Batch, grading: str, stored_us: int
+) -> None:
+    """Add graded rows to a change, one file for each day they touch."""
+    register_labels(cursor, "labels", batch.labels)
+    register_labels(cursor, "flag_labels", FLAG_LABELS)
+    parameters = {"stored_us": stored_us, "grading": grading}
+    for day, rows in by_day(batch["timestamp_us"], np.arange(len(batch))):
+        cursor.register("arrived", batch.take(rows).columns)
+        change.write(cursor, day, statement("write_readings"), parameters)
 
 
 def by_day(timestamp_us: npt.NDArray[Any], rows: Rows) -> Iterator[tuple[str, Rows]]:
@@ -176,7 +183,8 @@ def _settle(connection: apsw.Connection, settle: Settle, flushed: Flushed) -> No
     count(connection, tally)
 
 
-def _identities(batch: Batch) -> dict[str, npt.NDArray[Any]]:
+def identities(batch: Batch) -> dict[str, npt.NDArray[Any]]:
+    """Sensor and moment of each row, as `rewrite_without` wants them."""
     return {
         "sensor_id": np.array(batch.strings("sensor"), dtype=object),
         "timestamp_us": batch["timestamp_us"],

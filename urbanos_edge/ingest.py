@@ -23,7 +23,7 @@ from urbanos_edge.dead_letters import MAX_PAYLOAD, DeadLetter, bury
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import Forbidden, ReadingRejected
 from urbanos_edge.grid import STORED_ZOOM, tile_at
-from urbanos_edge.reading import QUANTITY_NAMES, Reading
+from urbanos_edge.reading import QUANTITY_NAMES, Reading, Timing
 from urbanos_edge.sensors import Sensor, Sensors
 from urbanos_edge.spool import Spool, count
 from urbanos_edge.tokens import Token
@@ -134,10 +134,10 @@ class Ingest:
         if not token.may_write(sensor_id):
             raise Forbidden("this token may not write for that sensor", code="not_your_sensor")
         lat, lng = self._place(element, sensor_id)
-        stamped = element.timestamp is None
+        timestamp_us, timing = self._moment(element, received_us)
         return Reading(
             sensor_id=sensor_id,
-            timestamp_us=self._moment(element, received_us),
+            timestamp_us=timestamp_us,
             received_us=received_us,
             lat=lat,
             lng=lng,
@@ -146,7 +146,7 @@ class Ingest:
             pollution_type=element.type,
             priority=element.priority,
             reported_aqi=element.aqi,
-            stamped=stamped,
+            timing=timing,
         )
 
     def _place(self, candidate: Candidate, sensor_id: str) -> tuple[float, float]:
@@ -159,18 +159,19 @@ class Ingest:
             )
         return sensor.lat, sensor.lng
 
-    def _moment(self, candidate: Candidate, received_us: int) -> int:
+    def _moment(self, candidate: Candidate, received_us: int) -> tuple[int, Timing]:
         if candidate.timestamp is None:
-            return self._clock.stamp_us()
+            stamp = self._clock.stamp()
+            return stamp.at_us, Timing.NODE if stamp.is_trusted else Timing.NODE_IN_DOUBT
         timestamp_us = to_us(candidate.timestamp)
-        if timestamp_us > received_us + FUTURE_LIMIT_US:
+        if timestamp_us > received_us + FUTURE_LIMIT_US and self._clock.doubt is None:
             raise ReadingRejected(
                 f"{to_rfc3339(timestamp_us)} is more than 5 minutes ahead of the node's clock",
                 code="timestamp_in_future",
             )
         if timestamp_us < 0:
             raise ReadingRejected("the timestamp is before 1970", code="timestamp_too_old")
-        return timestamp_us
+        return timestamp_us, Timing.SENSOR
 
     def _values(self, candidate: Candidate) -> dict[str, float]:
         given = candidate.values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from urbanos_edge.aqi import STANDARDS
 from urbanos_edge.basemap import Basemap
 from urbanos_edge.batch import pack, unpack
 from urbanos_edge.cache import Cache
-from urbanos_edge.clock import Clock, to_rfc3339
+from urbanos_edge.clock import Clock, Correction, to_rfc3339
 from urbanos_edge.database import Database
 from urbanos_edge.dead_letters import DeadLetters
 from urbanos_edge.disk import DiskGuard, forecast
@@ -32,6 +33,7 @@ from urbanos_edge.ingest import Ingest
 from urbanos_edge.live import Draft, Live
 from urbanos_edge.query import Query
 from urbanos_edge.reading import Reading
+from urbanos_edge.restamp import known_doubt, remember_doubt, restamp
 from urbanos_edge.rollup import Rollup, Update, View
 from urbanos_edge.sensors import Sensors
 from urbanos_edge.settings import Settings
@@ -41,6 +43,7 @@ from urbanos_edge.tokens import Token, Tokens
 
 DATABASE_NAME = "urbanos.sqlite"
 BASEMAP_NAME = "basemap.mbtiles"
+LOOK_AT_CLOCK_S = 1
 LOOK_AT_DISK_S = 2
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
@@ -52,10 +55,10 @@ class Node:
     def __init__(self, settings: Settings, data_dir: Path) -> None:
         self.settings = settings
         self.data_dir = data_dir.resolve()
-        self.clock = Clock()
+        self.database = Database(self.data_dir / DATABASE_NAME)
+        self.clock = Clock(known_doubt(self.database))
         self.started_us = self.clock.now_us()
         self.standard = STANDARDS[settings.aqi_standard]
-        self.database = Database(self.data_dir / DATABASE_NAME)
         self.engine = Engine(
             settings.duckdb_memory_mib, self.data_dir / ".tmp" / "duckdb", [self.data_dir]
         )
@@ -130,6 +133,34 @@ class Node:
             await anyio.to_thread.run_sync(self.disk.look)
             await anyio.sleep(LOOK_AT_DISK_S)
 
+    async def watch_clock_forever(self) -> None:
+        """Look at the clock every second; once it is set, mend what it stamped before."""
+        doubt = known_doubt(self.database)
+        while True:
+            correction = self.clock.look()
+            if self.clock.doubt != doubt:
+                doubt = self.clock.doubt
+                await self.database.write(partial(remember_doubt, doubt=doubt))
+            if correction is not None:
+                await self.restamp(correction)
+            await anyio.sleep(LOOK_AT_CLOCK_S)
+
+    async def restamp(self, correction: Correction) -> int:
+        """Move what was stamped in doubt to its right time; return how many readings moved."""
+        await self.flush()
+        async with self._flushing:
+            moved = await anyio.to_thread.run_sync(self._move_in_time, correction)
+        self.cache.something_changed()
+        _log.warning("%d readings were restamped by %.1f s", moved, correction.shift_us / 1e6)
+        return moved
+
+    def _move_in_time(self, correction: Correction) -> int:
+        now_us = self.clock.now_us()
+        moved = restamp(self.store, self.engine, self.standard, correction, now_us)
+        if moved:
+            self.rollup.reload(now_us)
+        return moved
+
     def _pause_s(self) -> float:
         """The interval, or less while a failing batch is tried again: 1, 2, 4 s."""
         failures = self.drain.failures
@@ -164,7 +195,7 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         """What an operator or a page wants to know at a glance; blocks on the database."""
-        view, connection = self.view(), self.database.read()
+        view, connection, doubt = self.view(), self.database.read(), self.clock.doubt
         files = self.store.files
         current = view.latest["timestamp_us"] >= view.since_us
         return {
@@ -175,6 +206,7 @@ class Node:
             "demo": self.settings.demo,
             "started_at": to_rfc3339(self.started_us),
             "now": to_rfc3339(self.clock.now_us()),
+            "clock_in_doubt_since": doubt and to_rfc3339(doubt.since_us),
             "aqi_standard": self.standard.id,
             "time_zone": self.settings.time_zone,
             "flush_interval_s": self.settings.flush_interval_s,

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from urbanos_edge.reading import QUANTITIES
+from urbanos_edge.reading import QUANTITIES, Timing
 
 FLAGS: Final = ("range", "stuck", "spike", "neighbours", "channels", "humidity", "clock")
 
@@ -25,7 +25,10 @@ def flag(columns: Mapping[str, npt.NDArray[Any]]) -> Mask:
     for quantity in QUANTITIES:
         values = columns[quantity.name]
         outside |= (values < quantity.low) | (values > quantity.high)
-    return np.where(outside, 1 << FLAGS.index("range"), 0).astype(np.uint8)
+    doubted = columns["timing"] == Timing.NODE_IN_DOUBT
+    bits = {"range": outside, "clock": doubted}
+    flags = sum(np.where(rows, 1 << FLAGS.index(name), 0) for name, rows in bits.items())
+    return np.asarray(flags, np.uint8)
 
 
 def _spell(mask: int) -> str:

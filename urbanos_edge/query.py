@@ -44,7 +44,6 @@ class Query:
         return self._find("rows_by_grid", box, since_us, {"n": 1 << zoom, "per_grid": MAX_ROWS})
 
     def _find(self, name: str, box: Bounds, since_us: int, parameters: dict[str, Any]) -> list[Row]:
-        text = statement(name).replace("{row_columns}", statement("row_columns"))
         with (
             self._store.lease(lambda file: file.max_at_us > since_us and file.meets(box)) as paths,
             self._engine.cursor() as cursor,
@@ -52,7 +51,7 @@ class Query:
             if not paths:
                 return []
             where = {"files": paths, "since_us": since_us, **box._asdict()}
-            found = cursor.execute(text, where | parameters)
+            found = cursor.execute(statement(name), where | parameters)
             names = [column[0] for column in found.description]
             return [_row(dict(zip(names, values, strict=True))) for values in found.fetchall()]
 

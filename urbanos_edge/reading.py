@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import uuid
 from typing import Final
 
@@ -40,12 +41,20 @@ QUANTITIES: Final = (
 QUANTITY_NAMES: Final = tuple(quantity.name for quantity in QUANTITIES)
 
 
+class Timing(enum.IntEnum):
+    """Whose clock a reading's timestamp comes from."""
+
+    SENSOR = 0
+    NODE = 1
+    NODE_IN_DOUBT = 2
+
+
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """A validated reading, placed and timed.
 
-    `timestamp_us` and `received_us` count microseconds since 1970 UTC. `stamped` is true when the
-    sensor sent no time and the node gave its own. `values` holds known quantities only, in their
-    own units, every one finite. `priority` runs from 1 to 10; 8 and above is urgent.
+    `timestamp_us` and `received_us` count microseconds since 1970 UTC. `values` holds known
+    quantities only, in their own units, every one finite. `priority` runs from 1 to 10; 8 and
+    above is urgent.
     """
 
     sensor_id: str
@@ -58,7 +67,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     pollution_type: str = "air"
     priority: int = 5
     reported_aqi: float | None = None
-    stamped: bool = False
+    timing: Timing = Timing.SENSOR
 
 
 def reading_id(sensor_id: str, timestamp_us: int) -> str:

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from urbanos_edge import aqi
-from urbanos_edge.batch import ROW, Batch
+from urbanos_edge.batch import ROW, Batch, finest_tiles, from_columns
 from urbanos_edge.clock import HOUR_US
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grading import INDEXED, grade
-from urbanos_edge.grid import FINEST_ZOOM, Bounds, Tile, tile_at
+from urbanos_edge.grid import FINEST_ZOOM, Bounds, Tile
 from urbanos_edge.quality import FLAG_LABELS
 from urbanos_edge.store import Store
 from urbanos_edge.window import HOURS, KEPT_HOURS, Ints, Table, Window, aggregate, without_sensors
@@ -108,7 +108,6 @@ class Rollup:
         self._latest: Table = {name: np.empty(0, dtype) for name, dtype in _LATEST.items()}
         self._window = Window()
         self._revision = 0
-        self._window.advance(now_us // HOUR_US)
         self._load(now_us)
         self._view = self._look(now_us // HOUR_US)
 
@@ -140,6 +139,15 @@ class Rollup:
             self._revision += 1
             sensors = self._take_latest(batch)
             return self._update(now_us, sensors[batch["sensor"]], aggregate(batch, sensors))
+
+    def reload(self, now_us: int) -> None:
+        """Forget everything and read it from the store again, after rows moved in time."""
+        with self._lock:
+            self._revision += 1
+            self._window = Window()
+            self._latest["timestamp_us"][:] = np.iinfo(np.int64).min
+            self._load(now_us)
+            self._view = self._look(now_us // HOUR_US)
 
     def _update(self, now_us: int, sensors: Ints, sites: Table) -> Update:
         self._view = self._look(now_us // HOUR_US)
@@ -193,11 +201,12 @@ class Rollup:
             self._window.touch(row, x18, y18, self._revision)
 
     def _load(self, now_us: int) -> None:
+        self._window.advance(now_us // HOUR_US)
         since_us = (now_us // HOUR_US - KEPT_HOURS + 1) * HOUR_US
         found = self._query("window_latest", {"since_us": since_us})
         if not found:
             return
-        batch = _as_batch(found)
+        batch = from_columns(found)
         grade(self._standard, batch)
         numbers = {label: number for number, label in enumerate(FLAG_LABELS)}
         batch.columns["flags"] = np.array([numbers[f] for f in found["flags"]], np.uint8)
@@ -215,7 +224,7 @@ class Rollup:
         if not found:
             return
         rows = [self._row_by_sensor[name] for name in found.pop("sensor_id").tolist()]
-        x18, y18 = _finest_tiles(found["lng"], found["lat"])
+        x18, y18 = finest_tiles(found["lng"], found["lat"])
         columns = {name: np.asarray(column) for name, column in found.items()}
         sites = columns | {"sensor": np.array(rows, np.int64), "x18": x18, "y18": y18}
         self._window.add(sites, self._revision)
@@ -232,32 +241,6 @@ class Rollup:
                 statement(name), {"files": paths, **parameters}
             ).fetchnumpy()
         return found
-
-
-def _as_batch(found: dict[str, npt.NDArray[Any]]) -> Batch:
-    labels: dict[str, int] = {}
-    columns: Table = {}
-    for name in ROW.names or ():
-        if name in found:
-            columns[name] = np.asarray(found[name])
-    for name, source in (
-        ("sensor", "sensor_id"),
-        ("source", "source"),
-        ("pollution_type", "pollution_type"),
-    ):
-        numbers = [labels.setdefault(label, len(labels)) for label in found[source].tolist()]
-        columns[name] = np.array(numbers, np.int64)
-    columns["x18"], columns["y18"] = _finest_tiles(found["lng"], found["lat"])
-    columns["stamped"] = np.zeros(len(columns["sensor"]), np.uint8)
-    return Batch(list(labels), columns)
-
-
-def _finest_tiles(lng: npt.NDArray[Any], lat: npt.NDArray[Any]) -> tuple[Ints, Ints]:
-    tiles = [tile_at(y, x, FINEST_ZOOM) for x, y in zip(lng.tolist(), lat.tolist(), strict=True)]
-    return (
-        np.array([tile.x for tile in tiles], np.int64),
-        np.array([tile.y for tile in tiles], np.int64),
-    )
 
 
 def _last_of_each(sensor: Ints, timestamp_us: Ints) -> npt.NDArray[np.intp]:
