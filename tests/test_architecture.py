@@ -11,12 +11,15 @@ import urbanos_edge
 
 PACKAGE = Path(urbanos_edge.__file__).parent
 FLOW = (
-    *("errors", "clock", "grid", "reading", "batch", "aqi", "quality", "grading", "settings", "disk"),
+    *("errors", "clock", "progress", "grid", "reading", "batch", "aqi", "quality", "grading"),
+    *("settings", "disk"),
     *("adapters", "database", "tokens", "sensors", "spool", "dead_letters", "ingest"),
-    *("steps", "engine", "store", "identity", "flush", "restamp", "drain", "window", "rollup"),
+    *("steps", "engine", "integrity", "store", "damage", "identity", "flush"),
+    *("compact", "expire", "restamp", "drain", "window", "rollup"),
+    *("check", "targets", "backup", "restore"),
     *("rows", "query", "clusters", "tiles", "osm", "basemap", "cache", "live", "discovery"),
-    *("node", "demo", "fleet", "control", "commands", "api", "ws", "app", "server"),
-    *("archives", "replay", "cli", "__main__"),
+    *("node", "upkeep", "demo", "fleet", "control", "commands", "api", "ws", "app", "server"),
+    *("archives", "replay", "asking", "care", "cli", "__main__"),
 )
 
 

@@ -661,16 +661,19 @@ def test_a_node_elsewhere_is_never_given_the_token_of_this_one(archive: Path) ->
     assert "pass --token" in result.stderr
 
 
-def test_the_token_comes_over_the_control_socket(node: PlayedNode, archive: Path) -> None:
+def test_the_token_comes_over_the_control_socket_and_is_given_back(
+    node: PlayedNode, archive: Path
+) -> None:
     asked: list[dict[str, Any]] = []
     data_dir = archive.parent / "node"
     data_dir.mkdir()
-    with control_socket(data_dir, {"token": "secret", "url": node.url}, asked):
+    granted = {"token": "secret", "id": 7, "url": node.url}
+    with control_socket(data_dir, granted, asked):
         result = run(
             [str(archive), "--data-dir", str(data_dir), "--state-dir", str(archive.parent / "s")]
         )
     assert result.exit_code == 0, result.output
-    assert asked == [{"scope": "gateway", "name": "replay"}]
+    assert asked == [{"scope": "gateway", "name": "replay"}, {"id": 7}]
     assert len(node.stored) == 4_999
 
 
@@ -714,16 +717,17 @@ def test_rate_and_time_left_follow_from_what_is_gone_through(
 
 @contextlib.contextmanager
 def control_socket(
-    data_dir: Path, result: dict[str, str], asked: list[dict[str, Any]]
+    data_dir: Path, result: dict[str, Any], asked: list[dict[str, Any]]
 ) -> Iterator[None]:
-    async def token(arguments: dict[str, Any]) -> dict[str, str]:
+    async def answer(arguments: dict[str, Any]) -> dict[str, Any]:
         asked.append(arguments)
         return result
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = asyncio.run_coroutine_threadsafe(listen(data_dir, {"token": token}), loop).result(5)
+    commands = {"token": answer, "revoke_token": answer}
+    server = asyncio.run_coroutine_threadsafe(listen(data_dir, commands), loop).result(5)
     try:
         yield
     finally:

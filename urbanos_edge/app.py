@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge import __version__, api, ws
 from urbanos_edge.api.respond import error_response
@@ -24,6 +24,7 @@ from urbanos_edge.discovery import announced
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.fleet import run_fleet
 from urbanos_edge.node import Node
+from urbanos_edge.upkeep import back_up_daily, scrub_forever
 
 WORKER_THREADS: Final = 8
 """Threads for blocking calls: queries, flushes, files."""
@@ -53,7 +54,23 @@ def head_as_get(app: ASGIApp) -> ASGIApp:
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
             scope = cast(Scope, {**scope, "method": "GET"})
+            send = _head_only(send)
         await app(scope, receive, send)
+
+    return wrapped
+
+
+def _head_only(send: Send) -> Send:
+    """End the answer with its head: a stream would go on for ever."""
+    is_over = False
+
+    async def wrapped(message: Message) -> None:
+        nonlocal is_over
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not is_over:
+            is_over = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return wrapped
 
@@ -66,7 +83,11 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(node.flush_forever)
+            tasks.start_soon(node.compact_forever)
+            tasks.start_soon(node.expire_forever)
             tasks.start_soon(node.watch_disk_forever)
+            tasks.start_soon(scrub_forever, node)
+            tasks.start_soon(back_up_daily, node)
             tasks.start_soon(node.watch_clock_forever)
             if node.settings.demo:
                 tasks.start_soon(run_fleet, node, Fleet())

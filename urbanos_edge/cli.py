@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -18,39 +17,33 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from urbanos_edge import __version__, control
+from urbanos_edge.asking import ask, data_dir_option, json_option, progress_bar
 from urbanos_edge.basemap import import_basemap
-from urbanos_edge.commands import commands
+from urbanos_edge.care import add_care_commands
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.node import BASEMAP_NAME, Node
 from urbanos_edge.replay import replay_command
 from urbanos_edge.server import listening_socket, serve_forever
-from urbanos_edge.settings import (
-    DATA_DIR_VARIABLE,
-    DEFAULT_DATA_DIR,
-    default_config,
-    load,
-)
+from urbanos_edge.settings import default_config, load
 from urbanos_edge.tokens import Scope
-
-data_dir_option = click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar=DATA_DIR_VARIABLE,
-    default=DEFAULT_DATA_DIR,
-    show_default=True,
-    help="Where the node keeps its data.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class OneLineErrors(click.Group):
     """Shows the node's own errors as one line and exits with 1."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, *args: Any, **more: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            sys.exit(super().main(*args, **more | {"standalone_mode": False}))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            click.echo(f"urbanos-edge: {' '.join(error.format_message().split())}", err=True)
+            sys.exit(error.exit_code)
         except EdgeError as error:
             click.echo(f"urbanos-edge: {error.message}", err=True)
+            sys.exit(1)
+        except click.Abort:
             sys.exit(1)
 
 
@@ -61,6 +54,7 @@ def main() -> None:
 
 
 main.add_command(replay_command)
+add_care_commands(main)
 
 
 @main.command()
@@ -146,6 +140,10 @@ def status(data_dir: Path, as_json: bool) -> None:
     disk = found["disk"]
     full = f"full in {disk['full_in_days']} days at this rate" if disk["full_in_days"] else "fits"
     click.echo(f"disk      {disk['free_bytes']:,} bytes free, {full}")
+    proven = found["backup"]["last_proven_at"]
+    click.echo(f"backup    {f'last proven {proven}' if proven else 'none proven'}")
+    if found["quarantined"]:
+        click.echo(f"damaged   {found['quarantined']} files set aside; see urbanos-edge check")
     for outcome, readings in found["totals"].items():
         click.echo(f"{outcome.replace('_', ' '):<13} {readings:,}")
 
@@ -219,29 +217,40 @@ def import_file(data_dir: Path, file: Path) -> None:
     click.echo(f"{file.name} is installed", err=True)
 
 
-def ask(data_dir: Path, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
-    """Run a command in the node that owns the directory, or here when none runs.
+@main.command()
+@data_dir_option
+@json_option
+def compact(data_dir: Path, as_json: bool) -> None:
+    """Merge small files, and sort the days that are over.
 
-    Raises:
-        EdgeError: the command's own refusal.
+    The node does this by itself, with pauses and once a day is quiet; this
+    does all of it now.
     """
-    try:
-        return control.request(data_dir, command, arguments)
-    except control.NotRunning:
-        return anyio.run(_ask_offline, data_dir, command, dict(arguments or {}))
+    with progress_bar("compacting") as tell:
+        jobs = ask(data_dir, "compact", on_progress=tell)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(jobs)))
+        return
+    for job in jobs:
+        files = f"{job['files_before']} files became {job['files_after']}"
+        size = f"{job['bytes_before']:,} bytes became {job['bytes_after']:,}"
+        click.echo(f"{job['day']} {job['kind']:<6} {files}, {size}")
+    if not jobs:
+        click.echo("nothing was due", err=True)
 
 
-async def _ask_offline(data_dir: Path, command: str, arguments: dict[str, Any]) -> Any:
-    with control.own(data_dir):
-        node = Node(load({}, config=default_config(data_dir)), data_dir)
-        try:
-            request = msgspec.json.encode(control.Request(command, arguments))
-            reply = await control.answer(commands(node), request)
-        finally:
-            await anyio.to_thread.run_sync(node.close)
-    if reply.error is not None:
-        raise EdgeError(reply.error["message"], code=reply.error["code"])
-    return reply.result
+@main.command()
+@data_dir_option
+@json_option
+@click.option("--dry-run", is_flag=True, help="Only show what would be dropped.")
+def expire(data_dir: Path, as_json: bool, dry_run: bool) -> None:
+    """Drop the days that are older than `retention_days`.
+
+    A day goes when it and its newest arrival are both older. The node does
+    this by itself every hour.
+    """
+    dropped = ask(data_dir, "expire", {"dry_run": dry_run})
+    _show(dropped, ("day", "files", "rows", "bytes"), as_json)
 
 
 def _show(rows: list[dict[str, Any]], fields: tuple[str, ...], as_json: bool) -> None:

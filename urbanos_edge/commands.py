@@ -9,10 +9,13 @@ import anyio.to_thread
 import msgspec
 
 from urbanos_edge.basemap import import_basemap
-from urbanos_edge.control import Command
+from urbanos_edge.check import forget_lost
+from urbanos_edge.control import Command, LongCommand
 from urbanos_edge.errors import BadRequest
 from urbanos_edge.node import BASEMAP_NAME, Node
+from urbanos_edge.progress import Tell
 from urbanos_edge.tokens import Scope
+from urbanos_edge.upkeep import back_up, check
 
 
 class TokenWanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,7 +26,7 @@ class TokenWanted(msgspec.Struct, forbid_unknown_fields=True):
     name: str = ""
 
 
-def commands(node: Node, url: str | None = None) -> dict[str, Command]:
+def commands(node: Node, url: str | None = None) -> dict[str, Command | LongCommand]:
     """The commands by name; `url` is where the node serves, if it does."""
 
     async def token(arguments: dict[str, Any]) -> Any:
@@ -56,12 +59,42 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command]:
     async def flush(_: dict[str, Any]) -> Any:
         await node.flush()
 
+    async def compact(_: dict[str, Any], tell: Tell) -> Any:
+        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.compactor.finish_all, tell))
+
+    async def expire(arguments: dict[str, Any]) -> Any:
+        work = node.expiry.due if arguments.get("dry_run") else node.expiry.drop
+        return msgspec.to_builtins(await anyio.to_thread.run_sync(work))
+
     async def basemap_import(arguments: dict[str, Any]) -> Any:
         source, target = Path(str(arguments["file"])), node.data_dir / BASEMAP_NAME
         await anyio.to_thread.run_sync(import_basemap, source, target, lambda *_: None)
         await anyio.to_thread.run_sync(node.open_basemap)
 
+    async def check_all(arguments: dict[str, Any], tell: Tell) -> Any:
+        report = await check(node, repair=bool(arguments.get("repair")), tell=tell)
+        if arguments.get("forget_lost"):
+            await anyio.to_thread.run_sync(forget_lost, node.store, node.database)
+        return msgspec.to_builtins(report)
+
+    async def backup(arguments: dict[str, Any], tell: Tell) -> Any:
+        target = arguments.get("target") or node.settings.backup_target
+        if not target:
+            raise BadRequest("say where to: backup OUT, or the setting backup_target")
+        keep = arguments.get("keep") or node.settings.backup_keep
+        prove = bool(arguments.get("prove"))
+        copied = await back_up(node, str(target), keep=int(keep), prove=prove, tell=tell)
+        return {
+            "name": copied.catalogue.name,
+            "readings": copied.catalogue.readings + copied.catalogue.waiting,
+            "bytes": copied.catalogue.bytes,
+            "copied_files": copied.files,
+            "copied_bytes": copied.bytes,
+        }
+
     return {
+        "check": LongCommand(check_all),
+        "backup": LongCommand(backup),
         "token": token,
         "tokens": tokens,
         "revoke_token": revoke_token,
@@ -71,6 +104,8 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command]:
         "requeue": requeue,
         "purge": purge,
         "flush": flush,
+        "compact": LongCommand(compact),
+        "expire": expire,
         "basemap_import": basemap_import,
     }
 

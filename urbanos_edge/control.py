@@ -1,7 +1,8 @@
 """Who owns the data directory, and how commands reach the owner.
 
 The owner holds a lock on `<data-dir>/lock` for as long as it lives and listens on
-`<data-dir>/control.sock` (mode 0600). A command is one line of JSON there and one line back.
+`<data-dir>/control.sock` (mode 0600). A command is one line of JSON there and one line back; a long
+one sends lines that say how far it is before that.
 """
 
 from __future__ import annotations
@@ -11,20 +12,35 @@ import fcntl
 import logging
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from urbanos_edge.errors import BadRequest, DirectoryInUse, EdgeError
+from urbanos_edge.progress import Tell, ignore_progress
 
 MAX_LINE: Final = 16 << 20
 REQUEST_TIMEOUT_S: Final = 600.0
+"""Seconds without a line from the node after which it counts as hung."""
+TELL_EVERY_S: Final = 0.1
 _log = logging.getLogger(__name__)
 
 Command = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class LongCommand:
+    """A command that tells how far it is."""
+
+    run: Callable[[dict[str, Any], Tell], Awaitable[Any]]
+
+
+Commands = Mapping[str, Command | LongCommand]
 
 
 class NotRunning(EdgeError):
@@ -45,6 +61,13 @@ class Reply(msgspec.Struct, omit_defaults=True):
 
     result: Any = None
     error: dict[str, str] | None = None
+
+
+class Progress(msgspec.Struct):
+    """A line before the reply: how far a long command is, from 0 to 1, and what it does."""
+
+    progress: float
+    doing: str
 
 
 @contextmanager
@@ -73,7 +96,12 @@ def own(data_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def request(data_dir: Path, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+def request(
+    data_dir: Path,
+    command: str,
+    arguments: Mapping[str, Any] | None = None,
+    on_progress: Tell = ignore_progress,
+) -> Any:
     """Ask the node that owns the directory and return its result.
 
     Raises:
@@ -84,12 +112,23 @@ def request(data_dir: Path, command: str, arguments: Mapping[str, Any] | None = 
     with _connected(data_dir) as connection, connection.makefile("rb") as lines:
         connection.sendall(msgspec.json.encode(asked) + b"\n")
         line = lines.readline(MAX_LINE)
+        while (step := _progress(line)) is not None:
+            on_progress(step.progress, step.doing)
+            line = lines.readline(MAX_LINE)
     if not line:
         raise NotRunning(f"the node on {data_dir} ended before it answered")
     reply = msgspec.json.decode(line, type=Reply)
     if reply.error is not None:
         raise EdgeError(reply.error["message"], code=reply.error["code"])
     return reply.result
+
+
+def _progress(line: bytes) -> Progress | None:
+    """The line as one of progress, or None when it is the reply or the end."""
+    try:
+        return msgspec.json.decode(line, type=Progress)
+    except msgspec.DecodeError:
+        return None
 
 
 @contextmanager
@@ -116,13 +155,14 @@ def _reachable(data_dir: Path) -> Iterator[str]:
         os.close(folder)
 
 
-async def listen(data_dir: Path, commands: Mapping[str, Command]) -> asyncio.Server:
+async def listen(data_dir: Path, commands: Commands) -> asyncio.Server:
     """Answer commands on the directory's socket until the returned server is closed."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await reader.readline()
-            writer.write(msgspec.json.encode(await answer(commands, line)) + b"\n")
+            reply = await answer(commands, line, _teller(writer))
+            writer.write(msgspec.json.encode(reply) + b"\n")
             await writer.drain()
         except (ConnectionError, ValueError):
             _log.warning("a command on the control socket was broken off")
@@ -138,13 +178,34 @@ async def listen(data_dir: Path, commands: Mapping[str, Command]) -> asyncio.Ser
             os.umask(mask)
 
 
-async def answer(commands: Mapping[str, Command], line: bytes) -> Reply:
+def _teller(writer: asyncio.StreamWriter) -> Tell:
+    """Sends progress from any thread, a line at most every `TELL_EVERY_S`."""
+    loop = asyncio.get_running_loop()
+    last_s = -TELL_EVERY_S
+
+    def send(line: bytes) -> None:
+        if not writer.is_closing():
+            writer.write(line)
+
+    def tell(progress: float, doing: str) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= TELL_EVERY_S:
+            last_s = time.monotonic()
+            line = msgspec.json.encode(Progress(round(progress, 4), doing)) + b"\n"
+            loop.call_soon_threadsafe(send, line)
+
+    return tell
+
+
+async def answer(commands: Commands, line: bytes, tell: Tell = ignore_progress) -> Reply:
     """Run one command; its errors become the reply."""
     try:
         asked = msgspec.json.decode(line, type=Request)
         command = commands.get(asked.command)
         if command is None:
             raise BadRequest(f"there is no command '{asked.command}'", code="unknown_command")
+        if isinstance(command, LongCommand):
+            return Reply(result=await command.run(asked.arguments, tell))
         return Reply(result=await command(asked.arguments))
     except EdgeError as error:
         return Reply(error={"code": error.code, "message": error.message})

@@ -24,6 +24,8 @@ from urbanos_edge.errors import DiskFull, EdgeError, StorageUnavailable, Unavail
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
 
+DATABASE_NAME: Final = "urbanos.sqlite"
+"""The file in the data directory."""
 MAX_WAITING: Final = 4096
 """Works that may wait for the writer; more are refused with 503."""
 GROUP_SIZE: Final = 512
@@ -173,7 +175,7 @@ def migrate(connection: apsw.Connection) -> None:
     Raises:
         EdgeError: the file was written by a newer version of the node.
     """
-    scripts = sorted(_migrations().glob("[0-9]*_*.up.sql"))
+    scripts = _scripts("up")
     version = connection.pragma("user_version")
     if version > len(scripts):
         raise EdgeError(
@@ -185,6 +187,37 @@ def migrate(connection: apsw.Connection) -> None:
         with connection:
             connection.execute(script.read_text(encoding="utf-8")).fetchall()
             connection.pragma("user_version", number)
+
+
+def roll_back(connection: apsw.Connection, version: int) -> None:
+    """Bring the file back to schema `version`, so that the release that knew it can open it.
+
+    What only the newer schemas could hold is lost. Each step has its own transaction; one that
+    fails leaves the schema it began with.
+
+    Raises:
+        EdgeError: the file is of an older schema than that, or of one this version does not know.
+    """
+    scripts, current = _scripts("down"), connection.pragma("user_version")
+    if not 0 <= version <= current <= len(scripts):
+        raise EdgeError(
+            f"the data is of schema {current} and cannot be rolled back to {version};"
+            f" this version knows the schemas up to {len(scripts)}",
+            code="cannot_roll_back",
+        )
+    for number in range(current, version, -1):
+        with connection:
+            connection.execute(scripts[number - 1].read_text(encoding="utf-8")).fetchall()
+            connection.pragma("user_version", number - 1)
+
+
+def newest_schema() -> int:
+    """The schema that this version writes."""
+    return len(_scripts("up"))
+
+
+def _scripts(direction: str) -> list[Path]:
+    return sorted(_migrations().glob(f"[0-9]*_*.{direction}.sql"))
 
 
 def _migrations() -> Path:

@@ -54,6 +54,11 @@ class DiskGuard:
             self._take_ballast()
         self.is_low = self.free_bytes < self._reserve_bytes
 
+    @property
+    def room_bytes(self) -> int:
+        """What may be written before readings are refused."""
+        return self.free_bytes - self._reserve_bytes
+
     def check_room(self) -> None:
         """Raise DiskFull while there is less than the reserve."""
         if self.is_low:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from urbanos_edge import aqi
 from urbanos_edge.batch import Batch, unpack
 from urbanos_edge.clock import DAY_US, Clock
+from urbanos_edge.damage import again_without_damage
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grading import grade
 from urbanos_edge.identity import Folded, Rows, fold
@@ -77,6 +78,12 @@ class Mover:
         Raises:
             StorageUnavailable, DiskFull: nothing was stored.
         """
+        days = {day for day, _ in by_day(arrivals["timestamp_us"], np.arange(len(arrivals)))}
+        return again_without_damage(
+            self._store, lambda file: file.day in days, lambda: self._store_once(arrivals, settle)
+        )
+
+    def _store_once(self, arrivals: Batch, settle: Settle) -> Flushed:
         with (
             self._store.changing,
             self._engine.cursor() as cursor,
@@ -93,6 +100,11 @@ class Mover:
             change.commit(lambda connection: _settle(connection, settle, flushed))
         self._raise_marks(folded.batch)
         return flushed
+
+    def forget_marks(self) -> None:
+        """Look up every identity that may be stored: files came back that were set aside."""
+        self._start_mark_us = self._store.newest_at_us()
+        self._marks_us.clear()
 
     def _find_stored(
         self, cursor: duckdb.DuckDBPyConnection, arrivals: Batch

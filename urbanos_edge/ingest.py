@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import apsw
 import msgspec
@@ -199,7 +199,7 @@ class Ingest:
             newest = self._newest.get(reading.sensor_id)
             if newest is None or reading.timestamp_us > newest.timestamp_us:
                 self._newest[reading.sensor_id] = reading
-            elif reading.timestamp_us == newest.timestamp_us and reading.values == newest.values:
+            elif _says_the_same(reading, newest):
                 known += 1
         return known
 
@@ -241,6 +241,14 @@ class Ingest:
         return room
 
 
+def _says_the_same(reading: Reading, newest: Reading) -> bool:
+    return (reading.timestamp_us, reading.values, reading.reported_aqi) == (
+        newest.timestamp_us,
+        newest.values,
+        newest.reported_aqi,
+    )
+
+
 def _anonymous_id(candidate: Candidate) -> str:
     if candidate.location is None:
         raise ReadingRejected("neither sensor_id nor location is given", code="no_sensor_id")
@@ -251,9 +259,8 @@ def _anonymous_id(candidate: Candidate) -> str:
 def _letter(
     element: Candidate | Malformed, error: ReadingRejected | Forbidden, rejected_at_us: int
 ) -> DeadLetter:
-    payload: Any = element.payload if isinstance(element, Malformed) else element
-    try:
-        encoded = msgspec.json.encode(payload)
-    except (TypeError, ValueError, RecursionError):
-        encoded = repr(payload).encode()
+    if isinstance(element, Malformed):
+        encoded = element.payload
+    else:
+        encoded = msgspec.json.encode(element)
     return DeadLetter(rejected_at_us, error.code, error.message, encoded[:MAX_PAYLOAD])

@@ -62,10 +62,12 @@ class Listener:
 
     grids: set[Tile] = field(default_factory=set)
     resumed_from: int | None = None
-    overflowed: bool = False
+    overflow: asyncio.Event = field(default_factory=asyncio.Event)
     _waiting: deque[bytes] = field(default_factory=deque)
     _waiting_bytes: int = 0
+    _ended: bool = False
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
 
     def judge(self) -> None:
         """Before anything new is queued: too much waiting from earlier marks it for the cut.
@@ -74,27 +76,40 @@ class Listener:
         for all of them.
         """
         if self._waiting_bytes > MAX_WAITING_BYTES:
-            self.overflowed = True
+            self.overflow.set()
             self._waiting.clear()
             self._wake.set()
 
     def put(self, frame: bytes) -> None:
         """Queue a frame, unless the listener is to be cut."""
-        if not self.overflowed:
+        if not self.overflow.is_set():
             self._waiting.append(frame)
             self._waiting_bytes += len(frame)
             self._wake.set()
 
+    def end(self) -> None:
+        """Let it have what waits, and nothing after that."""
+        self._ended = True
+        self._wake.set()
+
     async def next(self) -> bytes | None:
-        """Wait for the next frame; None when this listener was too slow and must be cut."""
-        while not self._waiting and not self.overflowed:
+        """Wait for the next frame; None when it was too slow and must be cut, or at the end."""
+        while not (self._waiting or self._ended or self.overflow.is_set()):
             self._wake.clear()
             await self._wake.wait()
-        if self.overflowed:
+        if self.overflow.is_set() or not self._waiting:
             return None
         frame = self._waiting.popleft()
         self._waiting_bytes -= len(frame)
+        if self._waiting_bytes <= MAX_WAITING_BYTES:
+            self._room.set()
         return frame
+
+    async def has_room(self) -> None:
+        """Wait until no more waits than may: who asks without reading is not asked further."""
+        while self._waiting_bytes > MAX_WAITING_BYTES and not self.overflow.is_set():
+            self._room.clear()
+            await self._room.wait()
 
 
 @dataclass(slots=True)
@@ -121,6 +136,8 @@ class Live:
         self.seq = 0
         self.listeners = 0
         self._rooms: dict[Tile, _Room] = {}
+        self._empty: dict[Tile, None] = {}
+        """The empty ones among them, the longest empty first."""
         self._history: deque[Message] = deque()
         self._history_bytes = 0
         self._forgotten_seq = 0
@@ -147,6 +164,7 @@ class Live:
                 room.listeners.discard(listener)
                 if not room.listeners:
                     room.empty_since_s = time.monotonic()
+                    self._empty[tile] = None
 
     def leave(self, listener: Listener) -> None:
         """Take a listener out of all its rooms."""
@@ -160,12 +178,17 @@ class Live:
         listener.resumed_from = seq
         self._replay(listener, seq, listener.grids)
 
+    def end(self) -> None:
+        """The node stops: let every listener go."""
+        for listener in {one for room in self._rooms.values() for one in room.listeners}:
+            listener.end()
+
     def rooms(self) -> list[Tile]:
         """The tiles somebody listens to or did a short while ago; long empty ones are closed."""
         horizon_s = time.monotonic() - KEEP_ROOM_S
         for tile, room in list(self._rooms.items()):
             if room.empty_since_s is not None and room.empty_since_s < horizon_s:
-                del self._rooms[tile]
+                self._close_room(tile)
         return list(self._rooms)
 
     def send(self, messages: Sequence[Message]) -> None:
@@ -199,12 +222,25 @@ class Live:
     def _enter(self, listener: Listener, tile: Tile) -> None:
         room = self._rooms.get(tile)
         if room is None:
-            if len(self._rooms) >= MAX_ROOMS:
-                raise Unprocessable("the node follows too many grids", code="too_many_rooms")
+            self._make_room()
             room = self._rooms[tile] = _Room(open_since_seq=self.seq)
         room.listeners.add(listener)
         room.empty_since_s = None
+        self._empty.pop(tile, None)
         listener.grids.add(tile)
+
+    def _make_room(self) -> None:
+        """Close the room that has been empty longest when there are too many."""
+        if len(self._rooms) < MAX_ROOMS:
+            return
+        longest = next(iter(self._empty), None)
+        if longest is None:
+            raise Unprocessable("the node follows too many grids", code="too_many_rooms")
+        self._close_room(longest)
+
+    def _close_room(self, tile: Tile) -> None:
+        del self._rooms[tile]
+        self._empty.pop(tile, None)
 
     def _replay(self, listener: Listener, seq: int, tiles: set[Tile]) -> None:
         covered = seq >= self._forgotten_seq and all(

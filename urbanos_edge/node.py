@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,20 +13,24 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import apsw
+import msgspec
 
 from urbanos_edge import __version__
 from urbanos_edge.adapters import node_json
 from urbanos_edge.aqi import STANDARDS
+from urbanos_edge.backup import last_backups
 from urbanos_edge.basemap import Basemap
 from urbanos_edge.batch import pack, unpack
 from urbanos_edge.cache import Cache
 from urbanos_edge.clock import Clock, Correction, to_rfc3339
-from urbanos_edge.database import Database
+from urbanos_edge.compact import Compactor, plan
+from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.dead_letters import DeadLetters
 from urbanos_edge.disk import DiskGuard, forecast
 from urbanos_edge.drain import Drain
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.expire import Expiry
 from urbanos_edge.flush import Mover
 from urbanos_edge.grading import grade
 from urbanos_edge.identity import fold
@@ -38,13 +43,15 @@ from urbanos_edge.rollup import Rollup, Update, View
 from urbanos_edge.sensors import Sensors
 from urbanos_edge.settings import Settings
 from urbanos_edge.spool import Spool
-from urbanos_edge.store import File, Store, quarantined
+from urbanos_edge.store import File, Quarantined, Store, quarantined
 from urbanos_edge.tokens import Token, Tokens
 
-DATABASE_NAME = "urbanos.sqlite"
 BASEMAP_NAME = "basemap.mbtiles"
 LOOK_AT_CLOCK_S = 1
+MAX_SHOWN = 20
+"""Files set aside that the status names, the newest."""
 LOOK_AT_DISK_S = 2
+EXPIRE_EVERY_S = 3600
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
 
@@ -52,7 +59,7 @@ _log = logging.getLogger(__name__)
 class Node:
     """Opens a data directory that the process owns; `close` leaves it whole."""
 
-    def __init__(self, settings: Settings, data_dir: Path) -> None:
+    def __init__(self, settings: Settings, data_dir: Path, *, keep_unlisted: bool = False) -> None:
         self.settings = settings
         self.data_dir = data_dir.resolve()
         self.database = Database(self.data_dir / DATABASE_NAME)
@@ -72,7 +79,7 @@ class Node:
         self.ingest = Ingest(
             self.database, self.spool, self.disk, self.sensors, self.clock, self._deliver_urgent
         )
-        self.store = Store(self.data_dir, self.database, self.engine)
+        self.store = Store(self.data_dir, self.database, self.engine, keep_unlisted=keep_unlisted)
         self.mover = Mover(self.spool, self.store, self.engine, self.standard, self.clock)
         self.drain = Drain(
             self.database,
@@ -82,6 +89,14 @@ class Node:
             settings.batch_size,
             settings.max_retries,
         )
+        self.compactor = Compactor(
+            self.store,
+            self.engine,
+            self.clock,
+            lambda: self.disk.room_bytes,
+            settings.compact_duty_percent,
+        )
+        self.expiry = Expiry(self.store, self.clock, settings.retention_days)
         self.rollup = Rollup(self.standard, self.store, self.engine, self.clock.now_us())
         self.query = Query(self.store, self.engine)
         self.cache = Cache()
@@ -89,13 +104,19 @@ class Node:
         self.node_id = settings.node_id or self._own_id()
         self.basemap: Basemap | None = None
         self.flush_failure: str | None = None
-        self._flushing = anyio.Lock()
+        self.flushing = anyio.Lock()
+        """Held while the store and the rollup change together."""
+        self._losses = self.store.losses
+        self.backing_up = anyio.Lock()
+        self.backup_failure: str | None = None
+        self.scrub: dict[str, Any] = {"verified": 0, "damaged": 0, "last_at": None}
         self.open_basemap()
 
     def close(self) -> None:
         """Close the files; what was accepted and not flushed waits in the spool."""
         if self.basemap is not None:
             self.basemap.close()
+        self.compactor.close()
         self.engine.close()
         self.database.close()
 
@@ -109,9 +130,11 @@ class Node:
         Raises:
             StorageUnavailable, DiskFull: what was not moved is still in the spool.
         """
-        async with self._flushing:
+        async with self.flushing:
             while await self._flush_chunk():
                 pass
+            if self._losses != self.store.losses:
+                await anyio.to_thread.run_sync(self._count_anew)
         self.flush_failure = None
 
     async def flush_forever(self) -> None:
@@ -126,6 +149,26 @@ class Node:
             except Exception:
                 self.flush_failure = "internal error; see the log"
                 _log.exception("flush failed, will be tried again")
+
+    async def compact_forever(self) -> None:
+        """Fold and seal what is due, within the share of the time it may take."""
+        try:
+            while True:
+                step = self.compactor.paced_step
+                await anyio.sleep(await anyio.to_thread.run_sync(step, abandon_on_cancel=True))
+        finally:
+            self.compactor.stop()
+
+    async def expire_forever(self) -> None:
+        """Drop what is older than the retention, within the hour."""
+        while True:
+            try:
+                dropped = await anyio.to_thread.run_sync(self.expiry.drop_if_sure)
+                for partition in dropped:
+                    _log.info("%s is older than the retention and was dropped", partition.day)
+            except EdgeError as error:
+                _log.error("expiry failed, will be tried again: %s", error.message)
+            await anyio.sleep(EXPIRE_EVERY_S)
 
     async def watch_disk_forever(self) -> None:
         """Look at the disk every few seconds."""
@@ -148,7 +191,7 @@ class Node:
     async def restamp(self, correction: Correction) -> int:
         """Move what was stamped in doubt to its right time; return how many readings moved."""
         await self.flush()
-        async with self._flushing:
+        async with self.flushing:
             moved = await anyio.to_thread.run_sync(self._move_in_time, correction)
         self.cache.something_changed()
         _log.warning("%d readings were restamped by %.1f s", moved, correction.shift_us / 1e6)
@@ -196,7 +239,7 @@ class Node:
     def status(self) -> dict[str, Any]:
         """What an operator or a page wants to know at a glance; blocks on the database."""
         view, connection, doubt = self.view(), self.database.read(), self.clock.doubt
-        files = self.store.files
+        files, aside = self.store.files, quarantined(connection)
         current = view.latest["timestamp_us"] >= view.since_us
         return {
             "node": {"id": self.node_id, "name": self.settings.node_name},
@@ -218,20 +261,31 @@ class Node:
                 "files": len(files),
                 "bytes": sum(file.bytes for file in files),
             },
+            "compaction": self._compaction_status(files),
             "disk": self._disk_status(files),
             "totals": _totals(connection),
             "unknown_quantities": dict(self.ingest.unknown_quantities),
             "listeners": self.live.listeners,
-            "quarantined": len(quarantined(connection)),
+            "quarantined": len(aside),
+            "quarantine": [_set_aside(file) for file in aside[-MAX_SHOWN:]],
+            "scrub": self.scrub,
+            "backup": {**last_backups(connection), "failure": self.backup_failure},
             "flush_failure": self.flush_failure,
+        }
+
+    def _compaction_status(self, files: Sequence[File]) -> dict[str, Any]:
+        last = self.compactor.last
+        return {
+            "files_of_fullest_day": max(Counter(file.day for file in files).values(), default=0),
+            "jobs_due": len(plan(files, self.clock.now_us())),
+            "last": last and {**msgspec.to_builtins(last), "at": to_rfc3339(last.ended_at_us)},
+            "failure": self.compactor.failure,
         }
 
     def _disk_status(self, files: Sequence[File]) -> dict[str, Any]:
         now_us = self.clock.now_us()
         arrivals = [(file.max_received_us, file.bytes) for file in files]
-        growth = forecast(
-            arrivals, self.disk.free_bytes, self.settings.retention_days, now_us
-        )
+        growth = forecast(arrivals, self.disk.free_bytes, self.settings.retention_days, now_us)
         return {
             "free_bytes": self.disk.free_bytes,
             "is_low": self.disk.is_low,
@@ -273,6 +327,12 @@ class Node:
             drafts += self.live.draft(update, rooms, now_us)
         return drained.readings, drafts
 
+    def _count_anew(self) -> None:
+        """Files were set aside: what the map shows follows what the store still has."""
+        self._losses = self.store.losses
+        self.rollup.reload(self.clock.now_us())
+        self.cache.something_changed()
+
     def _deliver_urgent(self, readings: Sequence[Reading]) -> None:
         batch = fold(unpack([pack(readings)]), {}).batch
         grade(self.standard, batch)
@@ -302,6 +362,11 @@ def _totals(connection: apsw.Connection) -> dict[str, int]:
     outcomes |= dict(connection.execute("SELECT outcome, readings FROM totals"))
     letters: int = connection.execute("SELECT count(*) FROM dead_letters").get
     return outcomes | {"dead_letters": letters}
+
+
+def _set_aside(file: Quarantined) -> dict[str, Any]:
+    found_at = to_rfc3339(file.found_at_us)
+    return {"day": file.day, "rows": file.rows, "found_at": found_at, "reason": file.reason}
 
 
 def _extent(view: View, current: Any) -> dict[str, float] | None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import duckdb
+
 from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grid import STORED_ZOOM, Bounds, Tile, tile_at
 from urbanos_edge.reading import reading_id
 from urbanos_edge.rows import Row, split_flags
-from urbanos_edge.store import Store
+from urbanos_edge.store import File, Store
 
 MAX_ROWS: Final = 1000
 
@@ -44,16 +47,18 @@ class Query:
         return self._find("rows_by_grid", box, since_us, {"n": 1 << zoom, "per_grid": MAX_ROWS})
 
     def _find(self, name: str, box: Bounds, since_us: int, parameters: dict[str, Any]) -> list[Row]:
-        with (
-            self._store.lease(lambda file: file.max_at_us > since_us and file.meets(box)) as paths,
-            self._engine.cursor() as cursor,
-        ):
+        def wanted(file: File) -> bool:
+            return file.max_at_us > since_us and file.meets(box)
+
+        def work(cursor: duckdb.DuckDBPyConnection, paths: list[str]) -> list[Row]:
             if not paths:
                 return []
             where = {"files": paths, "since_us": since_us, **box._asdict()}
             found = cursor.execute(statement(name), where | parameters)
             names = [column[0] for column in found.description]
             return [_row(dict(zip(names, values, strict=True))) for values in found.fetchall()]
+
+        return read_intact(self._store, self._engine, wanted, work)
 
 
 def _row(columns: dict[str, Any]) -> Row:

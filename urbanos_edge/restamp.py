@@ -16,6 +16,7 @@ import numpy as np
 from urbanos_edge import aqi
 from urbanos_edge.batch import Batch, from_columns
 from urbanos_edge.clock import Correction, Doubt, boot_id
+from urbanos_edge.damage import again_without_damage
 from urbanos_edge.database import Database
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.flush import identities, write_by_day
@@ -44,6 +45,20 @@ def restamp(
     Raises:
         StorageUnavailable, DiskFull: nothing was moved.
     """
+    return again_without_damage(
+        store,
+        lambda file: file.max_received_us >= correction.since_us,
+        lambda: _restamp_once(store, engine, standard, correction, stored_us),
+    )
+
+
+def _restamp_once(
+    store: Store,
+    engine: Engine,
+    standard: aqi.Standard,
+    correction: Correction,
+    stored_us: int,
+) -> int:
     with store.changing, engine.cursor() as cursor, store.change() as change:
         rows, batch = _take_out(store, cursor, change, correction)
         if not rows:

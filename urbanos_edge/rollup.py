@@ -7,15 +7,19 @@ Its size follows sensors and hours, never readings. Writers change it under a lo
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 
 from urbanos_edge import aqi
 from urbanos_edge.batch import ROW, Batch, finest_tiles, from_columns
 from urbanos_edge.clock import HOUR_US
+from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grading import INDEXED, grade
 from urbanos_edge.grid import FINEST_ZOOM, Bounds, Tile
@@ -149,6 +153,25 @@ class Rollup:
             self._load(now_us)
             self._view = self._look(now_us // HOUR_US)
 
+    def differences(self) -> int:
+        """At how many sites the sums of the window are not those that the store gives.
+
+        It may take a while; readers and urgent readings go on, but nothing may be applied.
+        """
+        while True:
+            hour = self._window.hour
+            since_us = (hour - KEPT_HOURS + 1) * HOUR_US
+            found = self._query("window_sites", {"since_us": since_us, "sensors": None})
+            with self._lock:
+                numbers = defaultdict(lambda: -1, self._row_by_sensor)
+                counted = Window()
+                counted.advance(hour)
+                if found:
+                    counted.add(_sites(found, numbers), self._revision)
+                if hour == self._window.hour:
+                    mine, theirs = _sums(self._window.totals()), _sums(counted.totals())
+                    return sum(mine.get(k) != theirs.get(k) for k in mine.keys() | theirs.keys())
+
     def _update(self, now_us: int, sensors: Ints, sites: Table) -> Update:
         self._view = self._look(now_us // HOUR_US)
         return Update(self._view, np.unique(sensors), sites)
@@ -221,26 +244,34 @@ class Rollup:
         if sensors is not None:
             self._window.erase(sensors)
         found = self._query("window_sites", {"since_us": since_us, "sensors": wanted})
-        if not found:
-            return
-        rows = [self._row_by_sensor[name] for name in found.pop("sensor_id").tolist()]
-        x18, y18 = finest_tiles(found["lng"], found["lat"])
-        columns = {name: np.asarray(column) for name, column in found.items()}
-        sites = columns | {"sensor": np.array(rows, np.int64), "x18": x18, "y18": y18}
-        self._window.add(sites, self._revision)
+        if found:
+            self._window.add(_sites(found, self._row_by_sensor), self._revision)
 
     def _query(self, name: str, parameters: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
         since_us = parameters["since_us"]
-        with (
-            self._engine.cursor() as cursor,
-            self._store.lease(lambda file: file.max_at_us >= since_us) as paths,
-        ):
+
+        def work(cursor: duckdb.DuckDBPyConnection, paths: list[str]) -> dict[str, Any]:
             if not paths:
                 return {}
-            found: dict[str, npt.NDArray[Any]] = cursor.execute(
-                statement(name), {"files": paths, **parameters}
-            ).fetchnumpy()
-        return found
+            return cursor.execute(statement(name), {"files": paths, **parameters}).fetchnumpy()
+
+        return read_intact(self._store, self._engine, lambda file: file.max_at_us >= since_us, work)
+
+
+def _sites(found: dict[str, npt.NDArray[Any]], numbers: Mapping[str, int]) -> Table:
+    """What `window_sites` found, with the sensors' numbers in place of their names."""
+    columns = {name: np.asarray(column) for name, column in found.items()}
+    rows = [numbers[name] for name in columns.pop("sensor_id").tolist()]
+    x18, y18 = finest_tiles(found["lng"], found["lat"])
+    return columns | {"sensor": np.array(rows, np.int64), "x18": x18, "y18": y18}
+
+
+def _sums(totals: Table) -> dict[tuple[int, ...], tuple[int, ...]]:
+    """The sums by site, where there are any."""
+    keys = zip(*(totals[name].tolist() for name in ("sensor", "x18", "y18")), strict=True)
+    names = ("readings", "graded", "aqi_sum", "aqi_max")
+    values = zip(*(totals[name].tolist() for name in names), strict=True)
+    return {key: sums for key, sums in zip(keys, values, strict=True) if sums[0]}
 
 
 def _last_of_each(sensor: Ints, timestamp_us: Ints) -> npt.NDArray[np.intp]:

@@ -60,11 +60,19 @@ def serve_forever(node: Node, listener: socket.socket) -> None:
         lifespan="on",
         timeout_graceful_shutdown=STOP_WITHIN_S,
     )
-    _Server(config).run(sockets=[listener])
+    _Server(config, node).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Ends with 0 when it is told to stop; Uvicorn would die of the signal once it is done."""
+
+    def __init__(self, config: uvicorn.Config, node: Node) -> None:
+        super().__init__(config)
+        self._node = node
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._node.live.end()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -55,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     retention_days: Annotated[
         int, Meta(ge=1, description="days that readings are kept; older partitions are dropped")
     ] = 90
+    compact_duty_percent: Annotated[
+        int, Meta(ge=1, le=100, description="percent of the time that compaction may work")
+    ] = 20
     disk_reserve_mib: Annotated[
         int, Meta(ge=1, description="free disk, in MiB, below which readings are refused with 507")
     ] = 256
@@ -79,6 +82,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     duckdb_memory_mib: Annotated[
         int, Meta(ge=128, description="memory that analytical queries may take, in MiB")
     ] = 512
+    scrub_interval_s: Annotated[
+        float, Meta(ge=0, description="seconds between two files compared with their checksums")
+    ] = 60
+    backup_target: Annotated[
+        str,
+        Meta(description="where daily backups go: a directory or s3://bucket/prefix?endpoint=…"),
+    ] = ""
+    backup_hour: Annotated[
+        int, Meta(ge=0, le=23, description="hour of the day, in `time_zone`, of the daily backup")
+    ] = 2
+    backup_keep: Annotated[int, Meta(ge=1, description="backups that are kept")] = 7
     announce: Annotated[bool, Meta(description="tell the local network of this node by mDNS")] = (
         True
     )

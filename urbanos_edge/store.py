@@ -8,6 +8,7 @@ only after the last query that may still open it.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
@@ -15,8 +16,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,16 +25,17 @@ import apsw
 import duckdb
 import msgspec
 
-from urbanos_edge.clock import DAY_US, EPOCH
+from urbanos_edge.clock import DAY_US, EPOCH, to_us
 from urbanos_edge.database import Database, Work
 from urbanos_edge.engine import Engine, quoted, statement
-from urbanos_edge.errors import StorageUnavailable
+from urbanos_edge.errors import EdgeError, StorageUnavailable
 from urbanos_edge.grid import Bounds
+from urbanos_edge.integrity import Checksum, checksum_of, fault
 from urbanos_edge.steps import reached
 
 READINGS: Final = "readings"
 QUARANTINE: Final = "quarantine"
-_MAGIC: Final = b"PAR1"
+_log = logging.getLogger(__name__)
 
 
 class File(msgspec.Struct, frozen=True):
@@ -50,6 +52,13 @@ class File(msgspec.Struct, frozen=True):
     min_lat: float
     max_lng: float
     max_lat: float
+    checksum: Checksum | None = None
+    """BLAKE2b-128 of the file; None when an older version wrote it."""
+
+    @property
+    def kind(self) -> str:
+        """The word in its name that tells what wrote it; none for a flush."""
+        return "-".join(Path(self.path).stem.split("-")[2:])
 
     def meets(self, bounds: Bounds) -> bool:
         return (
@@ -60,6 +69,15 @@ class File(msgspec.Struct, frozen=True):
         )
 
 
+class FileDamaged(StorageUnavailable):
+    """A listed file is not what was written."""
+
+    def __init__(self, file: File, reason: str) -> None:
+        super().__init__(f"a file of {file.day} {reason}")
+        self.file = file
+        self.reason = reason
+
+
 class Quarantined(msgspec.Struct, frozen=True):
     """A file that was listed and cannot be read, set aside."""
 
@@ -68,6 +86,7 @@ class Quarantined(msgspec.Struct, frozen=True):
     rows: int
     found_at_us: int
     reason: str
+    checksum: Checksum | None = None
 
 
 _COLUMNS: Final = ", ".join(File.__struct_fields__)
@@ -77,7 +96,14 @@ _PLACES: Final = ", ".join("?" * len(File.__struct_fields__))
 class Store:
     """The partitions below `<directory>/readings`, and nothing else there."""
 
-    def __init__(self, directory: Path, database: Database, engine: Engine) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        database: Database,
+        engine: Engine,
+        *,
+        keep_unlisted: bool = False,
+    ) -> None:
         self._directory = directory
         self._temporary = directory / ".tmp"
         self._engine = engine
@@ -89,16 +115,28 @@ class Store:
         self._leases: Counter[int] = Counter()
         self._retired: list[tuple[int, File]] = []
         self._doubtful: list[File] = []
+        self.losses = 0
+        """Files set aside since the start: whoever counted them must count anew."""
         self._files = _listed(database.read())
         (directory / READINGS).mkdir(parents=True, exist_ok=True)
         self._clear_temporary()
-        self._recover()
+        self._recover(keep_unlisted)
+
+    @property
+    def directory(self) -> Path:
+        """The data directory; a file's path starts there."""
+        return self._directory
 
     @property
     def files(self) -> Sequence[File]:
         """The live files, by path."""
         with self._lock:
             return list(self._files.values())
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a commit failed that may come back after a crash; the next good one ends it."""
+        return bool(self._doubtful)
 
     def newest_at_us(self) -> int:
         """The latest moment of any stored reading, or the least integer when there is none."""
@@ -107,12 +145,18 @@ class Store:
     @contextmanager
     def lease(self, wanted: Callable[[File], bool]) -> Iterator[list[str]]:
         """Full paths of the live files that are wanted, all readable until the block ends."""
+        with self.hold(wanted) as files:
+            yield [str(self.full(file)) for file in files]
+
+    @contextmanager
+    def hold(self, wanted: Callable[[File], bool]) -> Iterator[list[File]]:
+        """The live files that are wanted; none is unlinked until the block ends."""
         with self._lock:
             generation = self._generation
             self._leases[generation] += 1
-            paths = [str(self.full(file)) for file in self._files.values() if wanted(file)]
+            files = [file for file in self._files.values() if wanted(file)]
         try:
-            yield paths
+            yield files
         finally:
             with self._lock:
                 self._leases[generation] -= 1
@@ -135,19 +179,25 @@ class Store:
             for file in change.pending:
                 (self._directory / file.path).unlink(missing_ok=True)
 
-    def write(
-        self, cursor: duckdb.DuckDBPyConnection, day: str, copy: str, parameters: dict[str, Any]
+    def prepare(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        day: str,
+        copy: str,
+        parameters: dict[str, Any],
+        kind: str = "",
     ) -> File | None:
-        """Run `copy`, a COPY to `{target}`, and bring its file into its day, durable, not listed.
+        """Run `copy`, a COPY to `{target}`, into a synced file below `.tmp/`; then `bring_in`.
 
-        Returns None when there was nothing to write. Use a `Change`, which cleans up.
+        `kind` becomes part of the name. Returns None when there was nothing to write.
 
         Raises:
             StorageUnavailable: fewer rows arrived in the file than were written.
             DiskFull: no space.
         """
         self._temporary.mkdir(exist_ok=True)
-        name = f"{time.time_ns():016x}-{secrets.token_hex(4)}.parquet"
+        number = f"{time.time_ns():016x}-{secrets.token_hex(4)}"
+        name = f"{number}-{kind}.parquet" if kind else f"{number}.parquet"
         temporary = self._temporary / name
         written = cursor.execute(copy.replace("{target}", quoted(temporary)), parameters).fetchone()
         described = cursor.execute(statement("describe_file"), [str(temporary)]).fetchone()
@@ -156,10 +206,30 @@ class Store:
         if not written[0]:
             temporary.unlink()
             return None
+        reached("file written")
+        _sync(temporary)
+        reached("file synced")
         path = f"{READINGS}/created_date={day}/{name}"
-        size = temporary.stat().st_size
-        self._bring_in(temporary, self._directory / path)
-        return File(path, day, described[0], size, *described[1:])
+        size, checksum = temporary.stat().st_size, checksum_of(temporary)
+        file = File(path, day, described[0], size, *described[1:])
+        return msgspec.structs.replace(file, checksum=checksum)
+
+    def prepared(self, file: File) -> Path:
+        """Where a file lies until it is brought in."""
+        return self._temporary / self.full(file).name
+
+    def bring_in(self, file: File) -> None:
+        """Rename a prepared file into its day, durable, not listed. Use a `Change`."""
+        folder = self.full(file).parent
+        with self._lock:  # an empty folder may be on its way out
+            new_folder = not folder.exists()
+            folder.mkdir(exist_ok=True)
+            os.rename(self.prepared(file), self.full(file))
+        reached("file renamed")
+        _sync(folder)
+        if new_folder:
+            _sync(folder.parent)
+        reached("folder synced")
 
     def commit(
         self, added: Sequence[File], removed: Sequence[File], also: Work[Any] = lambda _: None
@@ -213,75 +283,92 @@ class Store:
         """Where a file lies."""
         return self._directory / file.path
 
-    def _bring_in(self, temporary: Path, target: Path) -> None:
-        """Sync, rename, sync the folders: after this the file survives a power cut."""
-        new_folder = not target.parent.exists()
-        target.parent.mkdir(exist_ok=True)
-        reached("file written")
-        _sync(temporary)
-        reached("file synced")
-        os.rename(temporary, target)
-        reached("file renamed")
-        _sync(target.parent)
-        if new_folder:
-            _sync(target.parent.parent)
-        reached("folder synced")
-
     def _unlink_retired(self) -> None:
         with self._lock:
             oldest = min(self._leases, default=self._generation)
             free = [file for generation, file in self._retired if generation <= oldest]
             self._retired = [item for item in self._retired if item[0] > oldest]
         for file in free:
-            (self._directory / file.path).unlink(missing_ok=True)
+            self.full(file).unlink(missing_ok=True)
             reached("file unlinked")
+        with self._lock:
+            for folder in {self.full(file).parent for file in free}:
+                with suppress(OSError):  # other files of its day are still there
+                    folder.rmdir()
 
     def _clear_temporary(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir()
 
-    def _recover(self) -> None:
+    def _recover(self, keep_unlisted: bool) -> None:
         """Remove what no manifest row lists; set aside what is listed and cannot be read."""
-        folder = self._directory / READINGS
-        for path in folder.glob("created_date=*/*"):
-            if str(path.relative_to(self._directory)) not in self._files:
-                path.unlink()
-        damaged = [(file, reason) for file in self._files.values() if (reason := self._fault(file))]
+        for path in [] if keep_unlisted else self.unlisted():
+            path.unlink()
+        damaged = [(file, reason) for file in self._files.values() if (reason := self.fault(file))]
         if damaged:
-            self._quarantine(damaged)
+            self.set_aside(damaged)
 
-    def _fault(self, file: File) -> str | None:
-        path = self._directory / file.path
-        try:
-            if path.stat().st_size != file.bytes:
-                return f"has {path.stat().st_size} bytes, {file.bytes} were written"
-            with path.open("rb") as stream:
-                head = stream.read(len(_MAGIC))
-                stream.seek(-len(_MAGIC), os.SEEK_END)
-                return None if head == stream.read() == _MAGIC else "is no Parquet file any more"
-        except FileNotFoundError:
-            return "is missing"
-        except OSError as error:
-            return f"cannot be read: {error.strerror}"
+    def unlisted(self) -> list[Path]:
+        """Files in the partitions that no reader knows or will know; call it while `changing`."""
+        with self._lock:
+            known = {self.full(file) for file in self._files.values()}
+            known |= {self.full(file) for _, file in self._retired}
+            known |= {self.full(file) for file in self._doubtful}
+        found = (self._directory / READINGS).glob("created_date=*/*")
+        return sorted(path for path in found if path not in known)
 
-    def _quarantine(self, damaged: list[tuple[File, str]]) -> None:
-        now_us = time.time_ns() // 1000
+    def fault(self, file: File, *, thorough: bool = False) -> str | None:
+        """What is wrong with a live file, in words; `thorough` reads all of it."""
+        return fault(self.full(file), file.bytes, file.checksum if thorough else None)
 
-        def work(connection: apsw.Connection) -> None:
-            self._publish(connection, [], [file for file, _ in damaged])
-            connection.executemany(
-                "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?)",
-                [(file.path, file.day, file.rows, now_us, reason) for file, reason in damaged],
+    def set_aside(self, damaged: Sequence[tuple[File, str]]) -> None:
+        """Strike damaged files, keep what is left of them in `quarantine/`, go on without them.
+
+        The files move first: a crash after that is found as a missing file at the next start.
+        When the database cannot be written, readers go on without them all the same.
+        """
+        with self.changing:
+            live = [(file, reason) for file, reason in damaged if file.path in self._files]
+            aside = self._directory / QUARANTINE
+            aside.mkdir(exist_ok=True)
+            for file, reason in live:
+                _log.error("%s %s; it is set aside", file.path, reason)
+                if self.full(file).exists():
+                    self.full(file).rename(aside / self.full(file).name)
+            try:
+                self._database.write_and_wait(lambda work: self._note_quarantine(work, live))
+            except EdgeError as error:
+                _log.error("what was set aside could not be noted: %s", error.message)
+            with self._lock:
+                self._generation += 1
+                self.losses += len(live)
+                for file, _ in live:
+                    del self._files[file.path]
+
+    def note_checksums(self, checksums: dict[str, bytes]) -> None:
+        """Remember the checksums of live files that had none, by path."""
+        with self.changing:
+            self._database.write_and_wait(
+                lambda work: work.executemany(
+                    "UPDATE files SET checksum = ? WHERE path = ?",
+                    [(checksum, path) for path, checksum in checksums.items()],
+                )
             )
+            with self._lock:
+                for path in checksums.keys() & self._files.keys():
+                    known = self._files[path]
+                    self._files[path] = msgspec.structs.replace(known, checksum=checksums[path])
 
-        self._database.write_and_wait(work)
-        aside = self._directory / QUARANTINE
-        aside.mkdir(exist_ok=True)
-        for file, _ in damaged:
-            del self._files[file.path]
-            source = self._directory / file.path
-            if source.exists():
-                source.rename(aside / source.name)
+    def _note_quarantine(
+        self, connection: apsw.Connection, damaged: Sequence[tuple[File, str]]
+    ) -> None:
+        now_us = time.time_ns() // 1000
+        self._publish(connection, [], [file for file, _ in damaged])
+        connection.executemany(
+            "INSERT OR REPLACE INTO quarantine (path, day, rows, found_at_us, reason, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [(file.path, file.day, file.rows, now_us, why, file.checksum) for file, why in damaged],
+        )
 
 
 class Change:
@@ -293,17 +380,35 @@ class Change:
         self.replaced: list[File] = []
 
     def write(
-        self, cursor: duckdb.DuckDBPyConnection, day: str, copy: str, parameters: dict[str, Any]
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        day: str,
+        copy: str,
+        parameters: dict[str, Any],
+        kind: str = "",
     ) -> None:
-        """Add what `copy` writes, as `Store.write` does."""
-        file = self._store.write(cursor, day, copy, parameters)
+        """Add what `copy` writes, as `Store.prepare` does."""
+        file = self._store.prepare(cursor, day, copy, parameters, kind)
         if file is not None:
+            self.bring_in([file])
+
+    def bring_in(self, prepared: Iterable[File]) -> None:
+        """Add files that were prepared before."""
+        for file in prepared:
+            self._store.bring_in(file)
             self.pending.append(file)
 
     def rewrite(self, cursor: duckdb.DuckDBPyConnection, file: File) -> None:
-        """Replace a file by itself without the rows in the registered table `revised`."""
+        """Replace a file by itself without the rows in the registered table `revised`.
+
+        Raises:
+            FileDamaged: its bytes changed; a copy would pass them off as good ones.
+        """
+        reason = self._store.fault(file, thorough=True)
+        if reason is not None:
+            raise FileDamaged(file, reason)
         copy = statement("rewrite_without").replace("{source}", quoted(self._store.full(file)))
-        self.write(cursor, file.day, copy, {})
+        self.write(cursor, file.day, copy, {}, file.kind)
         self.replaced.append(file)
 
     def commit(self, also: Work[Any] = lambda _: None) -> None:
@@ -321,10 +426,16 @@ def day_of(moment_us: int) -> str:
     return (EPOCH + timedelta(days=moment_us // DAY_US)).strftime("%Y-%m-%d")
 
 
+def start_of(day: str) -> int:
+    """The moment at which a partition's day begins."""
+    return to_us(datetime.fromisoformat(f"{day}T00:00:00+00:00"))
+
+
 def quarantined(connection: apsw.Connection) -> list[Quarantined]:
     """The files that were set aside, oldest finding first."""
     rows = connection.execute(
-        "SELECT path, day, rows, found_at_us, reason FROM quarantine ORDER BY found_at_us, path"
+        "SELECT path, day, rows, found_at_us, reason, checksum FROM quarantine"
+        " ORDER BY found_at_us, path"
     )
     return [Quarantined(*row) for row in rows]
 

@@ -46,7 +46,8 @@ def route(node: Node) -> WebsocketRouteHandler:
         node.live.listeners += 1
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_send, socket, listener, tasks.cancel_scope)
+                tasks.start_soon(_send, socket, listener)
+                tasks.start_soon(_cut, socket, listener, tasks.cancel_scope)
                 await _receive(socket, listener, node.live)
                 tasks.cancel_scope.cancel()
         finally:
@@ -61,16 +62,24 @@ async def _receive(socket: WebSocket[Any, Any, Any], listener: Listener, live: L
         while True:
             text = await socket.receive_data(mode="text")
             _obey(text, listener, live)
+            await listener.has_room()
     except WebSocketDisconnect:
         return
 
 
-async def _send(
-    socket: WebSocket[Any, Any, Any], listener: Listener, scope: anyio.CancelScope
-) -> None:
-    """Pass frames on; a listener that cannot keep up is cut and may come back."""
+async def _send(socket: WebSocket[Any, Any, Any], listener: Listener) -> None:
     while (frame := await listener.next()) is not None:
         await socket.send_data(frame.decode(), mode="text")
+
+
+async def _cut(
+    socket: WebSocket[Any, Any, Any], listener: Listener, scope: anyio.CancelScope
+) -> None:
+    """End a listener that cannot keep up; it may come back.
+
+    A task of its own: the one that sends may be stuck in a frame that nobody takes.
+    """
+    await listener.overflow.wait()
     with anyio.move_on_after(SLOW_CLOSE_S):
         await socket.close(TRY_AGAIN_LATER, "too slow; fetch anew")
     scope.cancel()
@@ -94,6 +103,8 @@ def _obey(text: str | bytes, listener: Listener, live: Live) -> None:
         _say(listener, _error(error.code, error.message))
     except msgspec.MsgspecError as error:
         _say(listener, _error("invalid_frame", str(error)))
+    except RecursionError:
+        _say(listener, _error("invalid_frame", "the JSON is nested too deeply"))
 
 
 def _error(code: str, message: str) -> dict[str, Any]:
@@ -101,5 +112,4 @@ def _error(code: str, message: str) -> dict[str, Any]:
 
 
 def _say(listener: Listener, content: dict[str, Any]) -> None:
-    listener.judge()
     listener.put(msgspec.json.encode(content))

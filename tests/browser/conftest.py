@@ -35,7 +35,7 @@ FLUSH_INTERVAL_S = 0.5
 expect.set_options(timeout=SEEN_WITHIN_S * 1000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, drawing by software."""
     if not Path(CHROMIUM).exists():
@@ -48,7 +48,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A demonstration with its whole fleet reporting; with streets where there are any."""
     settings: dict[str, object] = {"demo": True, "flush_interval_s": FLUSH_INTERVAL_S}
@@ -61,7 +61,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     process.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gateway(demo: NodeProcess) -> str:
     """A token that may write the readings of any sensor."""
     return demo.token()

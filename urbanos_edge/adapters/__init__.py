@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from urbanos_edge.errors import ReadingRejected
 
-Name = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -38,10 +38,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Malformed(msgspec.Struct, frozen=True):
-    """A part of a message that is not even a candidate, and what it looked like."""
+    """A part of a message that is not even a candidate, and its bytes as they came."""
 
     error: ReadingRejected
-    payload: Any
+    payload: bytes
 
 
 Message = list[Candidate | Malformed]

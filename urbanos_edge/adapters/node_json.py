@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,9 @@ from urbanos_edge.reading import Reading
 MAX_READINGS: Final = 10_000
 _ONE: Final = msgspec.json.Decoder(Candidate)
 _MANY: Final = msgspec.json.Decoder(list[Candidate])
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_STRUCTURE: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]+|[\]}]+|,', re.DOTALL)
+"""What cuts an array into its elements: strings (to step over), runs of brackets, commas."""
 
 
 def read_object_or_array(body: bytes) -> tuple[Message, bool]:
@@ -32,8 +36,8 @@ def read_object_or_array(body: bytes) -> tuple[Message, bool]:
     is_array = body.lstrip()[:1] == b"["
     try:
         message: Message = list(_MANY.decode(body)) if is_array else [_ONE.decode(body)]
-    except (msgspec.DecodeError, RecursionError):
-        message, is_array = _take_apart(body)
+    except _UNREADABLE:
+        message = _take_apart(body) if is_array else [_read_alone(body)]
     _check_count(len(message))
     return message, is_array
 
@@ -46,7 +50,7 @@ def read_lines(body: bytes) -> Message:
     """
     lines = [line for line in body.split(b"\n") if line and not line.isspace()]
     _check_count(len(lines))
-    return [_read_line(line) for line in lines]
+    return [_read_element(line) for line in lines]
 
 
 def write(reading: Reading) -> bytes:
@@ -77,55 +81,92 @@ def _check_count(count: int) -> None:
         )
 
 
-def _read_line(line: bytes) -> Candidate | Malformed:
+def _take_apart(body: bytes) -> Message:
+    """Read an array element by element, so that one nobody can read costs no other."""
+    elements = _elements(body.strip())
+    _check_count(len(elements))
+    return [_read_element(element) for element in elements]
+
+
+def _elements(body: bytes) -> list[bytes]:
+    """Cut an array at its own commas, whatever lies between them.
+
+    Raises:
+        BadRequest: its brackets do not match.
+    """
+    depth, start, elements = 0, 1, []
+    for token in _STRUCTURE.finditer(body):
+        first = token[0][:1]
+        if first == b"," and depth == 1:
+            elements.append(body[start : token.start()])
+            start = token.end()
+        elif first in b"[{":
+            depth += len(token[0])
+        elif first in b"]}":
+            depth -= len(token[0])
+            if depth <= 0:
+                break
+    if depth != 0 or token.end() != len(body):
+        raise BadRequest("the body is not JSON: its brackets do not match", code="invalid_json")
+    elements.append(body[start:-1])
+    return elements
+
+
+def _read_element(text: bytes) -> Candidate | Malformed:
     try:
-        return _ONE.decode(line)
-    except (msgspec.DecodeError, RecursionError):
-        try:
-            return _as_candidate(_lenient(line))
-        except BadRequest as error:
-            return Malformed(
-                ReadingRejected(error.message, code=error.code),
-                line[:1000].decode(errors="replace"),
-            )
+        return _ONE.decode(text)
+    except _UNREADABLE:
+        pass
+    try:
+        return _as_candidate(_lenient(text))
+    except (BadRequest, ReadingRejected) as error:
+        return Malformed(ReadingRejected(error.message, code=error.code), text)
 
 
-def _take_apart(body: bytes) -> tuple[Message, bool]:
+def _read_alone(body: bytes) -> Candidate | Malformed:
+    """Raises BadRequest where `_read_element` would blame one element of many."""
     parsed = _lenient(body)
-    if isinstance(parsed, dict):
-        return [_as_candidate(parsed)], False
-    if isinstance(parsed, list):
-        _check_count(len(parsed))
-        return [_as_candidate(element) for element in parsed], True
-    raise Unprocessable("expected a reading or an array of readings", code="not_a_reading")
+    if not isinstance(parsed, dict):
+        raise Unprocessable("expected a reading or an array of readings", code="not_a_reading")
+    return _read_element(body)
 
 
-def _lenient(body: bytes) -> Any:
+def _lenient(text: bytes) -> Any:
     """Parse what Python's own parser lets through: NaN, Infinity and numbers beyond a double."""
     try:
-        return json.loads(body)
+        return json.loads(text)
     except RecursionError as error:
         raise BadRequest("the JSON is nested too deeply", code="invalid_json") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}", code="invalid_json") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest("the body is not UTF-8", code="invalid_json") from error
+    except ValueError as error:
+        raise BadRequest("a number has too many digits", code="invalid_json") from error
 
 
-def _as_candidate(element: Any) -> Candidate | Malformed:
+def _as_candidate(element: Any) -> Candidate:
+    _check_contents(element)
     try:
-        if not _all_finite(element):
-            raise ReadingRejected("NaN and Infinity are no values", code="not_finite")
         return msgspec.convert(element, Candidate)
     except msgspec.ValidationError as error:
-        return Malformed(ReadingRejected(str(error), code="invalid_reading"), element)
-    except ReadingRejected as error:
-        return Malformed(error, element)
+        raise ReadingRejected(str(error), code="invalid_reading") from error
 
 
-def _all_finite(element: Any) -> bool:
-    if isinstance(element, float):
-        return math.isfinite(element)
-    if isinstance(element, dict):
-        return all(_all_finite(value) for value in element.values())
-    if isinstance(element, list):
-        return all(_all_finite(value) for value in element)
-    return True
+def _check_contents(element: Any) -> None:
+    """Refuse what Python's parser lets through and no JSON may hold; no recursion, any depth."""
+    waiting = [element]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ReadingRejected("NaN and Infinity are no values", code="not_finite")
+        if isinstance(value, str) and not _is_text(value):
+            raise ReadingRejected("a text holds half a character", code="invalid_text")
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _is_text(value: str) -> bool:
+    return value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)

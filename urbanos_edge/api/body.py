@@ -61,37 +61,53 @@ def _unpacker(encoding: str) -> _Unpacker | None:
 
 
 class _Gzip:
-    """Unpacks at most one byte more than there is room for."""
+    """Unpacks one member after the other, at most one byte more than there is room for."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
     def unpack(self, chunk: bytes, room: int) -> bytes:
+        unpacked = bytearray()
         try:
-            return self._zlib.decompress(chunk, room + 1)
+            while chunk and len(unpacked) <= room:
+                if self._zlib.eof:
+                    self._zlib = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+                unpacked += self._zlib.decompress(chunk, room + 1 - len(unpacked))
+                chunk = self._zlib.unused_data
         except zlib.error as error:
             raise BadRequest("the body is not valid gzip", code="invalid_encoding") from error
+        return bytes(unpacked)
 
     def is_complete(self) -> bool:
         return self._zlib.eof
 
 
 class _Zstandard:
-    """Unpacks slice by slice and stops once there is no room."""
+    """Unpacks frame after frame, slice by slice, and stops once there is no room."""
 
     def __init__(self) -> None:
-        self._zstd = zstandard.ZstdDecompressor(max_window_size=8 << 20).decompressobj()
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=8 << 20)
+        self._zstd = self._decompressor.decompressobj()
 
     def unpack(self, chunk: bytes, room: int) -> bytes:
         unpacked = bytearray()
         try:
             for start in range(0, len(chunk), _ZSTD_SLICE):
-                unpacked += self._zstd.decompress(chunk[start : start + _ZSTD_SLICE])
+                unpacked += self._unpack_slice(chunk[start : start + _ZSTD_SLICE])
                 if len(unpacked) > room:
                     break
         except zstandard.ZstdError as error:
             raise BadRequest("the body is not valid zstd", code="invalid_encoding") from error
         return bytes(unpacked)
+
+    def _unpack_slice(self, piece: bytes) -> bytes:
+        unpacked = b""
+        while piece:
+            if self._zstd.eof:
+                self._zstd = self._decompressor.decompressobj()
+            unpacked += self._zstd.decompress(piece)
+            piece = self._zstd.unused_data
+        return unpacked
 
     def is_complete(self) -> bool:
         return self._zstd.eof

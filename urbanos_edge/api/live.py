@@ -9,15 +9,17 @@ import anyio
 import msgspec
 from litestar import Request, get
 from litestar.params import QueryParameter
-from litestar.response import Stream
-from litestar.types import ControllerRouterHandler
+from litestar.response.base import ASGIResponse
+from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import ControllerRouterHandler, Receive, Send
 
-from urbanos_edge.errors import Unprocessable
+from urbanos_edge.errors import EdgeError, Unprocessable
 from urbanos_edge.grid import parse_grid_id
 from urbanos_edge.live import MAX_GRIDS, Listener, Live
 from urbanos_edge.node import Node
 
 KEEP_ALIVE_S: Final = 15
+MAX_SEQ_DIGITS: Final = 18
 GridIds = Annotated[str, QueryParameter(name="gridIds", min_length=1, max_length=32 * MAX_GRIDS)]
 
 
@@ -28,44 +30,67 @@ class _Numbered(msgspec.Struct):
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
     @get("/api/v1/live", tags=["live"])
-    async def live(request: Request[Any, Any, Any], grid_ids: GridIds) -> Stream:
+    async def live(request: Request[Any, Any, Any], grid_ids: GridIds) -> ASGIResponse:
         """Changes of the grids in `gridIds` (comma-separated); resumes from `Last-Event-ID`."""
         tiles = [parse_grid_id(grid_id) for grid_id in grid_ids.split(",")]
-        listener = Listener()
-        node.live.subscribe(listener, tiles)
         last_event = request.headers.get("last-event-id")
-        if last_event:
-            _resume(node.live, listener, last_event)
-        return Stream(
-            _events(node.live, listener),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        since = _event_number(last_event) if last_event else None
+        listener = Listener()
+        try:
+            node.live.subscribe(listener, tiles)
+            if since is not None:
+                node.live.resume(listener, since[1], since[0])
+        except EdgeError:
+            node.live.leave(listener)
+            raise
+        return _EventStream(node.live, listener)
 
     return [live]
 
 
-def _resume(live: Live, listener: Listener, last_event: str) -> None:
+def _event_number(last_event: str) -> tuple[str, int]:
     boot, _, seq = last_event.partition(":")
-    if not (seq.isascii() and seq.isdigit()):
+    if not (seq.isascii() and seq.isdigit() and len(seq) <= MAX_SEQ_DIGITS):
         raise Unprocessable("Last-Event-ID is not one of this node's", code="invalid_event_id")
-    live.resume(listener, int(seq), boot)
+    return boot, int(seq)
 
 
-async def _events(live: Live, listener: Listener) -> AsyncIterator[bytes]:
-    live.listeners += 1
-    try:
-        yield b"retry: 2000\n\n"
-        while True:
-            frame: bytes | None = b""
-            with anyio.move_on_after(KEEP_ALIVE_S):
-                frame = await listener.next()
-            if frame is None:
-                return
-            yield _event(frame) if frame else b": still here\n\n"
-    finally:
-        live.listeners -= 1
-        live.leave(listener)
+class _EventStream(ASGIStreamingResponse):
+    """Streams a listener's frames, and breaks off when it cannot keep up."""
+
+    def __init__(self, live: Live, listener: Listener) -> None:
+        super().__init__(
+            iterator=_events(listener),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        self._live, self._listener = live, listener
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        self._live.listeners += 1
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._cut, tasks.cancel_scope)
+                await super().send_body(send, receive)
+                tasks.cancel_scope.cancel()
+        finally:
+            self._live.listeners -= 1
+            self._live.leave(self._listener)
+
+    async def _cut(self, scope: anyio.CancelScope) -> None:
+        await self._listener.overflow.wait()
+        scope.cancel()
+
+
+async def _events(listener: Listener) -> AsyncIterator[bytes]:
+    yield b"retry: 2000\n\n"
+    while True:
+        frame: bytes | None = b""
+        with anyio.move_on_after(KEEP_ALIVE_S):
+            frame = await listener.next()
+        if frame is None:
+            return
+        yield _event(frame) if frame else b": still here\n\n"
 
 
 def _event(frame: bytes) -> bytes:

@@ -3,8 +3,8 @@
 SELECT {row_columns}
 FROM read_parquet($files)
 WHERE timestamp > make_timestamptz($since_us)
-    AND lng BETWEEN $min_lng AND $max_lng
-    AND lat BETWEEN $min_lat AND $max_lat
+    AND lng >= $min_lng AND (lng < $max_lng OR $max_lng = 180)
+    AND lat <= $max_lat AND (lat > $min_lat OR $min_lat = -90)
 QUALIFY row_number() OVER (
     PARTITION BY floor((lng + 180) / 360 * $n), floor((1 - asinh(tan(radians(lat))) / pi()) / 2 * $n)
     ORDER BY timestamp DESC, sensor_id

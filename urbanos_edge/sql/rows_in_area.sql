@@ -2,8 +2,8 @@
 SELECT {row_columns}
 FROM read_parquet($files)
 WHERE timestamp > make_timestamptz($since_us)
-    AND lng BETWEEN $min_lng AND $max_lng
-    AND lat BETWEEN $min_lat AND $max_lat
+    AND lng >= $min_lng AND (lng < $max_lng OR $max_lng = 180)
+    AND lat <= $max_lat AND (lat > $min_lat OR $min_lat = -90)
     AND ($grid_id IS NULL OR grid_id = $grid_id)
 ORDER BY timestamp DESC, sensor_id
 LIMIT $limit

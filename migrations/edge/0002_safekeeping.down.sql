@@ -1,0 +1,3 @@
+DROP TABLE backups;
+ALTER TABLE quarantine DROP COLUMN checksum;
+ALTER TABLE files DROP COLUMN checksum;

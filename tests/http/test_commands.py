@@ -1,0 +1,268 @@
+"""The command line: on a running node and on a resting one, right and wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tests.http.sending import Spot, assert_is_error, reading, send
+from tests.processes import NodeProcess, command
+from urbanos_edge.cli import main
+
+SCREEN = (24, 80)
+"""Lines and columns of a terminal."""
+Ended = subprocess.CompletedProcess[str]
+
+
+def run(data_dir: Path, *arguments: str, **variables: str) -> Ended:
+    """Run a command of the command line as a person would."""
+    words = [*command(), *arguments, "--data-dir", str(data_dir)]
+    environment = os.environ | variables
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment)
+
+
+def outcome(ended: Ended) -> Any:
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
+    return json.loads(ended.stdout)
+
+
+def assert_failed(ended: Ended, *words: str) -> None:
+    """Exit code 1, and one line on stderr that holds these words."""
+    assert ended.returncode == 1, ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    for word in words:
+        assert word in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
+# --- on a running node and on a resting one ---
+
+
+@pytest.fixture(params=["running", "resting"])
+def data_dir(request: pytest.FixtureRequest, server: NodeProcess, tmp_path: Path) -> Iterator[Path]:
+    """A data directory whose node runs, or one that no node has been started on."""
+    yield server.data_dir if request.param == "running" else tmp_path / "resting"
+
+
+def test_a_token_is_made_listed_and_revoked(data_dir: Path) -> None:
+    made = run(data_dir, "token", "create", "--scope", "gateway", "--name", "bridge 7")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert re.fullmatch(r"\S{20,}\n", made.stdout), "the secret stands alone"
+    listed = outcome(run(data_dir, "token", "list", "--json"))
+    (token,) = (token for token in listed if token["name"] == "bridge 7")
+    assert (token["scope"], token["sensor_id"], token["revoked_at_us"]) == ("gateway", None, None)
+    assert made.stdout.strip() not in json.dumps(listed)
+    assert run(data_dir, "token", "revoke", str(token["id"])).returncode == 0
+    listed = outcome(run(data_dir, "token", "list", "--json"))
+    assert next(t for t in listed if t["id"] == token["id"])["revoked_at_us"] is not None
+
+
+def test_status_and_lists_are_told_to_people_and_to_programs(data_dir: Path) -> None:
+    status = outcome(run(data_dir, "status", "--json"))
+    assert status["spool"]["readings"] >= 0
+    assert isinstance(outcome(run(data_dir, "sensor", "list", "--json")), list)
+    for words in (["status"], ["sensor", "list"], ["token", "list"]):
+        ended = run(data_dir, *words)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.strip()
+
+
+def test_what_is_not_there_cannot_be_revoked(data_dir: Path) -> None:
+    assert_failed(run(data_dir, "token", "revoke", "999999"), "999999")
+
+
+def test_the_tokens_of_the_command_line_open_the_door(server: NodeProcess, spot: Spot) -> None:
+    secret = server.token("gateway")
+    send(server, secret, reading(spot, "by-command"))
+    listed = outcome(run(server.data_dir, "token", "list", "--json"))
+    server.run("token", "revoke", str(max(token["id"] for token in listed)))
+    assert_is_error(server.post(reading(spot, "too-late"), secret), 401)
+
+
+def test_a_sensors_token_is_made_for_it(server: NodeProcess, spot: Spot) -> None:
+    secret = server.token("sensor", "--sensor", "roof-3")
+    assert server.post(reading(spot), secret).status_code == 202
+    assert_is_error(server.post(reading(spot, "roof-4"), secret), 403)
+
+
+def test_a_token_made_while_the_node_rested_is_good_when_it_runs(
+    tmp_path: Path, start_node: Callable[..., NodeProcess], spot: Spot
+) -> None:
+    made = run(tmp_path / "node", "token", "create", "--scope", "gateway")
+    node = start_node()
+    assert node.post(reading(spot, "early"), made.stdout.strip()).status_code == 202
+
+
+def test_the_status_of_a_resting_node_tells_what_it_holds(
+    start_node: Callable[..., NodeProcess], spot: Spot
+) -> None:
+    node = start_node(flush_interval_s=3600)
+    send(node, node.token(), reading(spot, "one"), reading(spot, "two"))
+    running = outcome(run(node.data_dir, "status", "--json"))
+    node.stop()
+    resting = outcome(run(node.data_dir, "status", "--json"))
+    assert running["store"] == resting["store"]
+    assert resting["store"]["rows"] == 2
+    assert resting["node"] == running["node"]
+    assert len(outcome(run(node.data_dir, "sensor", "list", "--json"))) == 2
+
+
+def test_several_commands_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """None of them is a node; each needs the directory for a moment."""
+    words = ("token", "create", "--scope", "gateway")
+    with ThreadPoolExecutor(3) as three:
+        ended = list(three.map(lambda _: run(tmp_path / "shared", *words), range(3)))
+    assert [each.returncode for each in ended] == [0, 0, 0], [each.stderr for each in ended]
+    assert len({each.stdout for each in ended}) == 3
+
+
+def test_the_control_socket_is_its_owners(server: NodeProcess) -> None:
+    mode = (server.data_dir / "control.sock").stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o600
+
+
+@pytest.mark.parametrize("line", [b"\n", b"garbage\n", b"{}\n", b'{"command":"fly"}\n', b"\xff\n"])
+def test_garbage_on_the_control_socket_gets_an_error(server: NodeProcess, line: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(10)
+        link.connect(str(server.data_dir / "control.sock"))
+        link.sendall(line)
+        answer = link.makefile("rb").readline()
+    assert json.loads(answer)["error"]["message"]
+    assert b"Traceback" not in answer
+
+
+def test_the_directory_may_be_named_by_the_environment(server: NodeProcess) -> None:
+    words = [*command(), "status", "--json"]
+    environment = os.environ | {"URBANOS_DATA_DIR": str(server.data_dir)}
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment)
+    assert outcome(ended)["node"] == server.status()["node"]
+
+
+# --- what keeps a node from starting ---
+
+
+def test_a_second_node_on_a_directory_is_refused(server: NodeProcess) -> None:
+    assert_failed(run(server.data_dir, "serve", "--port", "0"), str(server.data_dir))
+    assert server.client.get("/health/ready").status_code == 200
+
+
+def test_a_port_in_use_is_told(server: NodeProcess, tmp_path: Path) -> None:
+    words = ("serve", "--host", "127.0.0.1", "--port", str(server.port))
+    assert_failed(run(tmp_path / "other", *words), str(server.port))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("flush_intervall_s", "10"),
+        ("flush_interval_s", "-1"),
+        ("flush_interval_s", "soon"),
+        ("aqi_standard", "ours"),
+        ("time_zone", "Mars/Olympus"),
+    ],
+)
+def test_an_impossible_setting_stops_the_start(tmp_path: Path, name: str, value: str) -> None:
+    ended = run(tmp_path / "node", "serve", "--port", "0", **{f"URBANOS_{name.upper()}": value})
+    assert ended.returncode in (1, 2)
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    assert name.split("_")[0] in ended.stderr
+
+
+@pytest.mark.parametrize("text", ["port = ", "port = 'x'", "no_such = 1", "\udcff"])
+def test_a_settings_file_that_cannot_be_read_stops_the_start(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "urbanos.toml"
+    file.write_text(text, errors="surrogateescape")
+    ended = run(tmp_path / "node", "serve", "--config", str(file))
+    assert ended.returncode in (1, 2)
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+
+
+def test_a_directory_that_cannot_be_made_is_told() -> None:
+    assert_failed(run(Path("/proc/nowhere"), "status"), "/proc/nowhere")
+
+
+# --- help and wrong usage ---
+
+
+def all_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command and group."""
+    yield path
+    for name, inner in group.commands.items():
+        if isinstance(inner, click.Group):
+            yield from all_commands(inner, (*path, name))
+        else:
+            yield (*path, name)
+
+
+@pytest.mark.parametrize("words", list(all_commands(main)), ids=" ".join)
+def test_the_help_of_every_command_fits_one_screen(words: tuple[str, ...]) -> None:
+    ended = CliRunner().invoke(main, [*words, "--help"], terminal_width=SCREEN[1])
+    assert ended.exit_code == 0
+    lines = ended.output.splitlines()
+    assert lines[0].startswith("Usage: ")
+    assert len(lines) <= SCREEN[0]
+    assert max(len(line) for line in lines) <= SCREEN[1]
+
+
+WRONG_USES = [
+    "fly",
+    "serve --port many",
+    "serve --port",
+    "serve --nonsense",
+    "serve --config /nowhere/urbanos.toml",
+    "token create",
+    "token create --scope everything",
+    "token create --scope sensor",
+    "token create --scope gateway --sensor a",
+    "token revoke",
+    "token revoke first",
+    "status now",
+    "basemap import",
+    "basemap import /nowhere.osm.pbf",
+    "replay",
+    "replay /nowhere.csv",
+]
+
+
+@pytest.mark.parametrize("line", WRONG_USES)
+def test_wrong_usage_ends_with_2(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(main, line.split())
+    assert ended.exit_code == 2
+    assert ended.stdout == ""
+    assert ended.stderr.strip()
+    assert list(tmp_path.iterdir()) == [], "nothing is made by mistake"
+
+
+def test_wrong_usage_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = {line: CliRunner().invoke(main, line.split()).stderr for line in WRONG_USES}
+    long = {line: text for line, text in told.items() if len(text.strip().splitlines()) != 1}
+    assert long == {}
+
+
+def test_a_command_that_is_broken_off_harms_no_running_node(server: NodeProcess) -> None:
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(str(server.data_dir / "control.sock"))
+        link.sendall(b'{"command":"status"')
+    words = [*command(), "status", "--data-dir", str(server.data_dir)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as broken:
+        broken.send_signal(signal.SIGKILL)
+    assert outcome(run(server.data_dir, "status", "--json"))["spool"]["readings"] == 0

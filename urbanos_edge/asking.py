@@ -1,0 +1,88 @@
+"""Asking the owner of a data directory, and standing in for it when there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from urbanos_edge import control
+from urbanos_edge.commands import commands
+from urbanos_edge.errors import DirectoryInUse, EdgeError
+from urbanos_edge.node import Node
+from urbanos_edge.progress import Tell, ignore_progress
+from urbanos_edge.settings import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR, default_config, load
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar=DATA_DIR_VARIABLE,
+    default=DEFAULT_DATA_DIR,
+    show_default=True,
+    help="Where the node keeps its data.",
+)
+BUSY_S: Final = 10
+"""How long a command waits while a node starts or stops, or another command is at work."""
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def ask(
+    data_dir: Path,
+    command: str,
+    arguments: Mapping[str, Any] | None = None,
+    on_progress: Tell = ignore_progress,
+) -> Any:
+    """Run a command in the node that owns the directory, or here when none runs.
+
+    Raises:
+        EdgeError: the command's own refusal.
+    """
+    deadline_s = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return control.request(data_dir, command, arguments, on_progress)
+        except control.NotRunning:
+            pass
+        try:
+            return anyio.run(_ask_here, data_dir, command, dict(arguments or {}), on_progress)
+        except DirectoryInUse:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.1)
+
+
+async def _ask_here(
+    data_dir: Path, command: str, arguments: dict[str, Any], on_progress: Tell
+) -> Any:
+    with control.own(data_dir):
+        settings = load({}, config=default_config(data_dir))
+        node = Node(settings, data_dir, keep_unlisted=command == "check")
+        try:
+            request = msgspec.json.encode(control.Request(command, arguments))
+            reply = await control.answer(commands(node), request, on_progress)
+        finally:
+            await anyio.to_thread.run_sync(node.close)
+    if reply.error is not None:
+        raise EdgeError(reply.error["message"], code=reply.error["code"])
+    return reply.result
+
+
+@contextmanager
+def progress_bar(doing: str) -> Iterator[Tell]:
+    """A bar on stderr, gone when the work is done; what it shows may change with every step."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(doing, total=1.0)
+        yield lambda done, what: bar.update(task, completed=done, description=what)
