@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tests.processes import command
+from tests.processes import command, wait_until
 from tests.readings import NOW_US, reading
 from tests.test_flush import GLOB, store, stored
 from tests.test_rollup import rollup_clusters, source_clusters
@@ -172,7 +172,7 @@ def test_folds_come_before_seals() -> None:
     assert [job.kind for job in plan([*over, *open_day], now_us)] == [HOURLY, SEALED]
 
 
-@pytest.mark.parametrize("rows, pieces", [(1, 1), (1_499_999, 1), (1_500_000, 2), (10**8, PIECES)])
+@pytest.mark.parametrize("rows, pieces", [(1, 1), (399_999, 1), (400_000, 2), (10**8, PIECES)])
 def test_a_large_day_is_sealed_in_pieces(rows: int, pieces: int) -> None:
     assert Job(SEALED, "2026-11-20", (file("2026-11-20", 0, rows=rows),)).pieces == pieces
 
@@ -389,27 +389,35 @@ def test_a_revision_that_arrives_during_a_seal_wins(
     assert not list((node.data_dir / ".tmp").glob("*.parquet"))
 
 
-def test_a_revision_between_the_check_and_the_listing_waits_for_it(node: Node) -> None:
-    """The flush looks the rows up only after the new files are listed, so it replaces those."""
+def test_files_that_a_flush_has_looked_up_are_not_replaced_under_it(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(node, 2)
     sensor, at_us = stored(node, "sensor_id, epoch_us(timestamp)", "LIMIT 1")[0]
-    revision = threading.Thread(
+    flush = threading.Thread(
         target=lambda: store(node, reading(sensor, at_us, values={"pm25": 99.99}))
     )
-    watch = steps.watcher
+    has_looked_up = threading.Event()
+    sealing = threading.current_thread()
 
-    def start_revision(step: str) -> None:
-        if step == "folder synced" and revision.ident is None:
-            with node.store.changing:
-                revision.start()
+    def watch(step: str) -> None:
+        is_sealing = threading.current_thread() is sealing
+        if is_sealing and step == "folder synced" and flush.ident is None:
+            flush.start()
+            assert has_looked_up.wait(20)
+        if not is_sealing and step == "files written":
+            has_looked_up.set()
+            sealing_listed.wait(0.5)
+        if is_sealing and step == "files listed":
+            sealing_listed.set()
 
-    steps.watcher = start_revision
-    try:
-        compact_all(node)
-        revision.join()
-    finally:
-        steps.watcher = watch
+    sealing_listed = threading.Event()
+    monkeypatch.setattr(steps, "watcher", watch)
+    compact_all(node)
+    flush.join()
+    assert has_looked_up.is_set()
     assert stored(node, "count(*), count(*) FILTER (pm25 = 99.99)") == [(400, 1)]
+    assert node.spool.depth == 0
 
 
 def test_a_flush_and_a_seal_go_on_beside_each_other(node: Node) -> None:
@@ -501,6 +509,24 @@ def test_a_stopped_compactor_leaves_nothing_half_done(
     node.compactor.close()
     assert not list((node.data_dir / ".tmp").glob("*.parquet"))
     assert not node.compactor.step(quiet_us=0)
+
+
+def test_a_stop_does_not_wait_for_a_long_step(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(node, 2)
+    real = engine.statement
+    rows = "union_by_name = true) AS r"
+    monkeypatch.setattr(
+        compact, "statement", lambda name: real(name).replace(rows, f"{rows}, range(1000000000000)")
+    )
+    step = threading.Thread(target=node.compactor.paced_step)
+    step.start()
+    wait_until(lambda: node.compactor._cursor is not None, 10)
+    step.join(0.2)
+    assert step.is_alive()
+    node.compactor.close()
+    step.join(10)
+    assert not step.is_alive()
+    assert kinds(node) == {"": 2}
 
 
 def test_the_status_tells_what_was_compacted(node: Node) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
@@ -26,8 +27,11 @@ from urbanos_edge.fleet import run_fleet
 from urbanos_edge.node import Node
 from urbanos_edge.upkeep import back_up_daily, scrub_forever
 
+BEGIN_AGAIN_S: Final = 5
 WORKER_THREADS: Final = 8
 """Threads for blocking calls: queries, flushes, files."""
+
+_log = logging.getLogger(__name__)
 
 
 def create_app(node: Node, url: str, port: int) -> ASGIApp:
@@ -82,21 +86,35 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
     control = await listen(node.data_dir, commands(node, url))
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(node.flush_forever)
-            tasks.start_soon(node.compact_forever)
-            tasks.start_soon(node.expire_forever)
-            tasks.start_soon(node.watch_disk_forever)
-            tasks.start_soon(scrub_forever, node)
-            tasks.start_soon(back_up_daily, node)
-            tasks.start_soon(node.watch_clock_forever)
+            tasks.start_soon(kept_running, node.flush_forever)
+            tasks.start_soon(kept_running, node.compact_forever)
+            tasks.start_soon(kept_running, node.expire_forever)
+            tasks.start_soon(kept_running, node.watch_disk_forever)
+            tasks.start_soon(kept_running, scrub_forever, node)
+            tasks.start_soon(kept_running, back_up_daily, node)
+            tasks.start_soon(kept_running, node.watch_clock_forever)
             if node.settings.demo:
-                tasks.start_soon(run_fleet, node, Fleet())
+                tasks.start_soon(kept_running, run_fleet, node, Fleet())
             if node.settings.announce:
                 tasks.start_soon(announced, node.settings.node_name, port)
             yield
             tasks.cancel_scope.cancel()
     finally:
         await _stop(node, control)
+
+
+async def kept_running(work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    """Run what should never end; when it fails it is logged and begun again.
+
+    One task that failed would otherwise end all of them, and with them the node's life behind a
+    server that still answers.
+    """
+    while True:
+        try:
+            await work(*arguments)
+        except Exception:
+            _log.exception("a background task failed and begins again")
+        await anyio.sleep(BEGIN_AGAIN_S)
 
 
 async def _stop(node: Node, control: asyncio.Server) -> None:

@@ -44,7 +44,7 @@ MARGIN_US: Final = HOUR_US
 QUIET_US: Final = 600 * SECOND_US
 """A day that is over is rewritten when nothing arrived for this long."""
 PIECES: Final = 3
-PIECE_ROWS: Final = 1_500_000
+PIECE_ROWS: Final = 400_000
 """Rows in one file of a sealed day, until there are `PIECES` of them."""
 RESEAL_SHARE: Final = 8
 """A day is sealed again when what came late is at least one part in this many of it."""

@@ -71,7 +71,12 @@ class DiskGuard:
 
     def _take_ballast(self) -> None:
         """Reserve real blocks; where the filesystem refuses, there is just no ballast."""
-        descriptor = os.open(self._ballast, os.O_RDWR | os.O_CREAT, 0o600)
+        if not self._ballast_bytes:
+            return
+        try:
+            descriptor = os.open(self._ballast, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            return
         try:
             os.posix_fallocate(descriptor, 0, self._ballast_bytes)
         except OSError:

@@ -77,7 +77,9 @@ class Drain:
         try:
             drained.parts = [self._mover.move(entries)]
         except OutOfMemory:
-            self._chunk = max(self._chunk // 2, self._batch_size)
+            self._chunk = max(min(self._chunk, drained.readings) // 2, self._batch_size)
+            if len(entries) > 1 and drained.readings > self._batch_size:
+                return self.step()
             raise
         except _STORAGE_FAULTS:
             raise
@@ -88,7 +90,7 @@ class Drain:
             _log.exception("a batch failed %d times and is split", self.failures + 1)
             drained.parts = self._isolate(entries)
         self.failures = 0
-        self._chunk = min(self._chunk * 2, CHUNK_READINGS)
+        self._chunk = min(self._chunk + self._chunk // 8, CHUNK_READINGS)
         return drained
 
     def _take(self) -> list[Entry]:

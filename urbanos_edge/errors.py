@@ -6,6 +6,9 @@ place. Anything outside this family is a fault of ours and is answered with an o
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -112,6 +115,22 @@ class DiskFull(EdgeError):
     status = 507
     code = "disk_full"
     retry_after_s = 60
+
+
+@contextmanager
+def translated_os_errors() -> Iterator[None]:
+    """Turn the operating system's errors about a disk into the node's own.
+
+    Raises:
+        DiskFull: no space or no quota is left.
+        StorageUnavailable: anything else.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("the disk is full; nothing was stored") from error
+        raise StorageUnavailable(f"the disk failed: {error.strerror}") from error
 
 
 class DirectoryInUse(EdgeError):

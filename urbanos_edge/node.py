@@ -31,8 +31,9 @@ from urbanos_edge.drain import Drain
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.expire import Expiry
-from urbanos_edge.flush import Mover
+from urbanos_edge.flush import Flushed, Mover
 from urbanos_edge.grading import grade
+from urbanos_edge.grid import Tile
 from urbanos_edge.identity import fold
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.live import Draft, Live
@@ -48,6 +49,7 @@ from urbanos_edge.tokens import Token, Tokens
 
 BASEMAP_NAME = "basemap.mbtiles"
 LOOK_AT_CLOCK_S = 1
+RETRY_DISK_S = 5
 MAX_SHOWN = 20
 """Files set aside that the status names, the newest."""
 LOOK_AT_DISK_S = 2
@@ -205,10 +207,12 @@ class Node:
         return moved
 
     def _pause_s(self) -> float:
-        """The interval, or less while a failing batch is tried again: 1, 2, 4 s."""
+        """The interval, or less while something fails: 1, 2, 4 s for a batch, 5 s for the disk."""
         failures = self.drain.failures
         interval_s = self.settings.flush_interval_s
-        return min(interval_s, 2.0 ** (failures - 1)) if failures else interval_s
+        if failures:
+            return min(interval_s, 2.0 ** (failures - 1))
+        return min(interval_s, RETRY_DISK_S) if self.flush_failure else interval_s
 
     async def requeue(self, ids: Sequence[int] | None) -> int:
         """Send dead letters through the door again, all when none are named.
@@ -307,25 +311,21 @@ class Node:
 
     async def _flush_chunk(self) -> bool:
         rooms = self.live.rooms()
-        moved = await anyio.to_thread.run_sync(self._move_chunk, rooms)
-        if moved is None:
+        drained = await anyio.to_thread.run_sync(self.drain.step)
+        if drained is None:
             return False
-        readings, drafts = moved
-        self.spool.settled(readings)
-        self._announce(drafts)
+        self.spool.settled(drained.readings)
+        self._announce(await anyio.to_thread.run_sync(self._roll_up, drained.parts, rooms))
         return True
 
-    def _move_chunk(self, rooms: Sequence[Any]) -> tuple[int, list[Draft]] | None:
-        """Flush, roll up and draft the news, in a worker thread."""
-        drained = self.drain.step()
-        if drained is None:
-            return None
+    def _roll_up(self, parts: Sequence[Flushed], rooms: Sequence[Tile]) -> list[Draft]:
+        """Count what was stored, and draft the news, in a worker thread."""
         drafts: list[Draft] = []
-        for part in drained.parts:
+        for part in parts:
             now_us = self.clock.now_us()
             update = self.rollup.apply(part.batch, part.revised, now_us)
             drafts += self.live.draft(update, rooms, now_us)
-        return drained.readings, drafts
+        return drafts
 
     def _count_anew(self) -> None:
         """Files were set aside: what the map shows follows what the store still has."""

@@ -17,7 +17,7 @@ from urbanos_edge import aqi
 from urbanos_edge.batch import Batch, from_columns
 from urbanos_edge.clock import Correction, Doubt, boot_id
 from urbanos_edge.damage import again_without_damage
-from urbanos_edge.database import Database
+from urbanos_edge.database import Database, translated
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.flush import identities, write_by_day
 from urbanos_edge.grading import grade
@@ -73,7 +73,9 @@ def _restamp_once(
 
 def known_doubt(database: Database) -> Doubt | None:
     """The doubt that an earlier process of this boot wrote down."""
-    row = database.read().execute("SELECT value FROM node WHERE name = ?", (_DOUBT,)).fetchone()
+    query = "SELECT value FROM node WHERE name = ?"
+    with translated():
+        row = database.read().execute(query, (_DOUBT,)).fetchone()
     if row is None:
         return None
     kept = msgspec.json.decode(row[0], type=_Kept)

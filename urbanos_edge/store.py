@@ -28,7 +28,7 @@ import msgspec
 from urbanos_edge.clock import DAY_US, EPOCH, to_us
 from urbanos_edge.database import Database, Work
 from urbanos_edge.engine import Engine, quoted, statement
-from urbanos_edge.errors import EdgeError, StorageUnavailable
+from urbanos_edge.errors import EdgeError, StorageUnavailable, translated_os_errors
 from urbanos_edge.grid import Bounds
 from urbanos_edge.integrity import Checksum, checksum_of, fault
 from urbanos_edge.steps import reached
@@ -115,6 +115,8 @@ class Store:
         self._leases: Counter[int] = Counter()
         self._retired: list[tuple[int, File]] = []
         self._doubtful: list[File] = []
+        self._synced_days: set[str] = set()
+        """Days whose folder is known to be in its parent on the disk."""
         self.losses = 0
         """Files set aside since the start: whoever counted them must count anew."""
         self._files = _listed(database.read())
@@ -178,6 +180,7 @@ class Store:
         finally:
             for file in change.pending:
                 (self._directory / file.path).unlink(missing_ok=True)
+                self.prepared(file).unlink(missing_ok=True)
 
     def prepare(
         self,
@@ -195,10 +198,25 @@ class Store:
             StorageUnavailable: fewer rows arrived in the file than were written.
             DiskFull: no space.
         """
-        self._temporary.mkdir(exist_ok=True)
         number = f"{time.time_ns():016x}-{secrets.token_hex(4)}"
         name = f"{number}-{kind}.parquet" if kind else f"{number}.parquet"
         temporary = self._temporary / name
+        try:
+            with translated_os_errors():
+                self._temporary.mkdir(exist_ok=True)
+                return self._fill(cursor, temporary, day, copy, parameters)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _fill(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        temporary: Path,
+        day: str,
+        copy: str,
+        parameters: dict[str, Any],
+    ) -> File | None:
         written = cursor.execute(copy.replace("{target}", quoted(temporary)), parameters).fetchone()
         described = cursor.execute(statement("describe_file"), [str(temporary)]).fetchone()
         if written is None or described is None or written[0] != described[0]:
@@ -209,7 +227,7 @@ class Store:
         reached("file written")
         _sync(temporary)
         reached("file synced")
-        path = f"{READINGS}/created_date={day}/{name}"
+        path = f"{READINGS}/created_date={day}/{temporary.name}"
         size, checksum = temporary.stat().st_size, checksum_of(temporary)
         file = File(path, day, described[0], size, *described[1:])
         return msgspec.structs.replace(file, checksum=checksum)
@@ -221,15 +239,18 @@ class Store:
     def bring_in(self, file: File) -> None:
         """Rename a prepared file into its day, durable, not listed. Use a `Change`."""
         folder = self.full(file).parent
-        with self._lock:  # an empty folder may be on its way out
-            new_folder = not folder.exists()
-            folder.mkdir(exist_ok=True)
-            os.rename(self.prepared(file), self.full(file))
-        reached("file renamed")
-        _sync(folder)
-        if new_folder:
-            _sync(folder.parent)
-        reached("folder synced")
+        with translated_os_errors():
+            with self._lock:  # an empty folder may be on its way out
+                if not folder.exists():
+                    self._synced_days.discard(file.day)
+                folder.mkdir(exist_ok=True)
+                os.rename(self.prepared(file), self.full(file))
+            reached("file renamed")
+            _sync(folder)
+            if file.day not in self._synced_days:
+                _sync(folder.parent)
+                self._synced_days.add(file.day)
+            reached("folder synced")
 
     def commit(
         self, added: Sequence[File], removed: Sequence[File], also: Work[Any] = lambda _: None
@@ -395,8 +416,8 @@ class Change:
     def bring_in(self, prepared: Iterable[File]) -> None:
         """Add files that were prepared before."""
         for file in prepared:
+            self.pending.append(file)  # first: what fails half-way is removed with the rest
             self._store.bring_in(file)
-            self.pending.append(file)
 
     def rewrite(self, cursor: duckdb.DuckDBPyConnection, file: File) -> None:
         """Replace a file by itself without the rows in the registered table `revised`.

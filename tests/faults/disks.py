@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,20 @@ def mounted(image: Path, options: str = CAREFUL) -> Iterator[Disk]:
             _unmount(mount)
     finally:
         mount.rmdir()
+
+
+@contextmanager
+def leaving_in_order() -> Iterator[None]:
+    """Let SIGTERM end this process like Ctrl-C, so that nothing stays mounted or running."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def copy_moment(disk: Disk, target: Path) -> None:

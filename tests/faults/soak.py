@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tests.faults import io_errors, saboteur
 from tests.faults.cuts import cut_power
-from tests.faults.disks import NEEDED, PATH
+from tests.faults.disks import NEEDED, PATH, leaving_in_order
 from tests.faults.figures import Figures
 from tests.faults.full import fill_disk
 from tests.faults.io_errors import break_engine, fail_syncs, lock_database
@@ -89,7 +89,7 @@ def main() -> int:
     """Run what is named, or everything; 1 when anything was lost that should not be."""
     options = _options()
     failed = False
-    with tempfile.TemporaryDirectory(prefix="urbanos-soak-") as folder:
+    with leaving_in_order(), tempfile.TemporaryDirectory(prefix="urbanos-soak-") as folder:
         for name in options.names or RUNS:
             run, count, _ = RUNS[name]
             (Path(folder) / name).mkdir()

@@ -13,15 +13,13 @@ from tests.readings import reading
 from tests.test_drain import letters
 from tests.test_flush import GLOB, stored
 from urbanos_edge import store as store_module
+from urbanos_edge.app import kept_running
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.node import Node
 
 ATTEMPTS = 6
 """More than a failing batch is tried before its readings are taken for the cause."""
-
-
-NOT_YET = pytest.mark.xfail(strict=False, reason="an OSError is taken for the readings' fault")
 
 
 def flush_in_vain(node: Node) -> None:
@@ -48,7 +46,6 @@ def failing(which: Callable[[Path], bool]) -> Callable[[Path], None]:
     return sync
 
 
-@NOT_YET
 @pytest.mark.parametrize("which", [Path.is_file, Path.is_dir], ids=["file", "folder"])
 def test_a_reading_whose_sync_fails_waits_in_the_spool(
     node: Node, monkeypatch: pytest.MonkeyPatch, which: Callable[[Path], bool]
@@ -63,7 +60,6 @@ def test_a_reading_whose_sync_fails_waits_in_the_spool(
     assert stored(node, "count(*)") == [(1,)]
 
 
-@NOT_YET
 def test_a_disk_that_turned_read_only_does_not_end_the_node(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +68,7 @@ def test_a_disk_that_turned_read_only_does_not_end_the_node(
 
     async def watch() -> None:
         with anyio.move_on_after(0.5):
-            await node.watch_disk_forever()
+            await kept_running(node.watch_disk_forever)
 
     monkeypatch.setattr(DiskGuard, "look", refuse)
     anyio.run(watch)
