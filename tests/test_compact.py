@@ -626,3 +626,16 @@ def test_the_command_compacts_whether_the_node_runs_or_not(
     )
     [done] = msgspec.json.decode(again.stdout)
     assert (done["day"], done["kind"]) == ("2026-01-02", SEALED)
+
+
+def test_a_serving_node_seals_a_quiet_day_by_itself(
+    open_node: Callable[..., Node], start_node: Callable[..., Any], tmp_path: Path
+) -> None:
+    prepared = open_node()
+    fill(prepared, 3)
+    expected = stored(prepared, EVERYTHING)
+    prepared.close()
+    node = start_node(tmp_path)
+    wait_until(lambda: node.status()["compaction"]["files_of_fullest_day"] == 1, 20, node.log)
+    assert stored(prepared, EVERYTHING) == expected
+    assert node.status()["compaction"]["failure"] is None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
+from tests.processes import command
 from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
 from urbanos_edge.clock import DAY_US, Clock, Instant
@@ -162,16 +166,28 @@ def test_a_node_that_was_off_for_long_drops_what_expired_a_day_later(node: Node)
     assert len(dropped) == 1
 
 
-def test_the_command_drops_whether_the_node_runs_or_not(start_node: Callable[..., Any]) -> None:
-    node = start_node(flush_interval_s=0.2, retention_days=1)
-    body = {
-        "sensor_id": "school-12",
-        "location": {"lat": 60.171, "lng": 24.941},
-        "timestamp": "2026-01-01T10:00:00Z",
-        "values": {"pm25": 12.3},
-    }
-    assert node.post(body, node.token()).status_code == 202
-    node.wait_until_flushed()
-    assert node.run("expire", "--dry-run", "--json").stdout.strip() == "[]", "it arrived just now"
-    node.stop()
-    assert node.run("expire", "--json").stdout.strip() == "[]"
+def test_the_command_drops_while_the_node_runs(
+    open_node: Callable[..., Node], start_node: Callable[..., Any], tmp_path: Path
+) -> None:
+    prepared = open_node()
+    two_days(prepared)  # both arrived more than a year ago by the real clock
+    prepared.close()
+    node = start_node(tmp_path)
+    shown = msgspec.json.decode(node.run("expire", "--dry-run", "--json").stdout)
+    assert [one["rows"] for one in shown] == [1, 1]
+    assert node.status()["store"]["files"] == 2, "a node off for a year waits a day by itself"
+    assert msgspec.json.decode(node.run("expire", "--json").stdout) == shown
+    assert node.status()["store"]["files"] == 0
+    assert list((tmp_path / "readings").iterdir()) == []
+
+
+def test_the_command_drops_while_no_node_runs(
+    open_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    prepared = open_node()
+    two_days(prepared)
+    prepared.close()
+    words = [*command(), "expire", "--json", "--data-dir", str(tmp_path)]
+    dropped = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    assert len(msgspec.json.decode(dropped.stdout)) == 2
+    assert list((tmp_path / "readings").iterdir()) == []
