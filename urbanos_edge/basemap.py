@@ -19,6 +19,7 @@ import msgspec
 from urbanos_edge import database
 from urbanos_edge.errors import NotFound
 from urbanos_edge.grid import Bounds
+from urbanos_edge.integrity import sync_path
 from urbanos_edge.osm import LAST_ZOOM, LAYERS, PREPARED, BasemapUnreadable, Progress, drawing
 
 ATTRIBUTION: Final = "© OpenStreetMap contributors"
@@ -243,16 +244,8 @@ def _replacing(target: Path) -> Iterator[Path]:
     try:
         temporary = folder / target.name
         yield temporary
-        _sync(temporary)
+        sync_path(temporary)
         os.replace(temporary, target)
-        _sync(target.parent)
+        sync_path(target.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -55,13 +55,6 @@ class NotFound(EdgeError):
     code = "not_found"
 
 
-class Conflict(EdgeError):
-    """It would contradict what is already there."""
-
-    status = 409
-    code = "conflict"
-
-
 class BodyTooLarge(EdgeError):
     """The body, or what it unpacks to, is over the limit."""
 

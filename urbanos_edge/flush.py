@@ -78,7 +78,7 @@ class Mover:
         Raises:
             StorageUnavailable, DiskFull: nothing was stored.
         """
-        days = {day for day, _ in by_day(arrivals["timestamp_us"], np.arange(len(arrivals)))}
+        days = {day_of(n * DAY_US) for n in np.unique(arrivals["timestamp_us"] // DAY_US).tolist()}
         return again_without_damage(
             self._store, lambda file: file.day in days, lambda: self._store_once(arrivals, settle)
         )

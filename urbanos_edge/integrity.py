@@ -1,4 +1,4 @@
-"""Whether a file is still what was written: its size, its ends, its checksum."""
+"""Whether a file is what was written: size, ends, checksum; and how it gets to the disk."""
 
 from __future__ import annotations
 
@@ -53,3 +53,12 @@ def _has_ends(path: Path) -> bool:
         head = stream.read(len(_MAGIC))
         stream.seek(-len(_MAGIC), os.SEEK_END)
         return head == stream.read() == _MAGIC
+
+
+def sync_path(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

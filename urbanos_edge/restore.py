@@ -20,9 +20,10 @@ from urbanos_edge.backup import Catalogue, Shelf, nodes_in
 from urbanos_edge.clock import EPOCH
 from urbanos_edge.database import DATABASE_NAME, newest_schema
 from urbanos_edge.errors import EdgeError, NotFound
+from urbanos_edge.integrity import sync_path
 from urbanos_edge.progress import Tell
 from urbanos_edge.steps import reached
-from urbanos_edge.targets import open_target, sync_path
+from urbanos_edge.targets import open_target
 
 _RUNTIME_FILES: Final = {"lock", "control.sock", ".tmp", "ballast"}
 """What a data directory holds that is not worth keeping."""

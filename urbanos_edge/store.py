@@ -30,7 +30,7 @@ from urbanos_edge.database import Database, Work
 from urbanos_edge.engine import Engine, quoted, statement
 from urbanos_edge.errors import EdgeError, StorageUnavailable, translated_os_errors
 from urbanos_edge.grid import Bounds
-from urbanos_edge.integrity import Checksum, checksum_of, fault
+from urbanos_edge.integrity import Checksum, checksum_of, fault, sync_path
 from urbanos_edge.steps import reached
 
 READINGS: Final = "readings"
@@ -225,7 +225,7 @@ class Store:
             temporary.unlink()
             return None
         reached("file written")
-        _sync(temporary)
+        sync_path(temporary)
         reached("file synced")
         path = f"{READINGS}/created_date={day}/{temporary.name}"
         size, checksum = temporary.stat().st_size, checksum_of(temporary)
@@ -246,9 +246,9 @@ class Store:
                 folder.mkdir(exist_ok=True)
                 os.rename(self.prepared(file), self.full(file))
             reached("file renamed")
-            _sync(folder)
+            sync_path(folder)
             if file.day not in self._synced_days:
-                _sync(folder.parent)
+                sync_path(folder.parent)
                 self._synced_days.add(file.day)
             reached("folder synced")
 
@@ -464,11 +464,3 @@ def quarantined(connection: apsw.Connection) -> list[Quarantined]:
 def _listed(connection: apsw.Connection) -> dict[str, File]:
     rows = connection.execute(f"SELECT {_COLUMNS} FROM files ORDER BY path")
     return {row[0]: File(*row) for row in rows}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

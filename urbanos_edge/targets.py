@@ -19,6 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from urbanos_edge.errors import BadRequest, EdgeError
+from urbanos_edge.integrity import sync_path
 
 _TEMPORARY: Final = ".tmp-"
 _BUCKET_OPTIONS: Final = ("endpoint", "region")
@@ -161,15 +162,6 @@ class Bucket:
         with _told():
             if keys:
                 obstore.delete(self._store, list(keys))
-
-
-def sync_path(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

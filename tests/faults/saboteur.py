@@ -63,13 +63,13 @@ def _at(step: str, occurrence: int, then: Callable[[], None]) -> None:
 
 
 def _without_store_sync(folders: bool) -> None:
-    sync = store._sync
+    sync = store.sync_path
 
     def sync_the_others(path: Path) -> None:
         if path.is_dir() != folders:
             sync(path)
 
-    patch.object(store, "_sync", sync_the_others).start()
+    patch.object(store, "sync_path", sync_the_others).start()
 
 
 def _with_synchronous(level: str) -> None:

@@ -51,7 +51,7 @@ def test_a_reading_whose_sync_fails_waits_in_the_spool(
     node: Node, monkeypatch: pytest.MonkeyPatch, which: Callable[[Path], bool]
 ) -> None:
     with monkeypatch.context() as faulty:
-        faulty.setattr(store_module, "_sync", failing(which))
+        faulty.setattr(store_module, "sync_path", failing(which))
         flush_in_vain(node)
     assert letters(node) == []
     assert not list(node.data_dir.glob(GLOB)), "a file that is not listed lies in the store"
