@@ -30,10 +30,11 @@ from urbanos_edge import compact, engine, steps
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US
 from urbanos_edge.compact import HOURLY, LATE, PIECES, QUIET_US, SEALED, Job, plan
 from urbanos_edge.errors import StorageUnavailable
+from urbanos_edge.manifest import File
 from urbanos_edge.node import Node
 from urbanos_edge.reading import Reading
 from urbanos_edge.settings import Settings
-from urbanos_edge.store import File, day_of, start_of
+from urbanos_edge.store import day_of, start_of
 
 FLUSH_US = 10 * SECOND_US
 MOST_OPEN, MOST_SEALED = 89, 4

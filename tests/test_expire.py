@@ -40,7 +40,9 @@ class TestClock(Clock):
 
 def expiry(node: Node, now_us: int, retention_days: int = 90) -> tuple[Expiry, TestClock]:
     clock = TestClock(now_us)
-    return Expiry(node.store, clock, retention_days, lambda: clock.monotonic_s), clock
+    return Expiry(
+        node.store, node.hours, clock, retention_days, 1825, lambda: clock.monotonic_s
+    ), clock
 
 
 def days(node: Node) -> list[str]:

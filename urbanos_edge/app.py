@@ -11,12 +11,14 @@ from typing import Any, Final, cast
 import anyio
 import anyio.to_thread
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge import __version__, api, ws
+from urbanos_edge.api.ingest import past_the_router
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
 from urbanos_edge.control import listen
@@ -47,9 +49,10 @@ def create_app(node: Node, url: str, port: int) -> ASGIApp:
             render_plugins=[JsonRenderPlugin()],
         ),
         request_max_body_size=None,
+        state=State({"answers": node.answers}),
         logging_config=None,
     )
-    return head_as_get(app)
+    return head_as_get(past_the_router(app, node))
 
 
 def head_as_get(app: ASGIApp) -> ASGIApp:
@@ -88,6 +91,7 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(kept_running, node.flush_forever)
             tasks.start_soon(kept_running, node.compact_forever)
+            tasks.start_soon(kept_running, node.count_hours_forever)
             tasks.start_soon(kept_running, node.expire_forever)
             tasks.start_soon(kept_running, node.watch_disk_forever)
             tasks.start_soon(kept_running, scrub_forever, node)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from urbanos_edge.clock import EPOCH, to_rfc3339
 from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.errors import EdgeError, NotFound
 from urbanos_edge.integrity import Checksum, checksum_of
+from urbanos_edge.manifest import HOURS, READINGS
 from urbanos_edge.progress import Tell
 from urbanos_edge.store import Store
 from urbanos_edge.targets import Target, TargetFailed
@@ -77,15 +79,15 @@ class Shelf:
         self._target = target
         self._node_id = node_id
 
-    def make(self, store: Store, database: Database, now_us: int, tell: Tell) -> Copied:
-        """Back up the node as it is now; it may go on writing.
+    def make(self, stores: Sequence[Store], database: Database, now_us: int, tell: Tell) -> Copied:
+        """Back up a node's database and stores as they are now; it may go on writing.
 
         Raises:
             TargetFailed: the place cannot be written; earlier backups there are whole.
         """
         while True:
             try:
-                return self._attempt(store, database, now_us, tell)
+                return self._attempt(stores, database, now_us, tell)
             except _FileChanged:
                 continue  # each time one file fewer is listed
 
@@ -151,31 +153,34 @@ class Shelf:
         self._target.delete([key for key in objects if key not in wanted])
         return len(gone)
 
-    def _attempt(self, store: Store, database: Database, now_us: int, tell: Tell) -> Copied:
-        temporary = store.directory / ".tmp" / "backup.sqlite"
+    def _attempt(
+        self, stores: Sequence[Store], database: Database, now_us: int, tell: Tell
+    ) -> Copied:
+        temporary = stores[0].directory / ".tmp" / "backup.sqlite"
         temporary.unlink(missing_ok=True)
         try:
-            with store.hold(lambda _: True):
+            with ExitStack() as held:
+                for store in stores:
+                    held.enter_context(store.hold(lambda _: True))
                 tell(0.0, "copying the database")
                 _copy_database(database.read(), temporary)
-                return self._bring(store, temporary, now_us, tell)
+                return self._bring(stores, temporary, now_us, tell)
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _bring(self, store: Store, copy: Path, now_us: int, tell: Tell) -> Copied:
+    def _bring(self, stores: Sequence[Store], copy: Path, now_us: int, tell: Tell) -> Copied:
         listed, facts = _read_copy(copy)
+        directory = stores[0].directory
         there = self._target.sizes(f"{self._node_id}/objects")
-        sources = [(path, store.directory / path, checksum) for path, checksum in listed]
+        sources = [(path, directory / path, checksum) for path, checksum in listed]
         sources += [
-            (name, store.directory / name, None)
-            for name in ALSO_KEPT
-            if (store.directory / name).is_file()
+            (name, directory / name, None) for name in ALSO_KEPT if (directory / name).is_file()
         ]
         sources.append((DATABASE_NAME, copy, None))
         kept, files, bytes_ = [], 0, 0
         for number, (path, source, checksum) in enumerate(sources):
             tell(number / len(sources), f"backing up {path}")
-            one, is_new = self._keep(store, path, source, checksum, there)
+            one, is_new = self._keep(stores, path, source, checksum, there)
             kept.append(one)
             files, bytes_ = files + is_new, bytes_ + is_new * one.bytes
         name = _name(now_us, self.names())
@@ -186,7 +191,7 @@ class Shelf:
 
     def _keep(
         self,
-        store: Store,
+        stores: Sequence[Store],
         path: str,
         source: Path,
         checksum: Checksum | None,
@@ -201,10 +206,10 @@ class Shelf:
                     return Kept(path, size, checksum.hex()), False
             found = checksum_of(source)
         except OSError as error:
-            self._set_aside(store, path, f"cannot be read: {error.strerror}")
+            _set_aside(stores, path, f"cannot be read: {error.strerror}")
             raise _FileChanged(f"{path} cannot be read") from error
         if checksum is not None and found != checksum:
-            self._set_aside(store, path, "holds other bytes than were written")
+            _set_aside(stores, path, "holds other bytes than were written")
             raise _FileChanged(f"{path} is damaged")
         kept, key = Kept(path, size, found.hex()), self._object_key(found.hex())
         is_new = there.get(key) != size
@@ -212,12 +217,6 @@ class Shelf:
             self._target.put(key, source)
             there[key] = size
         return kept, is_new
-
-    def _set_aside(self, store: Store, path: str, reason: str) -> None:
-        """Take a damaged file out of the manifest; a file of another kind stops the backup."""
-        if not path.startswith("readings/"):
-            raise EdgeError(f"{path} {reason}")
-        store.set_aside([(file, reason) for file in store.files if file.path == path])
 
     def _catalogue_key(self, name: str) -> str:
         return f"{self._node_id}/backups/{name}.json"
@@ -275,6 +274,15 @@ def last_backups(connection: apsw.Connection) -> dict[str, object]:
     }
 
 
+def _set_aside(stores: Sequence[Store], path: str, reason: str) -> None:
+    """Take a damaged file out of its manifest; a file of another kind stops the backup."""
+    for store in stores:
+        if store.holds(path):
+            store.set_aside([(file, reason) for file in store.files if file.path == path])
+            return
+    raise EdgeError(f"{path} {reason}")
+
+
 def _copy_database(source: apsw.Connection, destination: Path) -> None:
     """Copy the SQLite file as of one moment; the transaction keeps writers from restarting it."""
     copy = apsw.Connection(str(destination))
@@ -293,7 +301,9 @@ def _read_copy(copy: Path) -> tuple[list[tuple[str, Checksum | None]], tuple[int
     """The files a copied database lists, and its schema, stored and waiting readings."""
     connection = apsw.Connection(str(copy))
     try:
-        query = "SELECT path, checksum FROM files ORDER BY path"
+        query = " UNION ALL ".join(
+            f"SELECT path, checksum FROM {layout.table}" for layout in (READINGS, HOURS)
+        )
         listed: list[Any] = connection.execute(query).fetchall()
         schema = connection.pragma("user_version")
         stored = connection.execute("SELECT coalesce(sum(rows), 0) FROM files").get

@@ -5,7 +5,7 @@ Each finding is a line for an operator: what it is about, what is wrong, what wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,19 +14,25 @@ import duckdb
 import msgspec
 
 from urbanos_edge.batch import unpack
+from urbanos_edge.changed import hours_between, mark
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.database import Database
 from urbanos_edge.engine import Engine, quoted, statement
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.flush import Mover
+from urbanos_edge.hours import FINAL, Hours
 from urbanos_edge.integrity import Checksum, checksum_of
+from urbanos_edge.manifest import READINGS, File, Quarantined, forget, quarantined
 from urbanos_edge.progress import Tell
 from urbanos_edge.rollup import Rollup
 from urbanos_edge.spool import Spool, count
-from urbanos_edge.store import QUARANTINE, READINGS, File, Quarantined, Store, day_of, quarantined
+from urbanos_edge.store import QUARANTINE, Store, day_of
 
 Rescue = Callable[[Checksum, Path], bool]
 """Brings the file of that checksum from a backup to a path, if there is one."""
+_READINGS_ASIDE: Final = (
+    f"SELECT coalesce(sum(rows), 0) FROM quarantine WHERE path LIKE '{READINGS.folder}/%'"
+)
 _SPOOL_STEP: Final = 10_000
 _FACTS: Final = (
     ("rows", "readings"),
@@ -65,10 +71,18 @@ class Check:
     """One run over a node's data. Everything here blocks; give it a thread of its own."""
 
     def __init__(
-        self, database: Database, store: Store, engine: Engine, spool: Spool, *, repair: bool
+        self,
+        database: Database,
+        store: Store,
+        hours: Hours,
+        engine: Engine,
+        spool: Spool,
+        *,
+        repair: bool,
     ) -> None:
         self._database = database
         self._store = store
+        self._hours = hours
         self._engine = engine
         self._spool = spool
         self._repair = repair
@@ -83,8 +97,36 @@ class Check:
         self._check_spool()
         days = sorted({file.day for file in self._store.files})
         for number, day in enumerate(days):
-            tell(0.05 + 0.9 * number / len(days), f"checking {day}")
+            tell(0.05 + 0.7 * number / len(days), f"checking {day}")
             self._check_day(day)
+        self._check_aggregates(tell)
+
+    def _check_aggregates(self, tell: Tell) -> None:
+        """Whether every file of hourly aggregates is whole and says what the readings say."""
+        store = self._hours.store
+        files = store.files
+        damaged = [(file, why) for file in files if (why := store.fault(file, thorough=True))]
+        for file, reason in damaged:
+            mended = "its hours are counted anew" if self._repair else None
+            self._find("file", file.path, f"{reason}; hourly aggregates", mended)
+        self.damaged += len(damaged)
+        if damaged and self._repair:
+            store.set_aside(damaged)
+        elif damaged:
+            return
+        days = sorted({file.day for file in self._store.files})
+        for number, day in enumerate(days):
+            tell(0.75 + 0.2 * number / len(days), f"comparing the aggregates of {day}")
+            self._compare_aggregates(day)
+
+    def _compare_aggregates(self, day: str) -> None:
+        different = self._hours.differing(day)
+        if different:
+            mended = "counted anew from the readings" if self._repair else None
+            message = f"differ from the readings in {len(different)} hours"
+            self._find("aggregates", day, message, mended)
+        if different and self._repair:
+            self._hours.recount(different)
 
     def compare_rollup(self, rollup: Rollup, now_us: int) -> None:
         """Count the window anew; call it while nothing is flushed."""
@@ -102,7 +144,7 @@ class Check:
         rows: list[Any] = connection.execute("SELECT outcome, readings FROM totals").fetchall()
         known = dict(rows)
         held = connection.execute("SELECT coalesce(sum(rows), 0) FROM files").get
-        aside = connection.execute("SELECT coalesce(sum(rows), 0) FROM quarantine").get
+        aside = connection.execute(_READINGS_ASIDE).get
         gone = known.get("lost", 0) + known.get("expired", 0)
         if held + aside + gone != known.get("stored", 0):
             message = f"say {known.get('stored', 0):,} readings were stored; {held:,} are there,"
@@ -112,7 +154,8 @@ class Check:
         """Look at files that are set aside or not listed, and list again what is intact."""
         for lost in quarantined(self._database.read()):
             mended = self._bring_back_lost(lost, rescue) if self._repair else None
-            message = f"is set aside with {lost.rows:,} readings since"
+            content = f"{lost.readings:,} readings" if lost.readings else "hourly aggregates"
+            message = f"is set aside with {content} since"
             message += f" {to_rfc3339(lost.found_at_us)}: it {lost.reason}"
             self._find("quarantine", lost.path, message, mended)
         with self._store.changing:
@@ -181,7 +224,7 @@ class Check:
 
     def _misplaced(self, file: File) -> str | None:
         first, last = day_of(file.min_at_us), day_of(file.max_at_us)
-        if first == last == file.day and file.path.startswith(f"{READINGS}/created_date={first}/"):
+        if first == last == file.day and file.path == READINGS.path_of(first, Path(file.path).name):
             return None
         return f"holds readings of {first} to {last} in the partition of another day"
 
@@ -210,19 +253,39 @@ class Check:
 
     def _bring_back_lost(self, lost: Quarantined, rescue: Rescue) -> str | None:
         aside = self._store.directory / QUARANTINE / Path(lost.path).name
+        relist = self._relist_lost if lost.readings else self._relist_aggregates
         if aside.is_file() and _is_intact(aside, lost.checksum):
-            return self._relist(aside, lost.day, lost)
+            return relist(aside, lost)
+        if not lost.readings and not lost.path.endswith(f"-{FINAL}.parquet"):
+            return self._count_anew(aside, lost)
         if lost.checksum is None:
             return None
         rescued = self._store.directory / ".tmp" / f"rescued-{Path(lost.path).name}"
         try:
             if rescue(lost.checksum, rescued):
-                mended = self._relist(rescued, lost.day, lost)
+                mended = relist(rescued, lost)
                 aside.unlink(missing_ok=True)
                 return mended and f"{mended}, from a backup"
         finally:
             rescued.unlink(missing_ok=True)
         return None
+
+    def _relist_lost(self, source: Path, lost: Quarantined) -> str | None:
+        return self._relist(source, lost.day, lost)
+
+    def _relist_aggregates(self, source: Path, lost: Quarantined) -> str | None:
+        try:
+            self._hours.bring_back(source, lost)
+        except (duckdb.Error, EdgeError, OSError):
+            return None
+        return "they are back"
+
+    def _count_anew(self, aside: Path, lost: Quarantined) -> str:
+        """Aggregates of readings that are there need no file from before."""
+        self._hours.count_day(lost.day)
+        self._database.write_and_wait(lambda connection: forget(connection, lost))
+        aside.unlink(missing_ok=True)
+        return "counted anew from the readings"
 
     def _bring_back_unlisted(self, path: Path) -> str | None:
         return self._relist(path, path.parent.name.removeprefix("created_date="), None)
@@ -238,7 +301,8 @@ class Check:
                 rows, shared = self._register_shared(cursor, source, day)
                 copy = statement("rewrite_without").replace("{source}", quoted(source))
                 change.write(cursor, day, copy, {})
-                change.commit(lambda connection: _settle(connection, lost, rows - shared))
+                files = list(change.pending)
+                change.commit(lambda work: self._settle(work, lost, rows - shared, files))
         except (duckdb.Error, EdgeError):
             return None
         source.unlink(missing_ok=True)
@@ -266,6 +330,20 @@ class Check:
             cursor.execute("INSERT INTO revised SELECT sensor_id, timestamp_us FROM shared")
         return row[0], len(shared["sensor_id"])
 
+    @staticmethod
+    def _settle(
+        connection: apsw.Connection,
+        lost: Quarantined | None,
+        returned: int,
+        files: Sequence[File],
+    ) -> None:
+        """What was lost is found: rows that came a second time meanwhile were counted twice."""
+        if lost is not None:
+            forget(connection, lost)
+            count(connection, {"stored": returned - lost.rows})
+        hours = {hour for file in files for hour in hours_between(file.min_at_us, file.max_at_us)}
+        mark(connection, sorted(hours), 0)
+
 
 def forget_lost(store: Store, database: Database) -> int:
     """Strike what is set aside for good, files and all; return how many readings that were."""
@@ -273,26 +351,19 @@ def forget_lost(store: Store, database: Database) -> int:
     def work(connection: apsw.Connection) -> list[Quarantined]:
         lost = quarantined(connection)
         connection.execute("DELETE FROM quarantine")
-        count(connection, {"lost": sum(one.rows for one in lost)})
+        count(connection, {"lost": sum(one.readings for one in lost)})
         return lost
 
     lost = database.write_and_wait(work)
     for one in lost:
         (store.directory / QUARANTINE / Path(one.path).name).unlink(missing_ok=True)
-    return sum(one.rows for one in lost)
+    return sum(one.readings for one in lost)
 
 
-def verified(store: Store, after: str) -> Iterator[File]:
-    """The live files with a checksum, beginning after a path, once around."""
-    files = [file for file in store.files if file.checksum is not None]
-    yield from sorted(files, key=lambda file: (file.path <= after, file.path))
-
-
-def _settle(connection: apsw.Connection, lost: Quarantined | None, returned: int) -> None:
-    """What was lost is found: rows that came a second time meanwhile were counted twice."""
-    if lost is not None:
-        connection.execute("DELETE FROM quarantine WHERE path = ?", (lost.path,))
-        count(connection, {"stored": returned - lost.rows})
+def verified(stores: Iterable[Store], after: str) -> Iterator[tuple[Store, File]]:
+    """The live files with a checksum and their store, beginning after a path, once around."""
+    files = [(store, file) for store in stores for file in store.files if file.checksum]
+    yield from sorted(files, key=lambda item: (item[1].path <= after, item[1].path))
 
 
 def _is_intact(path: Path, checksum: Checksum | None) -> bool:

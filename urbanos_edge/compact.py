@@ -28,8 +28,9 @@ from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US, Clock
 from urbanos_edge.damage import again_without_damage
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.errors import EdgeError, StorageUnavailable
+from urbanos_edge.manifest import File
 from urbanos_edge.progress import Tell
-from urbanos_edge.store import File, FileDamaged, Store, start_of
+from urbanos_edge.store import Store, start_of
 
 FLUSHED: Final = ""
 HOURLY: Final = "hour"
@@ -362,10 +363,7 @@ class Compactor:
         with self._inputs(job) as paths:
             if paths is None:
                 return None
-            for file in job.files:
-                reason = self._store.fault(file, thorough=True)
-                if reason is not None:
-                    raise FileDamaged(file, reason)
+            self._store.prove(job.files)
             return self._survey(paths, job.extent, job.pieces)
 
     def _survey(self, paths: Sequence[str], extent: dict[str, float], pieces: int) -> _Content:

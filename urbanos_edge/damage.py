@@ -14,7 +14,8 @@ import duckdb
 
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import StorageUnavailable
-from urbanos_edge.store import File, FileDamaged, Store
+from urbanos_edge.manifest import File, FileDamaged
+from urbanos_edge.store import Store
 
 T = TypeVar("T")
 Wanted = Callable[[File], bool]
@@ -58,7 +59,7 @@ def again_without_damage(store: Store, wanted: Wanted, attempt: Callable[[], T])
 def _damaged(store: Store, wanted: Wanted, error: Exception) -> list[tuple[File, str]]:
     """The files behind a failure: the one it names, else those with a wrong size, else the rest."""
     if isinstance(error, FileDamaged):
-        return [(error.file, error.reason)]
+        return [(error.file, error.reason)] if error.file in store.files else []
     if not isinstance(error, duckdb.Error) and not isinstance(error.__cause__, duckdb.Error):
         return []
     files = [file for file in store.files if wanted(file)]

@@ -6,11 +6,13 @@ locks. Each thread works on a cursor of its own; the interpreter lock is free wh
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,12 @@ from urbanos_edge.errors import DiskFull, OutOfMemory, StorageUnavailable
 
 THREADS: Final = 2
 MAX_TEMPORARY_MIB: Final = 2048
+if find_spec("pandas") is None:
+    # DuckDB asks for pandas with every value it takes from Python, and where there is none each ask
+    # searches the path: 40 to 170 µs a value, a file name in a list being one. This is a quick no.
+    sys.modules["pandas"] = None  # type: ignore[assignment]
+_SHARED: Final = ("row_columns", "stored_row_columns", "cell_columns", "hourly_aggregates")
+"""Pieces of SQL that several statements name as `{piece}`."""
 
 
 class Engine:
@@ -115,7 +123,7 @@ def quoted(path: Path) -> str:
 def statement(name: str) -> str:
     """The text of `sql/<name>.sql`, with the lists of columns it names written out."""
     text = (files("urbanos_edge") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
-    for shared in ("row_columns", "stored_row_columns"):
+    for shared in _SHARED:
         if f"{{{shared}}}" in text:
             text = text.replace(f"{{{shared}}}", statement(shared))
     return text

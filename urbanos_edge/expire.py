@@ -1,21 +1,25 @@
 """Retention: partitions are dropped whole once nothing in them is wanted any more.
 
 A partition expires when its day and its newest arrival are both older than the retention, so a
-history that was imported yesterday stays as long as one measured yesterday.
+history that was imported yesterday stays as long as one measured yesterday. Its hourly aggregates
+stay, for a retention of their own.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+import apsw
 import msgspec
 
 from urbanos_edge.clock import DAY_US, Clock
+from urbanos_edge.hours import Hours
+from urbanos_edge.manifest import File
 from urbanos_edge.spool import count
-from urbanos_edge.store import File, Store, start_of
+from urbanos_edge.store import Store, start_of
 
 LEAP_US: Final = 7 * DAY_US
 """A clock this far from the last thing known was set, or the node was off: which, time tells."""
@@ -33,18 +37,22 @@ class Partition(msgspec.Struct, frozen=True):
 
 
 class Expiry:
-    """Drops the partitions of a store that are older than `retention_days`."""
+    """Drops readings older than `retention_days`, aggregates older than `rollup_retention_days`."""
 
     def __init__(
         self,
         store: Store,
+        hours: Hours,
         clock: Clock,
         retention_days: int,
+        rollup_retention_days: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._hours = hours
         self._clock = clock
         self._retention_us = retention_days * DAY_US
+        self._rollup_retention_us = rollup_retention_days * DAY_US
         self._monotonic = monotonic
         self._known_us = max((file.max_received_us for file in store.files), default=None)
         self._sure_from_s = 0.0
@@ -54,18 +62,18 @@ class Expiry:
         return [_described(day, files) for day, files in self._expired()]
 
     def drop(self) -> list[Partition]:
-        """Drop what has expired, in one transaction; its files go when nobody reads them.
+        """Drop what has expired, a day in one transaction; files go when nobody reads them.
 
         Raises:
-            StorageUnavailable, DiskFull: nothing was dropped.
+            StorageUnavailable, DiskFull: the days that follow were not dropped.
         """
-        with self._store.changing:
-            expired = self._expired()
-            if expired:
-                files = [file for _, members in expired for file in members]
-                tally = {"expired": sum(file.rows for file in files)}
-                self._store.commit([], files, lambda connection: count(connection, tally))
-        return [_described(day, files) for day, files in expired]
+        dropped = [day for day in self.due() if self._drop_day(day.day)]
+        self._hours.drop(self._clock.now_us() - self._rollup_retention_us)
+        return dropped
+
+    def _drop_day(self, day: str) -> bool:
+        """Drop a day unless something arrived for it while its last readings were counted."""
+        return self._hours.expire(day, lambda: dict(self._expired()).get(day, []), _count_expired)
 
     def drop_if_sure(self) -> list[Partition]:
         """Drop what has expired, unless the clock is in doubt or leapt within the last day.
@@ -95,6 +103,10 @@ def expired(files: Iterable[File], before_us: int) -> list[tuple[str, list[File]
         if start_of(day) + DAY_US <= before_us
         and all(file.max_received_us < before_us for file in members)
     ]
+
+
+def _count_expired(connection: apsw.Connection, files: Sequence[File]) -> None:
+    count(connection, {"expired": sum(file.rows for file in files)})
 
 
 def _described(day: str, files: list[File]) -> Partition:

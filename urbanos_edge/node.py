@@ -17,6 +17,7 @@ import msgspec
 
 from urbanos_edge import __version__
 from urbanos_edge.adapters import node_json
+from urbanos_edge.answers import Answers
 from urbanos_edge.aqi import STANDARDS
 from urbanos_edge.backup import last_backups
 from urbanos_edge.basemap import Basemap
@@ -34,17 +35,20 @@ from urbanos_edge.expire import Expiry
 from urbanos_edge.flush import Flushed, Mover
 from urbanos_edge.grading import grade
 from urbanos_edge.grid import Tile
+from urbanos_edge.hours import Hours
 from urbanos_edge.identity import fold
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.live import Draft, Live
+from urbanos_edge.manifest import File, Quarantined, quarantined
 from urbanos_edge.query import Query
 from urbanos_edge.reading import Reading
 from urbanos_edge.restamp import known_doubt, remember_doubt, restamp
 from urbanos_edge.rollup import Rollup, Update, View
 from urbanos_edge.sensors import Sensors
 from urbanos_edge.settings import Settings
+from urbanos_edge.shelf import Shelf
 from urbanos_edge.spool import Spool
-from urbanos_edge.store import File, Quarantined, Store, quarantined
+from urbanos_edge.store import Store
 from urbanos_edge.tokens import Token, Tokens
 
 BASEMAP_NAME = "basemap.mbtiles"
@@ -54,6 +58,7 @@ MAX_SHOWN = 20
 """Files set aside that the status names, the newest."""
 LOOK_AT_DISK_S = 2
 EXPIRE_EVERY_S = 3600
+COUNT_HOURS_EVERY_S = 30
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
 
@@ -65,6 +70,13 @@ class Node:
         self.settings = settings
         self.data_dir = data_dir.resolve()
         self.database = Database(self.data_dir / DATABASE_NAME)
+        try:
+            self._compose(settings, keep_unlisted)
+        except BaseException:
+            self.database.close()  # its thread would keep the process alive
+            raise
+
+    def _compose(self, settings: Settings, keep_unlisted: bool) -> None:
         self.clock = Clock(known_doubt(self.database))
         self.started_us = self.clock.now_us()
         self.standard = STANDARDS[settings.aqi_standard]
@@ -98,10 +110,20 @@ class Node:
             lambda: self.disk.room_bytes,
             settings.compact_duty_percent,
         )
-        self.expiry = Expiry(self.store, self.clock, settings.retention_days)
-        self.rollup = Rollup(self.standard, self.store, self.engine, self.clock.now_us())
+        self.hours = Hours(self.data_dir, self.database, self.engine, self.store, self.clock)
+        self.expiry = Expiry(
+            self.store,
+            self.hours,
+            self.clock,
+            settings.retention_days,
+            settings.rollup_retention_days,
+        )
+        self.rollup = Rollup(
+            self.standard, self.store, self.hours, self.engine, self.clock.now_us()
+        )
         self.query = Query(self.store, self.engine)
-        self.cache = Cache()
+        self.cache = Cache(Shelf(self.data_dir / "cache"))
+        self.answers = Answers(self.cache)
         self.live = Live()
         self.node_id = settings.node_id or self._own_id()
         self.basemap: Basemap | None = None
@@ -118,6 +140,7 @@ class Node:
         """Close the files; what was accepted and not flushed waits in the spool."""
         if self.basemap is not None:
             self.basemap.close()
+        self.cache.close()
         self.compactor.close()
         self.engine.close()
         self.database.close()
@@ -160,6 +183,16 @@ class Node:
                 await anyio.sleep(await anyio.to_thread.run_sync(step, abandon_on_cancel=True))
         finally:
             self.compactor.stop()
+
+    async def count_hours_forever(self) -> None:
+        """Count the hours that changed, once they are quiet."""
+        while True:
+            try:
+                while await anyio.to_thread.run_sync(self.hours.step):
+                    pass
+            except EdgeError as error:
+                _log.error("hourly aggregates failed, will be tried again: %s", error.message)
+            await anyio.sleep(COUNT_HOURS_EVERY_S)
 
     async def expire_forever(self) -> None:
         """Drop what is older than the retention, within the hour."""
@@ -223,7 +256,7 @@ class Node:
         accepted = 0
         for number, payload in self.dead_letters.payloads(ids):
             receipt = await self.ingest.accept(node_json.read_lines(payload), OWN_TOKEN)
-            accepted += len(receipt.accepted)
+            accepted += receipt.accepted
             await self.dead_letters.purge([number])
         return accepted
 

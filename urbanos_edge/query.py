@@ -13,9 +13,10 @@ from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grid import STORED_ZOOM, Bounds, Tile, tile_at
+from urbanos_edge.manifest import File
 from urbanos_edge.reading import reading_id
 from urbanos_edge.rows import Row, split_flags
-from urbanos_edge.store import File, Store
+from urbanos_edge.store import Store
 
 MAX_ROWS: Final = 1000
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from urbanos_edge import aqi
 from urbanos_edge.batch import Batch, from_columns
+from urbanos_edge.changed import hours_of, mark
 from urbanos_edge.clock import Correction, Doubt, boot_id
 from urbanos_edge.damage import again_without_damage
 from urbanos_edge.database import Database, translated
@@ -63,11 +64,13 @@ def _restamp_once(
         rows, batch = _take_out(store, cursor, change, correction)
         if not rows:
             return 0
-        batch.columns["timestamp_us"] = batch["timestamp_us"] + correction.shift_us
+        before_us = batch["timestamp_us"]
+        batch.columns["timestamp_us"] = before_us + correction.shift_us
         batch.columns["received_us"] = batch["received_us"] + correction.shift_us
         grade(standard, batch)
         write_by_day(cursor, change, batch, standard.grading, stored_us)
-        change.commit()
+        hours = {*hours_of(before_us), *hours_of(batch["timestamp_us"])}
+        change.commit(lambda work: mark(work, sorted(hours), stored_us))
     return rows
 
 

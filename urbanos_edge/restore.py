@@ -21,6 +21,7 @@ from urbanos_edge.clock import EPOCH
 from urbanos_edge.database import DATABASE_NAME, newest_schema
 from urbanos_edge.errors import EdgeError, NotFound
 from urbanos_edge.integrity import sync_path
+from urbanos_edge.manifest import HOURS, READINGS
 from urbanos_edge.progress import Tell
 from urbanos_edge.steps import reached
 from urbanos_edge.targets import open_target
@@ -127,17 +128,24 @@ def _verify(staging: Path, catalogue: Catalogue) -> None:
                 f"the backup is of schema {schema}, newer than this version reads"
                 f" ({newest_schema()}); install the newer version"
             )
-        rows: list[Any] = connection.execute("SELECT path, rows FROM files").fetchall()
-        listed = dict(rows)
+        stored = connection.execute("SELECT coalesce(sum(rows), 0) FROM files").get
+        listed = _listed_rows(connection)
         waiting = connection.execute("SELECT coalesce(sum(readings), 0) FROM spool").get
     finally:
         connection.close()
-    if sum(listed.values()) != catalogue.readings or waiting != catalogue.waiting:
+    if stored != catalogue.readings or waiting != catalogue.waiting:
         raise RestoreFailed("the restored database holds other counts than the catalogue says")
     if _rows_in(staging, list(listed)) != listed:
-        raise RestoreFailed(
-            "a restored file holds another number of readings than its manifest says"
-        )
+        raise RestoreFailed("a restored file holds another number of rows than its manifest says")
+
+
+def _listed_rows(connection: apsw.Connection) -> dict[str, int]:
+    """Rows by path of all listed files; an older version had no table for aggregates."""
+    known = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    tables = [layout.table for layout in (READINGS, HOURS) if layout.table in known]
+    query = " UNION ALL ".join(f"SELECT path, rows FROM {table}" for table in tables)
+    rows: list[Any] = connection.execute(query).fetchall()
+    return dict(rows)
 
 
 def _rows_in(staging: Path, paths: list[str]) -> dict[str, int]:

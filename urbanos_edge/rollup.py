@@ -7,8 +7,7 @@ Its size follows sensors and hours, never readings. Writers change it under a lo
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,15 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from urbanos_edge import aqi
-from urbanos_edge.batch import ROW, Batch, finest_tiles, from_columns
+from urbanos_edge.batch import ROW, Batch, from_columns
+from urbanos_edge.changed import hours_of
 from urbanos_edge.clock import HOUR_US
 from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grading import INDEXED, grade
 from urbanos_edge.grid import FINEST_ZOOM, Bounds, Tile
+from urbanos_edge.hours import Hours
 from urbanos_edge.quality import FLAG_LABELS
 from urbanos_edge.store import Store
-from urbanos_edge.window import HOURS, KEPT_HOURS, Ints, Table, Window, aggregate, without_sensors
+from urbanos_edge.window import HOURS, KEPT_HOURS, Ints, Table, Window, aggregate, rows_of, within
 
 _LATEST: Final = {
     **{name: ROW.fields[name][0] for name in ROW.names or () if ROW.fields},
@@ -36,6 +37,36 @@ _LATEST: Final = {
     **{f"{name}_aqi": np.dtype(np.int16) for name in INDEXED},
     "revision": np.dtype(np.int64),
 }
+
+_SPREAD: Final = (
+    (16, 0x0000FFFF0000FFFF),
+    (8, 0x00FF00FF00FF00FF),
+    (4, 0x0F0F0F0F0F0F0F0F),
+    (2, 0x3333333333333333),
+    (1, 0x5555555555555555),
+)
+
+
+class Places:
+    """Rows by where they lie, so that those of a tile are found without looking at the others.
+
+    Along the Z-order curve every tile of every zoom is one interval.
+    """
+
+    def __init__(self, columns: Table) -> None:
+        keys = _z_order(columns["x18"].astype(np.int64), columns["y18"].astype(np.int64))
+        self._rows = np.argsort(keys, kind="stable")
+        self._keys = keys[self._rows]
+        self._columns = columns
+
+    def inside(self, area: Tile | Bounds) -> npt.NDArray[np.intp]:
+        """The rows that lie in a tile or a box; those of a tile in Z-order."""
+        if isinstance(area, Tile):
+            bits = 2 * (FINEST_ZOOM - area.z)
+            first = _z_order(area.x, area.y) << bits
+            start, end = np.searchsorted(self._keys, (first, first + (1 << bits)))
+            return self._rows[start:end]
+        return np.flatnonzero(inside(area, self._columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +82,27 @@ class View:
     row_by_sensor: dict[str, int]
     hour: int
     revision: int
+    latest_places: Places
+    site_places: Places
 
     @property
     def since_us(self) -> int:
         """Where the window begins."""
         return (self.hour - HOURS + 1) * HOUR_US
 
-    def sensors_in(self, tile: Tile) -> npt.NDArray[np.intp]:
-        """Rows of `latest` that lie in a tile and in the window."""
-        current = self.latest["timestamp_us"] >= self.since_us
-        return np.flatnonzero(current & inside(tile, self.latest.columns))
+    def sensors_in(self, area: Tile | Bounds) -> npt.NDArray[np.intp]:
+        """Rows of `latest` that lie in a tile or a box, and in the window."""
+        rows = self.latest_places.inside(area)
+        return rows[self.latest["timestamp_us"][rows] >= self.since_us]
 
     def sites_in(self, area: Tile | Bounds) -> npt.NDArray[np.intp]:
         """Rows of `sites` that lie in a tile or a box."""
-        return np.flatnonzero(inside(area, self.sites))
+        return self.site_places.inside(area)
 
     def revision_in(self, area: Tile | Bounds) -> int:
         """The number of the last change to anything shown there."""
-        sites = self.sites["revision"][inside(area, self.sites)]
-        latest = self.latest["revision"][inside(area, self.latest.columns)]
+        sites = self.sites["revision"][self.site_places.inside(area)]
+        latest = self.latest["revision"][self.latest_places.inside(area)]
         return int(max(sites.max(initial=0), latest.max(initial=0)))
 
 
@@ -102,9 +135,12 @@ def inside(area: Tile | Bounds, columns: Table) -> npt.NDArray[np.bool_]:
 class Rollup:
     """Kept up to date by each flush, and by urgent readings between two."""
 
-    def __init__(self, standard: aqi.Standard, store: Store, engine: Engine, now_us: int) -> None:
+    def __init__(
+        self, standard: aqi.Standard, store: Store, hours: Hours, engine: Engine, now_us: int
+    ) -> None:
         self._standard = standard
         self._store = store
+        self._hours = hours
         self._engine = engine
         self._lock = threading.Lock()
         self._labels: dict[str, int] = {}
@@ -125,16 +161,20 @@ class Rollup:
         return self._view
 
     def apply(self, batch: Batch, revised: npt.NDArray[np.bool_], now_us: int) -> Update:
-        """Merge graded rows that are now in the store; count sensors with revised ones anew."""
+        """Merge graded rows that are now in the store; count hours with revised ones anew."""
+        corrected = batch.take(revised)
+        hours = [h for h in hours_of(corrected["timestamp_us"]) if h in _kept(now_us // HOUR_US)]
+        names = sorted(set(corrected.strings("sensor")))
+        counted = self._sites(hours, names) if hours else {}
         with self._lock:
             self._revision += 1
             self._window.advance(now_us // HOUR_US)
             sensors = self._take_latest(batch)
             sites = aggregate(batch, sensors)
-            recount = np.unique(sensors[batch["sensor"]][revised])
-            self._window.add(without_sensors(sites, recount), self._revision)
-            if recount.size:
-                self._recount(recount)
+            anew = within(sites, sensors[corrected["sensor"]], hours)
+            self._window.erase([self._row_by_sensor[name] for name in names], hours)
+            self._window.add(rows_of(sites, ~anew), self._revision)
+            self._window.add(_numbered(counted, self._row_by_sensor), self._revision)
             return self._update(now_us, sensors[batch["sensor"]], sites)
 
     def deliver(self, batch: Batch, now_us: int) -> Update:
@@ -154,20 +194,17 @@ class Rollup:
             self._view = self._look(now_us // HOUR_US)
 
     def differences(self) -> int:
-        """At how many sites the sums of the window are not those that the store gives.
+        """At how many sites the sums of the window are not those that are stored.
 
         It may take a while; readers and urgent readings go on, but nothing may be applied.
         """
         while True:
             hour = self._window.hour
-            since_us = (hour - KEPT_HOURS + 1) * HOUR_US
-            found = self._query("window_sites", {"since_us": since_us, "sensors": None})
+            found = self._sites(_kept(hour))
             with self._lock:
-                numbers = defaultdict(lambda: -1, self._row_by_sensor)
                 counted = Window()
                 counted.advance(hour)
-                if found:
-                    counted.add(_sites(found, numbers), self._revision)
+                counted.add(_numbered(found, self._row_by_sensor), self._revision)
                 if hour == self._window.hour:
                     mine, theirs = _sums(self._window.totals()), _sums(counted.totals())
                     return sum(mine.get(k) != theirs.get(k) for k in mine.keys() | theirs.keys())
@@ -178,12 +215,15 @@ class Rollup:
 
     def _look(self, hour: int) -> View:
         latest = {name: column.copy() for name, column in self._latest.items()}
+        sites = self._window.totals()
         return View(
             Batch(list(self._labels), latest),
-            self._window.totals(),
+            sites,
             dict(self._row_by_sensor),
             hour,
             self._revision,
+            Places(latest),
+            Places(sites),
         )
 
     def _take_latest(self, batch: Batch) -> Ints:
@@ -225,45 +265,55 @@ class Rollup:
 
     def _load(self, now_us: int) -> None:
         self._window.advance(now_us // HOUR_US)
-        since_us = (now_us // HOUR_US - KEPT_HOURS + 1) * HOUR_US
-        found = self._query("window_latest", {"since_us": since_us})
-        if not found:
-            return
-        batch = from_columns(found)
-        grade(self._standard, batch)
-        numbers = {label: number for number, label in enumerate(FLAG_LABELS)}
-        batch.columns["flags"] = np.array([numbers[f] for f in found["flags"]], np.uint8)
-        self._take_latest(batch)
-        self._recount(None)
-
-    def _recount(self, sensors: Ints | None) -> None:
-        """Count the window anew from the store, for some sensors or for all."""
-        since_us = (self._window.hour - KEPT_HOURS + 1) * HOUR_US
-        names = list(self._row_by_sensor)
-        wanted = None if sensors is None else [names[row] for row in sensors.tolist()]
-        if sensors is not None:
-            self._window.erase(sensors)
-        found = self._query("window_sites", {"since_us": since_us, "sensors": wanted})
+        found = self._sites(_kept(self._window.hour))
         if found:
-            self._window.add(_sites(found, self._row_by_sensor), self._revision)
+            newest = self._newest(found)
+            if newest is not None:
+                self._take_latest(newest)
+            self._window.add(_numbered(found, self._row_by_sensor), self._revision)
 
-    def _query(self, name: str, parameters: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        since_us = parameters["since_us"]
+    def _sites(self, hours: Collection[int], sensors: Sequence[str] | None = None) -> Table:
+        """What is stored of some hours, per site and hour, of all sensors when none are named."""
 
-        def work(cursor: duckdb.DuckDBPyConnection, paths: list[str]) -> dict[str, Any]:
+        def work(cursor: duckdb.DuckDBPyConnection) -> Table:
+            return dict(
+                cursor.execute(statement("window_sites"), {"sensors": sensors}).fetchnumpy()
+            )
+
+        return self._hours.read(hours, work) or {}
+
+    def _newest(self, found: Table) -> Batch | None:
+        """The graded readings at the last moment of each sensor; None if there are none."""
+        _, sensor = np.unique(found["sensor_id"].astype(str), return_inverse=True)
+        newest = _last_of_each(sensor, found["last_at_us"])
+
+        def work(cursor: duckdb.DuckDBPyConnection, paths: list[str]) -> Batch | None:
             if not paths:
-                return {}
-            return cursor.execute(statement(name), {"files": paths, **parameters}).fetchnumpy()
+                return None
+            cursor.register("newest", rows_of(found, newest))
+            rows = cursor.execute(statement("newest_readings"), {"files": paths}).fetchnumpy()
+            batch = from_columns(rows)
+            grade(self._standard, batch)
+            numbers = {label: number for number, label in enumerate(FLAG_LABELS)}
+            batch.columns["flags"] = np.array([numbers[f] for f in rows["flags"]], np.uint8)
+            return batch
 
+        since_us = int(found["last_at_us"][newest].min())
         return read_intact(self._store, self._engine, lambda file: file.max_at_us >= since_us, work)
 
 
-def _sites(found: dict[str, npt.NDArray[Any]], numbers: Mapping[str, int]) -> Table:
+def _kept(hour: int) -> range:
+    """The hours of a window whose current hour this is."""
+    return range(hour - KEPT_HOURS + 1, hour + 2)
+
+
+def _numbered(found: Table, numbers: Mapping[str, int]) -> Table:
     """What `window_sites` found, with the sensors' numbers in place of their names."""
+    if not found:
+        return found
     columns = {name: np.asarray(column) for name, column in found.items()}
-    rows = [numbers[name] for name in columns.pop("sensor_id").tolist()]
-    x18, y18 = finest_tiles(found["lng"], found["lat"])
-    return columns | {"sensor": np.array(rows, np.int64), "x18": x18, "y18": y18}
+    rows = np.array([numbers.get(name, -1) for name in columns.pop("sensor_id").tolist()], np.int64)
+    return rows_of(columns | {"sensor": rows}, rows >= 0)
 
 
 def _sums(totals: Table) -> dict[tuple[int, ...], tuple[int, ...]]:
@@ -272,6 +322,18 @@ def _sums(totals: Table) -> dict[tuple[int, ...], tuple[int, ...]]:
     names = ("readings", "graded", "aqi_sum", "aqi_max")
     values = zip(*(totals[name].tolist() for name in names), strict=True)
     return {key: sums for key, sums in zip(keys, values, strict=True) if sums[0]}
+
+
+def _z_order(x: Any, y: Any) -> Any:
+    """The bits of column and row in turns, of one tile or of many."""
+    return _spread(x) | _spread(y) << 1
+
+
+def _spread(number: Any) -> Any:
+    """Put a 0 before each bit of numbers of up to 32 bits."""
+    for shift, mask in _SPREAD:
+        number = (number | number << shift) & mask
+    return number
 
 
 def _last_of_each(sensor: Ints, timestamp_us: Ints) -> npt.NDArray[np.intp]:

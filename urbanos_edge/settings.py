@@ -55,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     retention_days: Annotated[
         int, Meta(ge=1, description="days that readings are kept; older partitions are dropped")
     ] = 90
+    rollup_retention_days: Annotated[
+        int, Meta(ge=1, description="days that hourly aggregates are kept")
+    ] = 1825
     compact_duty_percent: Annotated[
         int, Meta(ge=1, le=100, description="percent of the time that compaction may work")
     ] = 20

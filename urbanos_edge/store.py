@@ -1,4 +1,4 @@
-"""GeoParquet partitions and the manifest that says which files are real.
+"""Partitions of Parquet files and the manifest that says which files are real.
 
 A file is written below `.tmp/`, counted, synced and renamed into its day, its folder synced too;
 it becomes real when the transaction that lists it commits. Readers take their files from the
@@ -29,82 +29,28 @@ from urbanos_edge.clock import DAY_US, EPOCH, to_us
 from urbanos_edge.database import Database, Work
 from urbanos_edge.engine import Engine, quoted, statement
 from urbanos_edge.errors import EdgeError, StorageUnavailable, translated_os_errors
-from urbanos_edge.grid import Bounds
-from urbanos_edge.integrity import Checksum, checksum_of, fault, sync_path
+from urbanos_edge.integrity import checksum_of, fault, sync_path
+from urbanos_edge.manifest import READINGS, File, FileDamaged, Layout, listed, publish
 from urbanos_edge.steps import reached
 
-READINGS: Final = "readings"
 QUARANTINE: Final = "quarantine"
 _log = logging.getLogger(__name__)
 
 
-class File(msgspec.Struct, frozen=True):
-    """One live file: `path` relative to the data directory, and what lies in it."""
-
-    path: str
-    day: str
-    rows: int
-    bytes: int
-    min_at_us: int
-    max_at_us: int
-    max_received_us: int
-    min_lng: float
-    min_lat: float
-    max_lng: float
-    max_lat: float
-    checksum: Checksum | None = None
-    """BLAKE2b-128 of the file; None when an older version wrote it."""
-
-    @property
-    def kind(self) -> str:
-        """The word in its name that tells what wrote it; none for a flush."""
-        return "-".join(Path(self.path).stem.split("-")[2:])
-
-    def meets(self, bounds: Bounds) -> bool:
-        return (
-            self.min_lng <= bounds.max_lng
-            and self.max_lng >= bounds.min_lng
-            and self.min_lat <= bounds.max_lat
-            and self.max_lat >= bounds.min_lat
-        )
-
-
-class FileDamaged(StorageUnavailable):
-    """A listed file is not what was written."""
-
-    def __init__(self, file: File, reason: str) -> None:
-        super().__init__(f"a file of {file.day} {reason}")
-        self.file = file
-        self.reason = reason
-
-
-class Quarantined(msgspec.Struct, frozen=True):
-    """A file that was listed and cannot be read, set aside."""
-
-    path: str
-    day: str
-    rows: int
-    found_at_us: int
-    reason: str
-    checksum: Checksum | None = None
-
-
-_COLUMNS: Final = ", ".join(File.__struct_fields__)
-_PLACES: Final = ", ".join("?" * len(File.__struct_fields__))
-
-
 class Store:
-    """The partitions below `<directory>/readings`, and nothing else there."""
+    """The partitions of one layout, and nothing else there."""
 
     def __init__(
         self,
         directory: Path,
         database: Database,
         engine: Engine,
+        layout: Layout = READINGS,
         *,
         keep_unlisted: bool = False,
     ) -> None:
         self._directory = directory
+        self._layout = layout
         self._temporary = directory / ".tmp"
         self._engine = engine
         self._database = database
@@ -119,8 +65,8 @@ class Store:
         """Days whose folder is known to be in its parent on the disk."""
         self.losses = 0
         """Files set aside since the start: whoever counted them must count anew."""
-        self._files = _listed(database.read())
-        (directory / READINGS).mkdir(parents=True, exist_ok=True)
+        self._files = listed(database.read(), layout)
+        (directory / layout.folder).mkdir(parents=True, exist_ok=True)
         self._clear_temporary()
         self._recover(keep_unlisted)
 
@@ -139,6 +85,10 @@ class Store:
     def is_in_doubt(self) -> bool:
         """Whether a commit failed that may come back after a crash; the next good one ends it."""
         return bool(self._doubtful)
+
+    def holds(self, path: str) -> bool:
+        """Whether a path, relative to the data directory, is one of this store's, live or not."""
+        return path.startswith(f"{self._layout.folder}/")
 
     def newest_at_us(self) -> int:
         """The latest moment of any stored reading, or the least integer when there is none."""
@@ -218,7 +168,7 @@ class Store:
         parameters: dict[str, Any],
     ) -> File | None:
         written = cursor.execute(copy.replace("{target}", quoted(temporary)), parameters).fetchone()
-        described = cursor.execute(statement("describe_file"), [str(temporary)]).fetchone()
+        described = cursor.execute(statement(self._layout.describe), [str(temporary)]).fetchone()
         if written is None or described is None or written[0] != described[0]:
             raise StorageUnavailable("a file of the store holds fewer rows than were written")
         if not written[0]:
@@ -227,7 +177,7 @@ class Store:
         reached("file written")
         sync_path(temporary)
         reached("file synced")
-        path = f"{READINGS}/created_date={day}/{temporary.name}"
+        path = self._layout.path_of(day, temporary.name)
         size, checksum = temporary.stat().st_size, checksum_of(temporary)
         file = File(path, day, described[0], size, *described[1:])
         return msgspec.structs.replace(file, checksum=checksum)
@@ -253,9 +203,15 @@ class Store:
             reached("folder synced")
 
     def commit(
-        self, added: Sequence[File], removed: Sequence[File], also: Work[Any] = lambda _: None
+        self,
+        added: Sequence[File],
+        removed: Sequence[File],
+        also: Work[Any] = lambda _: None,
+        beside: Change | None = None,
     ) -> None:
         """List files and strike others in one transaction with `also`, then show readers.
+
+        `beside` is a change of another store that becomes real with this one.
 
         Raises:
             DiskFull, and what `also` raises: nothing changed.
@@ -264,31 +220,30 @@ class Store:
                 commit has taken its place in the log.
         """
 
+        parts = [(self, added, removed)]
+        if beside is not None:
+            parts.append((beside.store, beside.pending, beside.replaced))
+
         def work(connection: apsw.Connection) -> None:
-            self._publish(connection, added, removed)
+            for store, new, old in parts:
+                publish(connection, store._layout, new, old)
             also(connection)
 
         try:
             self._database.write_and_wait(work)
         except StorageUnavailable:
-            self._doubtful += added
+            for store, new, _ in parts:
+                store._doubtful += new
             raise
         reached("files listed")
-        self._show(added, removed)
+        for store, new, old in parts:
+            store._show(new, old)
+            store._end_doubt()
+
+    def _end_doubt(self) -> None:
         for file in self._doubtful:
             (self._directory / file.path).unlink(missing_ok=True)
         self._doubtful = []
-
-    def _publish(
-        self, connection: apsw.Connection, added: Iterable[File], removed: Iterable[File]
-    ) -> None:
-        connection.executemany(
-            "DELETE FROM files WHERE path = ?", [(file.path,) for file in removed]
-        )
-        connection.executemany(
-            f"INSERT INTO files ({_COLUMNS}) VALUES ({_PLACES})",
-            [msgspec.structs.astuple(file) for file in added],
-        )
 
     def _show(self, added: Iterable[File], removed: Iterable[File]) -> None:
         """Give readers the new list; what was struck is unlinked when nobody can open it."""
@@ -335,12 +290,23 @@ class Store:
             known = {self.full(file) for file in self._files.values()}
             known |= {self.full(file) for _, file in self._retired}
             known |= {self.full(file) for file in self._doubtful}
-        found = (self._directory / READINGS).glob("created_date=*/*")
+        found = (self._directory / self._layout.folder).glob(f"{self._layout.key}=*/*")
         return sorted(path for path in found if path not in known)
 
     def fault(self, file: File, *, thorough: bool = False) -> str | None:
         """What is wrong with a live file, in words; `thorough` reads all of it."""
         return fault(self.full(file), file.bytes, file.checksum if thorough else None)
+
+    def prove(self, files: Iterable[File]) -> None:
+        """Compare files with their checksums before their rows are passed on.
+
+        Raises:
+            FileDamaged: the bytes of one changed; a copy would pass them off as good ones.
+        """
+        for file in files:
+            reason = self.fault(file, thorough=True)
+            if reason is not None:
+                raise FileDamaged(file, reason)
 
     def set_aside(self, damaged: Sequence[tuple[File, str]]) -> None:
         """Strike damaged files, keep what is left of them in `quarantine/`, go on without them.
@@ -371,7 +337,7 @@ class Store:
         with self.changing:
             self._database.write_and_wait(
                 lambda work: work.executemany(
-                    "UPDATE files SET checksum = ? WHERE path = ?",
+                    f"UPDATE {self._layout.table} SET checksum = ? WHERE path = ?",
                     [(checksum, path) for path, checksum in checksums.items()],
                 )
             )
@@ -384,7 +350,9 @@ class Store:
         self, connection: apsw.Connection, damaged: Sequence[tuple[File, str]]
     ) -> None:
         now_us = time.time_ns() // 1000
-        self._publish(connection, [], [file for file, _ in damaged])
+        lost = [file for file, _ in damaged]
+        publish(connection, self._layout, [], lost)
+        self._layout.strike(connection, lost, now_us)
         connection.executemany(
             "INSERT OR REPLACE INTO quarantine (path, day, rows, found_at_us, reason, checksum)"
             " VALUES (?, ?, ?, ?, ?, ?)",
@@ -396,7 +364,7 @@ class Change:
     """Files on their way into the manifest and out of it: all of them become real, or none."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self.pending: list[File] = []
         self.replaced: list[File] = []
 
@@ -409,7 +377,7 @@ class Change:
         kind: str = "",
     ) -> None:
         """Add what `copy` writes, as `Store.prepare` does."""
-        file = self._store.prepare(cursor, day, copy, parameters, kind)
+        file = self.store.prepare(cursor, day, copy, parameters, kind)
         if file is not None:
             self.bring_in([file])
 
@@ -417,7 +385,7 @@ class Change:
         """Add files that were prepared before."""
         for file in prepared:
             self.pending.append(file)  # first: what fails half-way is removed with the rest
-            self._store.bring_in(file)
+            self.store.bring_in(file)
 
     def rewrite(self, cursor: duckdb.DuckDBPyConnection, file: File) -> None:
         """Replace a file by itself without the rows in the registered table `revised`.
@@ -425,19 +393,28 @@ class Change:
         Raises:
             FileDamaged: its bytes changed; a copy would pass them off as good ones.
         """
-        reason = self._store.fault(file, thorough=True)
-        if reason is not None:
-            raise FileDamaged(file, reason)
-        copy = statement("rewrite_without").replace("{source}", quoted(self._store.full(file)))
+        self.store.prove([file])
+        copy = statement("rewrite_without").replace("{source}", quoted(self.store.full(file)))
         self.write(cursor, file.day, copy, {}, file.kind)
         self.replaced.append(file)
 
     def commit(self, also: Work[Any] = lambda _: None) -> None:
         """Make it real, in one transaction with `also`; raises as `Store.commit`."""
         try:
-            self._store.commit(self.pending, self.replaced, also)
+            self.store.commit(self.pending, self.replaced, also)
         except StorageUnavailable:
             self.pending = []  # the store keeps them for now
+            raise
+        self.pending = []
+
+    def commit_with(
+        self, store: Store, removed: Sequence[File], also: Work[Any] = lambda _: None
+    ) -> None:
+        """Make it real in one transaction that strikes files of another store, too."""
+        try:
+            store.commit([], removed, also, beside=self)
+        except StorageUnavailable:
+            self.pending = []
             raise
         self.pending = []
 
@@ -450,17 +427,3 @@ def day_of(moment_us: int) -> str:
 def start_of(day: str) -> int:
     """The moment at which a partition's day begins."""
     return to_us(datetime.fromisoformat(f"{day}T00:00:00+00:00"))
-
-
-def quarantined(connection: apsw.Connection) -> list[Quarantined]:
-    """The files that were set aside, oldest finding first."""
-    rows = connection.execute(
-        "SELECT path, day, rows, found_at_us, reason, checksum FROM quarantine"
-        " ORDER BY found_at_us, path"
-    )
-    return [Quarantined(*row) for row in rows]
-
-
-def _listed(connection: apsw.Connection) -> dict[str, File]:
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM files ORDER BY path")
-    return {row[0]: File(*row) for row in rows}

@@ -42,7 +42,7 @@ class RehearsalFailed(EdgeError):
 
 async def check(node: Node, *, repair: bool, tell: Tell) -> Report:
     """Look at everything the node holds, and mend what can be mended; the node goes on serving."""
-    run = Check(node.database, node.store, node.engine, node.spool, repair=repair)
+    run = Check(node.database, node.store, node.hours, node.engine, node.spool, repair=repair)
     await anyio.to_thread.run_sync(run.run, _until_stopped(tell))
     async with node.flushing:
         rescue = partial(_rescue, node)
@@ -73,7 +73,8 @@ async def back_up(
     async with node.backing_up:
         shelf = await anyio.to_thread.run_sync(_shelf, node, address)
         first = _until_stopped(part_of(tell, 0.0, 0.6 if prove else 0.95))
-        make = partial(shelf.make, node.store, node.database, node.clock.now_us(), first)
+        stores = (node.store, node.hours.store)
+        make = partial(shelf.make, stores, node.database, node.clock.now_us(), first)
         copied = await anyio.to_thread.run_sync(make)
         await node.database.write(
             lambda connection: note_backup(connection, address, copied.catalogue)
@@ -118,13 +119,14 @@ async def scrub_forever(node: Node) -> None:
 
 def scrub_one(node: Node, after: str) -> str:
     """Compare the file that follows a path; return its path."""
-    file = next(verified(node.store, after), None)
-    if file is None:
+    found = next(verified((node.store, node.hours.store), after), None)
+    if found is None:
         return ""
-    reason = node.store.fault(file, thorough=True)
-    is_damaged = reason is not None and file in node.store.files  # or replaced meanwhile
+    store, file = found
+    reason = store.fault(file, thorough=True)
+    is_damaged = reason is not None and file in store.files  # or replaced meanwhile
     if is_damaged:
-        node.store.set_aside([(file, str(reason))])
+        store.set_aside([(file, str(reason))])
     node.scrub["verified"] += 1
     node.scrub["damaged"] += is_damaged
     node.scrub["last_at"] = to_rfc3339(node.clock.now_us())

@@ -8,6 +8,7 @@ slightly ahead already counts to the next hour. Sums are integers, so they are e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -67,10 +68,15 @@ def aggregate(batch: Batch, sensors: Ints) -> Table:
     }
 
 
-def without_sensors(table: Table, sensors: Ints) -> Table:
-    """The rows of all other sensors."""
-    keep = ~np.isin(table["sensor"], sensors)
-    return {name: column[keep] for name, column in table.items()}
+def within(table: Table, sensors: Ints, hours: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Which rows are of one of the sensors in one of the hours."""
+    mask: npt.NDArray[np.bool_] = np.isin(table["sensor"], sensors) & np.isin(table["hour"], hours)
+    return mask
+
+
+def rows_of(table: Table, rows: npt.NDArray[Any]) -> Table:
+    """The same columns with only these rows, by index or by mask."""
+    return {name: column[rows] for name, column in table.items()}
 
 
 class Window:
@@ -96,11 +102,13 @@ class Window:
 
     def add(self, aggregates: Table, revision: int) -> None:
         """Merge what lies in the window; the rest is left out."""
+        if not aggregates:
+            return
         hour = aggregates["hour"]
         inside = (hour > self.hour - KEPT_HOURS) & (hour <= self.hour + 1)
         if not inside.any():
             return
-        picked = {name: column[inside] for name, column in aggregates.items()}
+        picked = rows_of(aggregates, inside)
         rows = self._rows(picked)
         self._note_place(rows, picked, revision)
         slots = self._slots(picked["hour"])
@@ -108,11 +116,12 @@ class Window:
             np.add.at(self._hourly[name], (slots, rows), picked[name])
         np.maximum.at(self._hourly["aqi_max"], (slots, rows), picked["aqi_max"])
 
-    def erase(self, sensors: Ints) -> None:
-        """Forget all aggregates of some sensors, to count them anew."""
+    def erase(self, sensors: Sequence[int], hours: Sequence[int]) -> None:
+        """Forget what is known of some sensors in some hours, to count them anew."""
         rows = np.flatnonzero(np.isin(self.sites["sensor"], sensors))
+        slots = np.flatnonzero(np.isin(self._hour_of_slot, hours))
         for name, empty in _HOURLY.items():
-            self._hourly[name][:, rows] = empty
+            self._hourly[name][np.ix_(slots, rows)] = empty
 
     def touch(self, sensor: int, x18: int, y18: int, revision: int) -> None:
         """Mark a site as changed, if it is known."""

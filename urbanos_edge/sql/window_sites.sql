@@ -1,16 +1,16 @@
--- Per sensor, place and hour: what the aggregates of the window need. Flagged readings stay out.
+-- Per sensor, cell and hour of the view `hourly`: what the window in memory needs.
 SELECT
     sensor_id,
+    hour,
+    x18,
+    y18,
     lng,
     lat,
-    epoch_us(timestamp) // 3600000000 AS hour,
-    count(*) FILTER (flags = '') AS readings,
-    count(aqi_value) FILTER (flags = '') AS graded,
-    coalesce(sum(aqi_value) FILTER (flags = ''), 0)::BIGINT AS aqi_sum,
-    coalesce(max(aqi_value) FILTER (flags = ''), -1)::BIGINT AS aqi_max,
-    epoch_us(max(timestamp)) AS last_at_us
-FROM read_parquet($files)
-WHERE timestamp >= make_timestamptz($since_us)
-    AND ($sensors IS NULL OR list_contains($sensors, sensor_id))
-GROUP BY ALL
+    last_at_us,
+    readings,
+    aqi_count AS graded,
+    coalesce(aqi_sum::HUGEINT // 10000, 0)::BIGINT AS aqi_sum,
+    coalesce(aqi_max // 10000, -1) AS aqi_max
+FROM hourly
+WHERE $sensors IS NULL OR list_contains($sensors, sensor_id)
 ORDER BY last_at_us

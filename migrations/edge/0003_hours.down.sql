@@ -1,0 +1,3 @@
+DROP TABLE changed_hours;
+DROP TABLE counted_hours;
+DROP TABLE hour_files;
