@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from urbanos_edge.grid import FINEST_ZOOM, tile_at
+from urbanos_edge.grid import BEYOND_LAT, FINEST_ZOOM, tile_at
 from urbanos_edge.reading import QUANTITY_NAMES, Reading, Timing
 
 NAN: Final = math.nan
@@ -39,6 +40,11 @@ ROW: Final = np.dtype(
 )
 _PACKER: Final = struct.Struct(f"<2q3d{len(QUANTITY_NAMES)}d3I2HB")
 assert _PACKER.size == ROW.itemsize
+_SAID: Final = slice(ROW.fields["reported_aqi"][1], ROW.fields["x18"][1])  # type: ignore[index]
+_CLOSE: Final = 1e-6
+"""Share of a tile's height; the projection's error at the finest zoom is below 1e-8 of it."""
+
+_LABELLED: Final = ("sensor", "source", "pollution_type")
 
 Column = npt.NDArray[Any]
 
@@ -76,11 +82,101 @@ class Batch:
         return [self.labels[index] for index in self.columns[name].tolist()]
 
 
+@dataclass(slots=True)
+class Rows:
+    """Readings laid out as in a payload, with the strings they will point to beside them."""
+
+    rows: Column
+    sensor_ids: list[str]
+    sources: list[str]
+    pollution_types: list[str]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def put(self, index: int, reading: Reading) -> None:
+        """Let a reading stand at this place."""
+        self.rows[index] = np.frombuffer(_packed(reading, 0, 0, 0), ROW)[0]
+        self.sensor_ids[index] = reading.sensor_id
+        self.sources[index] = reading.source
+        self.pollution_types[index] = reading.pollution_type
+
+    def without(self, dropped: Collection[int]) -> Rows:
+        """The others, in order."""
+        kept = [index for index in range(len(self)) if index not in dropped]
+        return Rows(
+            self.rows[kept],
+            [self.sensor_ids[index] for index in kept],
+            [self.sources[index] for index in kept],
+            [self.pollution_types[index] for index in kept],
+        )
+
+
+class Packing:
+    """A payload in the making; `unpack` gives its readings back in the order they were added."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, int] = {}
+        self._packed: list[bytes] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return self._bytes // ROW.itemsize
+
+    def add(self, readings: Iterable[Reading]) -> bytes:
+        """Add readings; return their rows."""
+        known = self._labels
+        number = known.setdefault
+        return self._append(
+            b"".join(
+                _packed(
+                    reading,
+                    number(reading.sensor_id, len(known)),
+                    number(reading.source, len(known)),
+                    number(reading.pollution_type, len(known)),
+                )
+                for reading in readings
+            )
+        )
+
+    def add_rows(self, given: Rows) -> bytes:
+        """Add what is laid out already, giving its strings their numbers; return its rows."""
+        given.rows["sensor"] = self._numbers(given.sensor_ids)
+        given.rows["source"] = self._numbers(given.sources)
+        given.rows["pollution_type"] = self._numbers(given.pollution_types)
+        return self._append(given.rows.tobytes())
+
+    def payload(self) -> bytes:
+        """What goes into the spool."""
+        return msgspec.msgpack.encode(Payload(list(self._labels), b"".join(self._packed)))
+
+    def _numbers(self, labels: Sequence[str]) -> Column | int:
+        """The number of each, one for all where all are the same."""
+        known = self._labels
+        distinct = dict.fromkeys(labels)
+        for label in distinct:
+            known.setdefault(label, len(known))
+        if len(distinct) == 1:
+            return known[labels[0]]
+        return np.fromiter(map(known.__getitem__, labels), np.uint32, len(labels))
+
+    def _append(self, rows: bytes) -> bytes:
+        self._packed.append(rows)
+        self._bytes += len(rows)
+        return rows
+
+
+def said(rows: bytes) -> list[bytes]:
+    """What each row says of its moment: the quantities and the reported index, as they lie."""
+    size = ROW.itemsize
+    return [rows[at + _SAID.start : at + _SAID.stop] for at in range(0, len(rows), size)]
+
+
 def pack(readings: Sequence[Reading]) -> bytes:
     """Return the payload of these readings; `unpack` gives them back, in order."""
-    labels: dict[str, int] = {}
-    rows = b"".join([_pack_row(reading, labels) for reading in readings])
-    return msgspec.msgpack.encode(Payload(list(labels), rows))
+    packing = Packing()
+    packing.add(readings)
+    return packing.payload()
 
 
 def reading_at(batch: Batch, index: int) -> Reading:
@@ -103,17 +199,21 @@ def reading_at(batch: Batch, index: int) -> Reading:
 
 def unpack(payloads: Iterable[bytes]) -> Batch:
     """Lay the readings of several payloads side by side, in order."""
+    decoded = [_DECODER.decode(payload) for payload in payloads]
+    count = sum(len(payload.rows) for payload in decoded) // ROW.itemsize
+    columns = {name: np.empty(count, ROW[name]) for name in ROW.names or ()}
     labels: dict[str, int] = {}
-    parts = []
-    for payload in payloads:
-        decoded = _DECODER.decode(payload)
-        part = np.frombuffer(decoded.rows, dtype=ROW).copy()
-        renumber = np.array([labels.setdefault(name, len(labels)) for name in decoded.labels])
-        for name in ("sensor", "source", "pollution_type"):
-            part[name] = renumber[part[name]]
-        parts.append(part)
-    rows = np.concatenate(parts) if parts else np.empty(0, dtype=ROW)
-    return Batch(list(labels), {name: np.ascontiguousarray(rows[name]) for name in ROW.names or ()})
+    start = 0
+    for payload in decoded:  # one after the other, for each is small enough for the cache
+        rows = np.frombuffer(payload.rows, dtype=ROW)
+        end = start + len(rows)
+        for name, column in columns.items():
+            column[start:end] = rows[name]
+        numbers = np.array([labels.setdefault(name, len(labels)) for name in payload.labels])
+        for name in _LABELLED:
+            columns[name][start:end] = numbers[rows[name]]
+        start = end
+    return Batch(list(labels), columns)
 
 
 def from_columns(found: Mapping[str, Column]) -> Batch:
@@ -136,19 +236,35 @@ def from_columns(found: Mapping[str, Column]) -> Batch:
 
 
 def finest_tiles(lng: Column, lat: Column) -> tuple[Column, Column]:
-    """Column and row of each place at the finest zoom."""
-    tiles = [tile_at(y, x, FINEST_ZOOM) for x, y in zip(lng.tolist(), lat.tolist(), strict=True)]
-    return (
-        np.array([tile.x for tile in tiles], np.int64),
-        np.array([tile.y for tile in tiles], np.int64),
-    )
+    """Column and row of each place at the finest zoom, as `tile_at` gives them.
+
+    NumPy's functions may differ from the C library's in the last bits: what comes that close to
+    the edge of a tile, and what lies beyond the projection, is left to `tile_at` itself.
+    """
+    count = 1 << FINEST_ZOOM
+    angle = np.clip(lat, -BEYOND_LAT, BEYOND_LAT) * math.pi / 180
+    projected = np.log(np.tan(angle) + 1 / np.cos(angle))
+    column = (lng + 180) / 360 * count
+    row = (1 - projected / math.pi) / 2 * count
+    is_close = np.abs(row - np.rint(row)) < _CLOSE
+    x = np.clip(np.floor(column), 0, count - 1).astype(np.int64)
+    y = np.clip(np.floor(row), 0, count - 1).astype(np.int64)
+    for index in np.flatnonzero(is_close | (np.abs(lat) > BEYOND_LAT)).tolist():
+        x[index], y[index] = finest_tile(float(lat[index]), float(lng[index]))
+    return x, y
+
+
+@lru_cache(maxsize=1 << 14)
+def finest_tile(lat: float, lng: float) -> tuple[int, int]:
+    """Column and row of a place at the finest zoom; sensors hardly move, so it is remembered."""
+    tile = tile_at(lat, lng, FINEST_ZOOM)
+    return tile.x, tile.y
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(Payload)
 
 
-def _pack_row(reading: Reading, labels: dict[str, int]) -> bytes:
-    tile = tile_at(reading.lat, reading.lng, FINEST_ZOOM)
+def _packed(reading: Reading, sensor: int, source: int, pollution_type: int) -> bytes:
     value_of = reading.values.get
     return _PACKER.pack(
         reading.timestamp_us,
@@ -157,10 +273,9 @@ def _pack_row(reading: Reading, labels: dict[str, int]) -> bytes:
         reading.lat,
         NAN if reading.reported_aqi is None else reading.reported_aqi,
         *[value_of(name, NAN) for name in QUANTITY_NAMES],
-        tile.x,
-        tile.y,
-        labels.setdefault(reading.sensor_id, len(labels)),
-        labels.setdefault(reading.source, len(labels)),
-        labels.setdefault(reading.pollution_type, len(labels)),
+        *finest_tile(reading.lat, reading.lng),
+        sensor,
+        source,
+        pollution_type,
         reading.timing,
     )

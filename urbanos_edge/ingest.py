@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-import apsw
 import msgspec
+import numpy as np
 
-from urbanos_edge import batch
 from urbanos_edge.adapters import Candidate, Malformed, Message
+from urbanos_edge.adapters.plain import Plain
+from urbanos_edge.batch import Rows
 from urbanos_edge.clock import SECOND_US, Clock, to_rfc3339, to_us
 from urbanos_edge.database import Database
-from urbanos_edge.dead_letters import MAX_PAYLOAD, DeadLetter, bury
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import Forbidden, ReadingRejected
-from urbanos_edge.grid import STORED_ZOOM, tile_at
+from urbanos_edge.group import Groups
 from urbanos_edge.reading import QUANTITY_NAMES, Reading, Timing
+from urbanos_edge.receipt import Arrival, Judged, Receipt
 from urbanos_edge.sensors import Sensor, Sensors
-from urbanos_edge.spool import Spool, count
+from urbanos_edge.spool import Spool
 from urbanos_edge.tokens import Token
 
 FUTURE_LIMIT_US: Final = 300 * SECOND_US
@@ -35,30 +35,6 @@ EXPRESS_PER_MINUTE: Final = 10
 """Urgent readings a minute and token; more take the normal way."""
 MAX_UNKNOWN_NAMES: Final = 200
 _KNOWN: Final = frozenset(QUANTITY_NAMES)
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why one element of a request was not taken; `index` counts from 0."""
-
-    index: int
-    code: str
-    message: str
-
-
-@dataclass(slots=True)
-class Receipt:
-    """What became of a request. Every accepted reading is durable."""
-
-    accepted: list[Reading] = field(default_factory=list)
-    duplicates: int = 0
-    refused: list[Refusal] = field(default_factory=list)
-    errors: list[ReadingRejected | Forbidden] = field(default_factory=list)
-
-    @property
-    def grid_id(self) -> str:
-        """Where the first accepted reading lies."""
-        first = self.accepted[0]
-        return tile_at(first.lat, first.lng, STORED_ZOOM).grid_id
 
 
 class Ingest:
@@ -73,13 +49,13 @@ class Ingest:
         clock: Clock,
         deliver_urgent: Callable[[Sequence[Reading]], None],
     ) -> None:
-        self._database = database
-        self._spool = spool
+        self._groups = Groups(database, spool, sensors)
         self._disk = disk
         self._sensors = sensors
         self._clock = clock
         self._deliver_urgent = deliver_urgent
-        self._newest: dict[str, Reading] = {}
+        self._newest: dict[str, tuple[int, bytes]] = {}
+        """By sensor, its newest moment and what was said of it."""
         self._express: dict[int, deque[int]] = {}
         self.unknown_quantities: Counter[str] = Counter()
 
@@ -90,42 +66,69 @@ class Ingest:
             Unavailable, StorageUnavailable, DiskFull: nothing of the message was kept.
         """
         self._disk.check_room()
-        self._spool.check_room(len(message))
-        received_us = self._clock.now_us()
-        receipt, letters = Receipt(), []
-        for index, element in enumerate(message):
-            try:
-                receipt.accepted.append(self._reading(element, token, received_us))
-            except (ReadingRejected, Forbidden) as error:
-                receipt.refused.append(Refusal(index, error.code, error.message))
-                receipt.errors.append(error)
-                letters.append(_letter(element, error, received_us))
-        await self.keep(receipt.accepted, letters)
-        receipt.duplicates = self._count_known(receipt.accepted)
-        self._hurry(receipt.accepted, token)
-        return receipt
+        self._groups.check_room(len(message))
+        judged = self._judge(message, token, self._clock.now_us())
+        arrived = await self._keep(judged)
+        judged.receipt.duplicates = self._count_known(arrived)
+        self._hurry(judged.readings, token)
+        return judged.receipt
 
-    async def keep(self, readings: Sequence[Reading], letters: Sequence[DeadLetter] = ()) -> None:
-        """Make checked readings durable, with the sensors they introduce, and letters with them.
+    async def keep(self, readings: Sequence[Reading]) -> None:
+        """Make checked readings durable, with the sensors they introduce.
 
         Raises:
             Unavailable, StorageUnavailable, DiskFull: nothing was kept.
         """
-        introduced = self._introduced(readings)
-        payload = batch.pack(readings) if readings else b""
+        await self._keep(Judged(list(readings)))
 
-        def work(connection: apsw.Connection) -> None:
-            if readings:
-                self._spool.append(connection, payload, len(readings))
-            if introduced:
-                self._sensors.save(connection, introduced)
-            if letters:
-                bury(connection, letters)
-                count(connection, {"rejected": len(letters)})
+    async def _keep(self, judged: Judged) -> Iterable[Arrival]:
+        group = self._groups.open()
+        arrived = judged.pack(group.packing)
+        group.introduce(self._introduced(judged.readings))
+        group.letters += judged.letters
+        await self._groups.commit(group)
+        return arrived
 
-        await self._database.write(work)
-        self._spool.appended(len(readings))
-        self._sensors.remember(introduced)
+    def _judge(self, message: Message, token: Token, received_us: int) -> Judged:
+        """Look at the elements one by one, at those of a plain message only where it is needed."""
+        judged = Judged()
+        elements: Iterable[int] = range(len(message))
+        if isinstance(message, Plain):
+            judged.rows = message.rows(received_us)
+            elements = self._unusual(message, judged.rows, token, received_us)
+        for index in elements:
+            element = message[index]
+            try:
+                reading = self._reading(element, token, received_us)
+            except (ReadingRejected, Forbidden) as error:
+                judged.refuse(index, element, error, received_us)
+                continue
+            judged.readings.append(reading)
+            if judged.rows is not None:
+                judged.rows.put(index, reading)
+        judged.close()
+        return judged
+
+    def _unusual(self, message: Plain, rows: Rows, token: Token, received_us: int) -> list[int]:
+        """The plain readings that must be judged one by one; nothing is to be said of the others.
+
+        What is in doubt is unusual: the rules stand in `_reading` alone.
+        """
+        at_us = rows.rows["timestamp_us"]
+        is_usual = (at_us >= 0) & (at_us <= received_us + FUTURE_LIMIT_US)
+        has_value = np.zeros(len(rows), bool)
+        for name in QUANTITY_NAMES:
+            has_value |= ~np.isnan(rows.rows[name])
+        is_usual &= has_value
+        is_usual &= np.array(message.priorities) < URGENT_PRIORITY
+        distinct = set(rows.sensor_ids)
+        strangers = self._sensors.unplaced(distinct)
+        if not token.writes_for_all:
+            strangers |= {sensor_id for sensor_id in distinct if not token.may_write(sensor_id)}
+        if strangers:
+            is_usual &= [sensor_id not in strangers for sensor_id in rows.sensor_ids]
+        unusual: list[int] = np.flatnonzero(~is_usual).tolist()
+        return unusual
 
     def _reading(self, element: Candidate | Malformed, token: Token, received_us: int) -> Reading:
         if isinstance(element, Malformed):
@@ -192,14 +195,14 @@ class Ingest:
             if name in self.unknown_quantities or len(self.unknown_quantities) < MAX_UNKNOWN_NAMES:
                 self.unknown_quantities[name] += 1
 
-    def _count_known(self, readings: Sequence[Reading]) -> int:
+    def _count_known(self, arrived: Iterable[Arrival]) -> int:
         """Count what repeats the newest reading of its sensor; the flush finds the rest."""
         known = 0
-        for reading in readings:
-            newest = self._newest.get(reading.sensor_id)
-            if newest is None or reading.timestamp_us > newest.timestamp_us:
-                self._newest[reading.sensor_id] = reading
-            elif _says_the_same(reading, newest):
+        for sensor_id, timestamp_us, words in arrived:
+            newest = self._newest.get(sensor_id)
+            if newest is None or timestamp_us > newest[0]:
+                self._newest[sensor_id] = (timestamp_us, words)
+            elif newest == (timestamp_us, words):
                 known += 1
         return known
 
@@ -241,26 +244,8 @@ class Ingest:
         return room
 
 
-def _says_the_same(reading: Reading, newest: Reading) -> bool:
-    return (reading.timestamp_us, reading.values, reading.reported_aqi) == (
-        newest.timestamp_us,
-        newest.values,
-        newest.reported_aqi,
-    )
-
-
 def _anonymous_id(candidate: Candidate) -> str:
     if candidate.location is None:
         raise ReadingRejected("neither sensor_id nor location is given", code="no_sensor_id")
     place = f"{candidate.type}/{candidate.location.lat}/{candidate.location.lng}"
     return f"anon-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
-
-
-def _letter(
-    element: Candidate | Malformed, error: ReadingRejected | Forbidden, rejected_at_us: int
-) -> DeadLetter:
-    if isinstance(element, Malformed):
-        encoded = element.payload
-    else:
-        encoded = msgspec.json.encode(element)
-    return DeadLetter(rejected_at_us, error.code, error.message, encoded[:MAX_PAYLOAD])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import apsw
 import msgspec
@@ -43,6 +43,11 @@ class Sensors:
 
     def find(self, sensor_id: str) -> Sensor | None:
         return self._by_id.get(sensor_id)
+
+    def unplaced(self, sensor_ids: Iterable[str]) -> set[str]:
+        """Those among them that are not known, or not where they stand."""
+        find = self._by_id.get
+        return {one for one in sensor_ids if (sensor := find(one)) is None or sensor.lat is None}
 
     def get(self, sensor_id: str) -> Sensor:
         """Raises NotFound when there is none."""

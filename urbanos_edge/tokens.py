@@ -30,7 +30,11 @@ class Token(msgspec.Struct, frozen=True):
 
     def may_write(self, sensor_id: str) -> bool:
         """A sensor's token writes its own readings; a gateway's or an admin's those of any."""
-        return self.scope in ("gateway", "admin") or self.sensor_id == sensor_id
+        return self.writes_for_all or self.sensor_id == sensor_id
+
+    @property
+    def writes_for_all(self) -> bool:
+        return self.scope in ("gateway", "admin")
 
     def demand(self, *scopes: Scope) -> None:
         """Raise Forbidden unless the token has one of the scopes; an admin's has all."""

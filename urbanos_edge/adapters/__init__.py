@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -10,10 +11,14 @@ from msgspec import Meta
 
 from urbanos_edge.errors import ReadingRejected
 
-Name = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+Length = Annotated[str, Meta(min_length=1, max_length=120)]
+Name = Annotated[Length, Meta(pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+Label = Annotated[str, Meta(max_length=50)]
+Moment = Annotated[datetime, Meta(tz=True)]
+Priority = Annotated[int, Meta(ge=1, le=10)]
 
 
-class Location(msgspec.Struct, frozen=True):
+class Location(msgspec.Struct, frozen=True, gc=False):
     """WGS 84 degrees."""
 
     lat: Annotated[float, Meta(ge=-90, le=90)]
@@ -29,10 +34,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     sensor_id: Name | None = None
     location: Location | None = None
-    timestamp: Annotated[datetime, Meta(tz=True)] | None = None
-    source: Annotated[str, Meta(max_length=50)] = "api"
-    type: Annotated[str, Meta(max_length=50)] = "air"
-    priority: Annotated[int, Meta(ge=1, le=10)] = 5
+    timestamp: Moment | None = None
+    source: Label = "api"
+    type: Label = "air"
+    priority: Priority = 5
     aqi: float | None = None
     values: dict[str, float | None] = {}
 
@@ -44,4 +49,4 @@ class Malformed(msgspec.Struct, frozen=True):
     payload: bytes
 
 
-Message = list[Candidate | Malformed]
+Message = Sequence[Candidate | Malformed]

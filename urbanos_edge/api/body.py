@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
 import zstandard
+from litestar.types import Receive
 
 from urbanos_edge.errors import BadRequest, BodyTooLarge, UnsupportedMedia
 
@@ -20,13 +20,18 @@ class _Unpacker(Protocol):
     def is_complete(self) -> bool: ...
 
 
-async def read_body(stream: AsyncIterator[bytes], encoding: str, limit: int) -> bytes:
+class ClientGone(Exception):
+    """The client went away before its body had arrived; nobody is there to be answered."""
+
+
+async def read_body(receive: Receive, encoding: str, limit: int) -> bytes:
     """Return the unpacked body.
 
     A body of up to twice the limit is read to its end before it is refused, so that the client
     gets to see why.
 
     Raises:
+        ClientGone: it will never be whole.
         BodyTooLarge: over `limit` bytes, as it arrives or unpacked.
         UnsupportedMedia: an encoding other than gzip, zstd or none.
         BadRequest: it does not unpack.
@@ -34,8 +39,9 @@ async def read_body(stream: AsyncIterator[bytes], encoding: str, limit: int) -> 
     unpacker = _unpacker(encoding)
     received = 0
     body = bytearray()
-    too_large = False
-    async for chunk in stream:
+    too_large, is_more = False, True
+    while is_more:
+        chunk, is_more = await _next_chunk(receive)
         received += len(chunk)
         if received > 2 * limit:
             break
@@ -47,6 +53,13 @@ async def read_body(stream: AsyncIterator[bytes], encoding: str, limit: int) -> 
     if unpacker and not unpacker.is_complete():
         raise BadRequest("the packed body ends too early", code="invalid_encoding")
     return bytes(body)
+
+
+async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
+    event = await receive()
+    if event["type"] != "http.request":
+        raise ClientGone
+    return event.get("body", b""), event.get("more_body", False)
 
 
 def _unpacker(encoding: str) -> _Unpacker | None:
