@@ -94,3 +94,24 @@ mark_done() {
   mkdir -p "$VENV/.done"
   echo "$2" >"$VENV/.done/$1"
 }
+
+# install_debian_packages WHY: those in NEEDED (lines of package, file it brings, what it is for)
+# that are not there; WHY begins the sentence for who has to do it by hand.
+install_debian_packages() {
+  local package file missing=()
+  while read -r package file _; do
+    compgen -G "$file" >/dev/null || missing+=("$package")
+  done < <(printf '%s\n' "${NEEDED[@]}")
+  if ((${#missing[@]} == 0)); then return; fi
+  mkdir -p "$CACHE"
+  local as_root=()
+  if ((EUID != 0)); then as_root=(sudo -n); fi
+  "${as_root[@]}" apt-get --version >/dev/null 2>&1 ||
+    die "$1: sudo apt-get install --no-install-recommends ${missing[*]}"
+  say "installing ${missing[*]}"
+  {
+    "${as_root[@]}" apt-get update &&
+      "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install --yes --no-install-recommends "${missing[@]}"
+  } >"$CACHE/apt.log" 2>&1 || die "apt-get failed; see .cache/apt.log"
+}

@@ -1,0 +1,1 @@
+"""Benchmarks of a node beside its peers; `scripts/bench --help` lists them."""

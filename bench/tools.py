@@ -1,0 +1,54 @@
+"""Where the programs of the peers lie, and which are missing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+TIPG_PYTHON: Final = ROOT / ".cache" / "bench-venv" / "bin" / "python"
+"""The environment of what is only needed here; `scripts/bench` makes it."""
+_DEBIAN: Final = {
+    "postgres": "postgresql-15-postgis-3",
+    "influxd": "influxdb",
+    "nginx": "nginx-light",
+    "wrk": "wrk",
+}
+
+
+class PeerMissing(Exception):
+    """A program that a benchmark needs is not installed; the message says how to get it."""
+
+
+def postgres_binary(name: str) -> Path:
+    """A program of the newest PostgreSQL that Debian's packages installed."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parts[-2])
+    return (folders[-1] if folders else Path("/usr/lib/postgresql/15/bin")) / name
+
+
+def program(name: str) -> str:
+    """The path of a peer's program.
+
+    Raises:
+        PeerMissing: it is not there.
+    """
+    if name == "postgres":
+        found = str(postgres_binary(name)) if postgres_binary(name).exists() else None
+    else:
+        found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        package = _DEBIAN[name]
+        raise PeerMissing(f"{name} is missing: apt-get install --no-install-recommends {package}")
+    return found
+
+
+def tipg_python() -> str:
+    """The interpreter of the environment that holds tipg.
+
+    Raises:
+        PeerMissing: the environment was not made.
+    """
+    if not TIPG_PYTHON.exists():
+        raise PeerMissing("tipg is missing: start the benchmarks with scripts/bench")
+    return str(TIPG_PYTHON)
