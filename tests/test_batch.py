@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.readings import readings
-from urbanos_edge.batch import pack, reading_at, unpack
-from urbanos_edge.grid import tile_at
+from urbanos_edge.batch import finest_tiles, pack, reading_at, unpack
+from urbanos_edge.grid import Tile, tile_at
 from urbanos_edge.reading import Reading
 
 
@@ -23,3 +24,26 @@ def test_a_packed_reading_knows_its_finest_tile(one: Reading) -> None:
     batch = unpack([pack([one])])
     tile = tile_at(one.lat, one.lng, 18)
     assert (batch["x18"][0], batch["y18"][0]) == (tile.x, tile.y)
+
+
+def edge_lat(row: int) -> float:
+    """The latitude between two rows of the finest tiles, or close to it."""
+    return Tile(18, 0, min(row, (1 << 18) - 1)).bounds.max_lat
+
+
+places = st.tuples(
+    st.one_of(st.floats(-90, 90), st.floats(-85.1, -85.0), st.integers(0, 1 << 18).map(edge_lat)),
+    st.one_of(
+        st.floats(-180, 180), st.integers(0, 1 << 18).map(lambda x: x / (1 << 18) * 360 - 180)
+    ),
+)
+
+
+@given(st.lists(places, min_size=1, max_size=20))
+def test_many_places_have_the_tiles_that_each_has_alone(
+    given_in: list[tuple[float, float]],
+) -> None:
+    lat, lng = np.array(given_in).T
+    x, y = finest_tiles(lng, lat)
+    expected = [tile_at(each_lat, each_lng, 18) for each_lat, each_lng in given_in]
+    assert list(zip(x.tolist(), y.tolist(), strict=True)) == [(t.x, t.y) for t in expected]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
 import anyio
 import pytest
 
-from urbanos_edge.cache import Cache, etag_of
+from urbanos_edge.cache import MAX_BYTES, Cache, etag_of
 from urbanos_edge.errors import StorageUnavailable
+from urbanos_edge.shelf import Shelf
 
 
 class Source:
@@ -120,7 +128,7 @@ def test_a_failed_build_is_told_and_not_kept() -> None:
 
 def test_the_longest_unused_gives_way_when_it_is_full() -> None:
     async def check() -> None:
-        cache = Cache(max_bytes=2500)
+        cache = Cache(max_bytes=8500)
 
         async def body() -> bytes:
             return bytes(1000)
@@ -128,8 +136,8 @@ def test_the_longest_unused_gives_way_when_it_is_full() -> None:
         async def hit(key: str) -> bool:
             return (await cache.get(key, 60, lambda: 1, body))[1]
 
-        assert [await hit(key) for key in ("a", "b", "a", "c")] == [False, False, True, False]
-        assert [await hit(key) for key in ("a", "c", "b")] == [True, True, False]
+        assert [await hit(key) for key in "abcdefghai"] == [False] * 8 + [True, False]
+        assert [await hit(key) for key in "acdefghib"] == [True] * 8 + [False]
 
     anyio.run(check)
 
@@ -137,3 +145,117 @@ def test_the_longest_unused_gives_way_when_it_is_full() -> None:
 def test_the_same_bytes_have_the_same_etag() -> None:
     assert etag_of(b"x") == etag_of(b"x") != etag_of(b"y")
     assert etag_of(b"x").startswith('"') and etag_of(b"x").endswith('"')
+
+
+# --- what lasts lies on the disk, too ---
+
+
+@contextmanager
+def opened(folder: Path, **more: Any) -> Iterator[Cache]:
+    cache = Cache(Shelf(folder, **more))
+    yield cache
+    cache.close()
+
+
+async def get_lasting(cache: Cache, source: Source, ttl_s: float = 300) -> tuple[bytes, bool]:
+    entry, hit = await cache.get("key", ttl_s, lambda: source.revision, source.build, lasting=True)
+    return entry.body, hit
+
+
+def test_what_lasts_is_there_after_a_restart(tmp_path: Path) -> None:
+    source = Source()
+    with opened(tmp_path) as cache:
+        assert anyio.run(get_lasting, cache, source) == (b"revision 1", False)
+    with opened(tmp_path) as cache:
+        assert anyio.run(get_lasting, cache, source) == (b"revision 1", True)
+    assert source.built == 1
+
+
+def test_what_has_changed_since_is_built_anew(tmp_path: Path) -> None:
+    source = Source()
+    with opened(tmp_path) as cache:
+        anyio.run(get_lasting, cache, source)
+    source.revision = 2
+    with opened(tmp_path) as cache:
+        assert anyio.run(get_lasting, cache, source) == (b"revision 2", False)
+
+
+def test_what_lives_a_short_while_never_touches_the_disk(tmp_path: Path) -> None:
+    with opened(tmp_path) as cache:
+        anyio.run(get, cache, Source())
+        with closing(sqlite3.connect(tmp_path / "cache.db")) as database:
+            assert database.execute("SELECT count(*) FROM Cache").fetchone() == (0,)
+
+
+def test_the_shelf_is_bounded(tmp_path: Path) -> None:
+    async def fill(cache: Cache) -> None:
+        async def body() -> bytes:
+            return bytes(100_000)
+
+        for number in range(100):
+            await cache.get(number, 300, lambda: 1, body, lasting=True)
+
+    with opened(tmp_path, max_bytes=1_000_000) as cache:
+        anyio.run(fill, cache)
+    held = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert held < 2_000_000
+
+
+def test_a_body_as_large_as_memory_does_not_push_out_the_others(tmp_path: Path) -> None:
+    async def check() -> None:
+        cache, source = Cache(), Source()
+        await get(cache, source)
+
+        async def large() -> bytes:
+            return bytes(MAX_BYTES)
+
+        await cache.get("large", 60, lambda: 1, large)
+        assert await get(cache, source) == (b"revision 1", True)
+
+    anyio.run(check)
+
+
+class Bomb:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("where", ["value", "file"])
+def test_a_planted_pickle_is_not_executed(tmp_path: Path, where: str) -> None:
+    folder, fuse = tmp_path / "cache", tmp_path / "executed"
+    source = Source()
+    with opened(folder) as cache:
+        anyio.run(get_lasting, cache, source)
+    planted = pickle.dumps(Bomb(fuse))
+    if where == "file":
+        (folder / "planted.val").write_bytes(planted)
+    with closing(sqlite3.connect(folder / "cache.db")) as database:
+        values = (planted, None) if where == "value" else (None, "planted.val")
+        database.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", values)
+        database.commit()
+    with opened(folder) as cache:
+        assert anyio.run(get_lasting, cache, source) == (b"revision 1", False)
+    assert not fuse.exists()
+    pickle.loads(planted)
+    assert fuse.exists(), "the bomb would not have gone off anyway"
+
+
+def test_a_damaged_shelf_costs_a_body_made_anew_and_no_more(tmp_path: Path) -> None:
+    source = Source()
+    (tmp_path / "cache.db").write_bytes(b"garbage" * 1000)
+    with opened(tmp_path) as cache:
+        assert anyio.run(get_lasting, cache, source) == (b"revision 1", False)
+    with opened(tmp_path) as cache:
+        assert anyio.run(get_lasting, cache, source) == (b"revision 1", True)
+
+
+def test_a_shelf_that_cannot_be_written_costs_nothing_but_the_shelf(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    with opened(blocked / "cache") as cache:
+        assert anyio.run(get_lasting, cache, Source()) == (b"revision 1", False)

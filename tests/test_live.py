@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -103,6 +105,83 @@ def test_resuming_before_subscribing_gives_the_same(node: Node) -> None:
     hub.resume(again, 0, hub.boot)
     hub.subscribe(again, [HERE])
     assert [frame["seq"] for frame in waiting(again)] == [1]
+
+
+def test_a_resume_speaks_for_grids_named_shortly_after_it_only(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, follower, listener = Live(), Listener(), Listener()
+    finer = tile_at(61.0, 25.0, 13)
+    hub.subscribe(follower, [HERE, THERE, finer])
+    change(node, hub, reading("there", lat=61.0, lng=25.0))
+    hub.subscribe(listener, [HERE])
+    hub.resume(listener, 0, hub.boot)
+    hub.subscribe(listener, [THERE])
+    monkeypatch.setattr(live, "RESUME_HOLDS_S", -1)
+    hub.subscribe(listener, [finer])
+    assert [frame["gridId"] for frame in waiting(listener)] == [THERE.grid_id]
+
+
+class Road:
+    """A way out that can be blocked."""
+
+    def __init__(self) -> None:
+        self.free = asyncio.Event()
+        self.free.set()
+        self.written: list[int] = []
+
+    def is_free(self) -> bool:
+        return self.free.is_set()
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        self.written += [int(frame) for frame in frames]
+
+    def drop(self) -> None:
+        raise AssertionError("nobody was slow")
+
+
+def test_frames_keep_their_order_on_both_ways() -> None:
+    """Directly while the way is free, through the queue while it is not or somebody is sending."""
+
+    async def check() -> None:
+        road = Road()
+        listener = Listener(road)
+
+        async def send() -> None:
+            while (frame := await listener.next()) is not None:
+                await road.free.wait()
+                await anyio.sleep(0.001)
+                road.write([frame])
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send)
+            for number in range(200):
+                (road.free.set if number % 40 < 25 else road.free.clear)()
+                listener.put(b"%d" % number)
+                if number % 7 == 0:
+                    await anyio.sleep(0.001)
+            road.free.set()
+            await anyio.wait_all_tasks_blocked()
+            await anyio.sleep(0.5)
+            listener.put(b"200")
+            assert road.written == list(range(201))
+            listener.end()
+
+    anyio.run(check)
+
+
+def test_a_listener_with_a_free_way_is_told_at_once() -> None:
+    async def check() -> None:
+        road = Road()
+        listener = Listener(road)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.next)
+            await anyio.wait_all_tasks_blocked()
+            listener.put(b"1", b"2")
+            assert road.written == [1, 2]
+            listener.end()
+
+    anyio.run(check)
 
 
 @pytest.mark.parametrize("why", ["another boot", "a room nobody followed", "too long ago"])

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.readings import reading
 from tests.test_flush import store
 from urbanos_edge.grid import Tile, tile_at
+from urbanos_edge.mvt import EXTENT, points
 from urbanos_edge.node import Node
-from urbanos_edge.tiles import EXTENT, _layer, color_of, render
+from urbanos_edge.tiles import colors_of, render
 
 HELSINKI = (60.171, 24.941)
 
@@ -25,32 +26,36 @@ def decode(node: Node, tile: Tile) -> dict[str, list[Any]]:
     return {name: layer["features"] for name, layer in decoded.items()}
 
 
+_COLUMN = (
+    st.lists(st.none() | st.text(max_size=300), min_size=5, max_size=5)
+    | st.lists(st.none() | st.integers(0, 2**53), min_size=5, max_size=5)
+    | st.lists(st.none() | st.floats(allow_nan=False), min_size=5, max_size=5)
+)
+
+
 @given(
     st.lists(
-        st.tuples(
-            st.integers(0, EXTENT - 1),
-            st.integers(0, EXTENT - 1),
-            st.dictionaries(
-                st.text(max_size=8),
-                st.text(max_size=300) | st.integers(0, 2**53) | st.floats(allow_nan=False),
-                max_size=4,
-            ),
-        ),
-        min_size=1,
-        max_size=10,
-    )
+        st.tuples(st.integers(0, EXTENT - 1), st.integers(0, EXTENT - 1)), min_size=1, max_size=5
+    ),
+    st.dictionaries(st.text(max_size=8), _COLUMN, max_size=4),
 )
 def test_any_points_and_properties_survive_the_encoding(
-    points: list[tuple[int, int, dict[str, Any]]],
+    places: list[tuple[int, int]], columns: dict[str, list[Any]]
 ) -> None:
+    columns = {name: column[: len(places)] for name, column in columns.items()}
+    x, y = [x for x, _ in places], [y for _, y in places]
     decoded = mapbox_vector_tile.decode(
-        _layer("any", points), default_options={"y_coord_down": True}
+        points("any", x, y, columns), default_options={"y_coord_down": True}
     )
     found = [
-        (*feature["geometry"]["coordinates"], feature["properties"])
+        (tuple(feature["geometry"]["coordinates"]), feature["properties"])
         for feature in decoded["any"]["features"]
     ]
-    assert found == points
+    properties = [
+        {name: column[n] for name, column in columns.items() if column[n] is not None}
+        for n in range(len(places))
+    ]
+    assert found == list(zip(places, properties, strict=True))
     assert decoded["any"]["extent"] == EXTENT
     assert decoded["any"]["version"] == 2
 
@@ -142,6 +147,4 @@ def total(node: Node, tile: Tile) -> int:
 
 
 def test_a_mean_between_two_bands_has_the_colour_of_the_rounded_index(node: Node) -> None:
-    assert color_of(node.standard, 50.4) == "#00e400"
-    assert color_of(node.standard, 50.6) == "#ffff00"
-    assert color_of(node.standard, None) == "#888888"
+    assert colors_of(node.standard, [50.4, 50.6, None]) == ["#00e400", "#ffff00", "#888888"]

@@ -52,6 +52,9 @@ class Basemap:
             self._connection = _open(path)
             self._metadata = _metadata(self._connection)
             self.tilejson("")
+            found = path.stat()
+        self.revision = (found.st_ino, found.st_size, found.st_mtime_ns)
+        """Another one after another import."""
 
     @property
     def format(self) -> str:
@@ -222,7 +225,7 @@ def _unreadable(name: str) -> Iterator[None]:
     """Say of errors that the file of this name is to blame."""
     try:
         yield
-    except (apsw.Error, msgspec.DecodeError, ValueError, TypeError) as error:
+    except (apsw.Error, OSError, msgspec.DecodeError, ValueError, TypeError) as error:
         raise BasemapUnreadable(f"{name} is damaged or no MBTiles file with tiles") from error
 
 

@@ -32,24 +32,28 @@ class Cluster(msgspec.Struct):
 def clusters(view: View, box: Bounds, cell_deg: float) -> list[Cluster]:
     """Gather the readings of the window in cells of `cell_deg` degrees, row by row."""
     sites = _counted(view, box)
-    rows = np.floor(sites["lat"] / cell_deg).astype(np.int64)
-    columns = np.floor(sites["lng"] / cell_deg).astype(np.int64)
-    cells, member = np.unique(np.stack([rows, columns]), axis=1, return_inverse=True)
-    sums = {
-        name: np.bincount(member, sites[name], cells.shape[1])
-        for name in ("readings", "graded", "aqi_sum")
-    }
-    highest = np.full(cells.shape[1], -1)
+    rows, columns = (np.floor(sites[name] / cell_deg).astype(np.int64) for name in ("lat", "lng"))
+    # One number per cell, row by row: sorting pairs takes four times as long.
+    width = int(columns.max(initial=0)) - int(columns.min(initial=0)) + 1
+    cells, member = np.unique(rows * width + columns, return_inverse=True)
+    readings, graded, aqi_sum = (
+        np.bincount(member, sites[name], len(cells)) for name in ("readings", "graded", "aqi_sum")
+    )
+    highest = np.full(len(cells), -1)
     np.maximum.at(highest, member, sites["aqi_max"])
+    some = np.zeros(len(cells), np.int64)
+    some[member] = np.arange(len(member))
     return [
-        Cluster(
-            lat=float(row * cell_deg + cell_deg / 2),
-            lng=float(column * cell_deg + cell_deg / 2),
-            count=int(sums["readings"][i]),
-            avg_aqi=float(sums["aqi_sum"][i] / sums["graded"][i]) if sums["graded"][i] else None,
-            max_aqi=int(highest[i]) if highest[i] >= 0 else None,
+        Cluster(lat, lng, count, total / rated if rated else None, worst if worst >= 0 else None)
+        for lat, lng, count, rated, total, worst in zip(
+            (rows[some] * cell_deg + cell_deg / 2).tolist(),
+            (columns[some] * cell_deg + cell_deg / 2).tolist(),
+            readings.astype(np.int64).tolist(),
+            graded.tolist(),
+            aqi_sum.tolist(),
+            highest.tolist(),
+            strict=True,
         )
-        for i, (row, column) in enumerate(cells.T.tolist())
     ]
 
 

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -32,6 +32,8 @@ MAX_GRIDS: Final = 1024
 """Grids one listener may follow."""
 MAX_ROOMS: Final = 8192
 KEEP_ROOM_S: Final = 600
+RESUME_HOLDS_S: Final = 10
+"""How long after a resume grids may be named that it speaks for; later ones are new to a map."""
 MAX_HISTORY_BYTES: Final = 16 << 20
 
 
@@ -56,15 +58,36 @@ class GridUpdate(msgspec.Struct, tag="grid-update", tag_field="type"):
     boot: str
 
 
+class Way(Protocol):
+    """The way out to a client, where frames can be written at once as long as it keeps up."""
+
+    def is_free(self) -> bool:
+        """Whether what was written before is on its way."""
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        """Send whole frames; called only while the way is free."""
+
+    def drop(self) -> None:
+        """Break the connection off; what is on its way is lost."""
+
+
 @dataclass(slots=True, eq=False)
 class Listener:
-    """One connection: its grids, and the frames that wait for it."""
+    """One connection: its grids, and the frames that wait for it.
 
+    Somebody awaits `next` and sends what it returns. With a `way`, frames go there directly while
+    none wait: a thousand tasks need not be woken for it.
+    """
+
+    way: Way | None = None
     grids: set[Tile] = field(default_factory=set)
     resumed_from: int | None = None
+    resumed_at_s: float = 0.0
     overflow: asyncio.Event = field(default_factory=asyncio.Event)
     _waiting: deque[bytes] = field(default_factory=deque)
     _waiting_bytes: int = 0
+    _is_idle: bool = False
+    """Whether all that was taken by `next` has been sent, so that nothing can be overtaken."""
     _ended: bool = False
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,11 +103,15 @@ class Listener:
             self._waiting.clear()
             self._wake.set()
 
-    def put(self, frame: bytes) -> None:
-        """Queue a frame, unless the listener is to be cut."""
-        if not self.overflow.is_set():
-            self._waiting.append(frame)
-            self._waiting_bytes += len(frame)
+    def put(self, *frames: bytes) -> None:
+        """Send frames at once or queue them, unless the listener is to be cut."""
+        if self.overflow.is_set():
+            return
+        if self.way is not None and self._is_idle and not self._waiting and self.way.is_free():
+            self.way.write(frames)
+        else:
+            self._waiting.extend(frames)
+            self._waiting_bytes += sum(map(len, frames))
             self._wake.set()
 
     def end(self) -> None:
@@ -96,7 +123,9 @@ class Listener:
         """Wait for the next frame; None when it was too slow and must be cut, or at the end."""
         while not (self._waiting or self._ended or self.overflow.is_set()):
             self._wake.clear()
+            self._is_idle = True
             await self._wake.wait()
+        self._is_idle = False
         if self.overflow.is_set() or not self._waiting:
             return None
         frame = self._waiting.popleft()
@@ -143,7 +172,7 @@ class Live:
         self._forgotten_seq = 0
 
     def subscribe(self, listener: Listener, tiles: Sequence[Tile]) -> None:
-        """Follow more grids; what a resume promised is sent for them too.
+        """Follow more grids; what a resume shortly before promised is sent for them too.
 
         Raises:
             Unprocessable: more than `MAX_GRIDS` for one listener, or `MAX_ROOMS` for the node.
@@ -153,7 +182,8 @@ class Live:
         fresh = [tile for tile in tiles if tile not in listener.grids]
         for tile in fresh:
             self._enter(listener, tile)
-        if listener.resumed_from is not None and fresh:
+        is_resuming = time.monotonic() < listener.resumed_at_s + RESUME_HOLDS_S
+        if listener.resumed_from is not None and is_resuming and fresh:
             self._replay(listener, listener.resumed_from, set(fresh))
 
     def unsubscribe(self, listener: Listener, tiles: Sequence[Tile]) -> None:
@@ -175,7 +205,7 @@ class Live:
         if boot != self.boot or seq > self.seq:
             self._resync(listener)
             return
-        listener.resumed_from = seq
+        listener.resumed_from, listener.resumed_at_s = seq, time.monotonic()
         self._replay(listener, seq, listener.grids)
 
     def end(self) -> None:
@@ -193,13 +223,15 @@ class Live:
 
     def send(self, messages: Sequence[Message]) -> None:
         """Hand encoded messages to their rooms and keep them for those who come back."""
-        rooms = [self._rooms.get(message.tile) for message in messages]
-        for listener in {one for room in rooms if room for one in room.listeners}:
-            listener.judge()
-        for message, room in zip(messages, rooms, strict=True):
+        frames: dict[Listener, list[bytes]] = {}
+        for message in messages:
             self._remember(message)
+            room = self._rooms.get(message.tile)
             for listener in room.listeners if room else ():
-                listener.put(message.frame)
+                frames.setdefault(listener, []).append(message.frame)
+        for listener, news in frames.items():
+            listener.judge()
+            listener.put(*news)
 
     def draft(self, update: Update, rooms: Sequence[Tile], now_us: int) -> Iterator[Draft]:
         """Draft the frames of a change for the rooms it touches; may run in any thread."""
@@ -249,9 +281,9 @@ class Live:
         if not covered:
             self._resync(listener)
             return
-        for message in self._history:
-            if message.seq > seq and message.tile in tiles:
-                listener.put(message.frame)
+        missed = [one.frame for one in self._history if one.seq > seq and one.tile in tiles]
+        if missed:
+            listener.put(*missed)
 
     def _resync(self, listener: Listener) -> None:
         frame = {"type": "resync", "seq": self.seq, "boot": self.boot}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import uvicorn
 
 from urbanos_edge.app import create_app
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.node import Node
+from urbanos_edge.protocol import HttpProtocol, WebSocketProtocol
 from urbanos_edge.settings import Settings
 
 BACKLOG: Final = 2048
@@ -48,8 +51,8 @@ def serve_forever(node: Node, listener: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(node, f"http://127.0.0.1:{port}", port),
         loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
+        http=cast(type[asyncio.Protocol], partial(HttpProtocol, node.answers)),
+        ws=WebSocketProtocol,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
         access_log=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import msgspec
@@ -12,10 +12,12 @@ from litestar.handlers import WebsocketRouteHandler
 
 from urbanos_edge.errors import EdgeError, Unprocessable
 from urbanos_edge.grid import Tile, parse_grid_id
-from urbanos_edge.live import Listener, Live
+from urbanos_edge.live import Listener, Live, Way
 from urbanos_edge.node import Node
 
 TRY_AGAIN_LATER: Final = 1013
+WAY: Final = "urbanos.way"
+"""The ASGI extension by which the server offers a `live.Way`."""
 SLOW_CLOSE_S: Final = 1.0
 
 
@@ -42,7 +44,8 @@ def route(node: Node) -> WebsocketRouteHandler:
     @websocket("/ws")
     async def live(socket: WebSocket[Any, Any, Any]) -> None:
         await socket.accept()
-        listener = Listener()
+        way = (socket.scope.get("extensions") or {}).get(WAY)
+        listener = Listener(cast("Way | None", way))
         node.live.listeners += 1
         try:
             async with anyio.create_task_group() as tasks:
@@ -80,8 +83,10 @@ async def _cut(
     A task of its own: the one that sends may be stuck in a frame that nobody takes.
     """
     await listener.overflow.wait()
-    with anyio.move_on_after(SLOW_CLOSE_S):
+    with anyio.move_on_after(SLOW_CLOSE_S) as closing:
         await socket.close(TRY_AGAIN_LATER, "too slow; fetch anew")
+    if closing.cancelled_caught and listener.way is not None:
+        listener.way.drop()
     scope.cancel()
 
 

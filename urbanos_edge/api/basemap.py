@@ -8,14 +8,14 @@ import anyio.to_thread
 from litestar import Request, Response, get
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.api.respond import json, matches
+from urbanos_edge.api.respond import cached, json
 from urbanos_edge.api.tiles import MVT, row_number
 from urbanos_edge.basemap import Basemap
-from urbanos_edge.cache import etag_of
 from urbanos_edge.errors import NotFound
 from urbanos_edge.grid import checked_tile
 from urbanos_edge.node import Node
 
+KEEP_S: Final = 3600
 _MEDIA_TYPES: Final = {
     "pbf": MVT,
     "png": "image/png",
@@ -35,17 +35,23 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         """One tile of the basemap; 204 where it has none."""
         basemap = _installed(node)
         wanted = checked_tile(z, x, row_number(y, ""))
-        body = await anyio.to_thread.run_sync(basemap.tile, *wanted)
-        headers = {"Cache-Control": "public, max-age=3600"}
+
+        async def build() -> bytes:
+            return await anyio.to_thread.run_sync(basemap.tile, *wanted) or b""
+
+        entry, hit = await node.cache.get(
+            ("basemap", *wanted),
+            KEEP_S,
+            lambda: basemap.revision,
+            build,
+            lasting=True,
+            coding="gzip" if basemap.format == "pbf" else "",
+        )
         media_type = _MEDIA_TYPES[basemap.format]
-        if body is None:
+        if not entry.body:
+            headers = {"Cache-Control": f"public, max-age={KEEP_S}"}
             return Response(b"", status_code=204, headers=headers, media_type=media_type)
-        headers["ETag"] = etag_of(body)
-        if matches(request.headers.get("if-none-match"), headers["ETag"]):
-            return Response(b"", status_code=304, headers=headers, media_type=media_type)
-        if basemap.format == "pbf":
-            headers["Content-Encoding"] = "gzip"
-        return Response(body, headers=headers, media_type=media_type)
+        return await cached(request, entry, hit, media_type, KEEP_S)
 
     return [tilejson, tile]
 

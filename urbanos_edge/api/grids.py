@@ -45,7 +45,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             return view.hour, view.revision_in(area)
 
         entry, hit = await node.cache.get(key, ttl_s, revision, build)
-        return cached(request, entry, hit, JSON)
+        return await cached(request, entry, hit, JSON)
 
     @get("/api/v1/grids/{grid_id:str}/data", tags=["grids"])
     async def grid_rows(

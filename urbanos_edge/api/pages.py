@@ -12,7 +12,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.api.respond import matches
+from urbanos_edge.answers import held_etag
 from urbanos_edge.cache import etag_of
 from urbanos_edge.errors import NotFound
 
@@ -98,7 +98,7 @@ def _answer(
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
     }
-    if matches(request.headers.get("if-none-match"), asset.etag):
+    if held_etag(request.headers.get("if-none-match"), asset.etag):
         return Response(b"", status_code=304, headers=headers, media_type=asset.media_type)
     if asset.packed and "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"

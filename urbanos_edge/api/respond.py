@@ -10,6 +10,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from urbanos_edge.answers import SHORT_S, Answers, Kind, answer, coding_for
 from urbanos_edge.cache import Entry
 from urbanos_edge.errors import EdgeError
 
@@ -27,28 +28,31 @@ _CODES: Final = {
 }
 
 
-def cached(
-    request: Request[Any, Any, Any], entry: Entry, hit: bool, media_type: str
+async def cached(
+    request: Request[Any, Any, Any],
+    entry: Entry,
+    hit: bool,
+    media_type: str,
+    max_age_s: int = SHORT_S,
 ) -> Response[bytes]:
-    """Answer with a cached body, or 304 when the client has it."""
-    headers = {
-        "Cache-Control": "public, max-age=10, s-maxage=10, stale-while-revalidate=5",
-        "CDN-Cache-Control": "max-age=10",
-        "Vary": "Accept-Encoding",
-        "ETag": entry.etag,
-        "X-Cache": "HIT" if hit else "MISS",
-    }
-    if matches(request.headers.get("if-none-match"), entry.etag):
-        return Response(b"", status_code=304, headers=headers, media_type=media_type)
-    return Response(entry.body, headers=headers, media_type=media_type)
+    """Answer with a cached body in the form the client takes, or 304 when it has it.
+
+    From now on the same request is answered by `Answers` while the entry is fresh.
+    """
+    kind = Kind(media_type, max_age_s)
+    form = await entry.form(coding_for(entry, kind, request.headers.get("accept-encoding")))
+    answers: Answers = request.app.state["answers"]
+    answers.serve(_target(request), entry, kind)
+    given = answer(entry, form, hit, kind, request.headers.get("if-none-match"))
+    return Response(
+        given.body, status_code=given.status, headers=given.headers, media_type=media_type
+    )
 
 
-def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether an If-None-Match header names this ETag (compared weakly, RFC 9110 13.1.2)."""
-    if if_none_match is None:
-        return False
-    named = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
-    return etag in named or "*" in named
+def _target(request: Request[Any, Any, Any]) -> bytes:
+    """What the request line asks for."""
+    query: bytes = request.scope["query_string"]
+    return request.scope["raw_path"] + (b"?" + query if query else b"")
 
 
 def json(content: Any, status: int = 200) -> Response[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 from typing import Any, Final
 
 import anyio.to_thread
@@ -18,6 +19,8 @@ from urbanos_edge.node import Node
 MVT: Final = "application/vnd.mapbox-vector-tile"
 MAX_ZOOM: Final = 16
 """Maps stretch this zoom's tiles beyond it; the node answers up to zoom 18 all the same."""
+DRAWN_AT_ONCE: Final = 200
+"""Rows that are drawn within half a millisecond; a worker thread would take that long to ask."""
 _FIELDS: Final = {
     "clusters": {
         "count": "readings in the last 24 h",
@@ -71,13 +74,15 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             return view.hour, view.revision_in(wanted)
 
         async def build() -> bytes:
-            return await anyio.to_thread.run_sync(
-                tiles.render, node.view(), wanted, node.standard, node.sensors.name_of
-            )
+            view = node.view()
+            draw = partial(tiles.render, view, wanted, node.standard, node.sensors.name_of)
+            if tiles.weight(view, wanted) <= DRAWN_AT_ONCE:
+                return draw()
+            return await anyio.to_thread.run_sync(draw)
 
         ttl_s = node.settings.cache_ttl_grid_s
         entry, hit = await node.cache.get(("tile", wanted), ttl_s, revision, build)
-        return cached(request, entry, hit, MVT)
+        return await cached(request, entry, hit, MVT)
 
     return [tilejson, tile]
 

@@ -1,0 +1,289 @@
+"""Answers kept ready: what they are kept for, and what always goes the normal way."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+import uvicorn
+import zstandard
+from uvicorn.server import ServerState
+
+from urbanos_edge import answers
+from urbanos_edge.answers import Answers, Kind, answer, coding_for, held_etag
+from urbanos_edge.cache import Cache, Entry
+from urbanos_edge.protocol import HttpProtocol
+
+KIND = Kind("application/json")
+REQUEST = b"GET /a HTTP/1.1\r\nHost: node\r\n\r\n"
+BODY = b'{"text": "' + b"again and " * 200 + b'"}'
+
+
+async def entry_of(cache: Cache, body: bytes = BODY, ttl_s: float = 60, coding: str = "") -> Entry:
+    async def build() -> bytes:
+        return body
+
+    return (await cache.get("key", ttl_s, lambda: body, build, coding=coding))[0]
+
+
+async def served(body: bytes = BODY, ttl_s: float = 60) -> tuple[Cache, Answers]:
+    """A cache with one entry that is served at /a."""
+    cache = Cache()
+    ready = Answers(cache)
+    ready.serve(b"/a", await entry_of(cache, body, ttl_s), KIND)
+    return cache, ready
+
+
+def test_what_is_served_is_ready_until_something_changes() -> None:
+    async def check() -> None:
+        cache, ready = await served()
+        for _ in range(2):
+            made = ready.ready(REQUEST)
+            assert made is not None
+            assert made.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert made.endswith(b"\r\n\r\n" + BODY)
+        cache.something_changed()
+        assert ready.ready(REQUEST) is None
+        await entry_of(cache)  # proves its revision
+        assert ready.ready(REQUEST) is not None
+
+    anyio.run(check)
+
+
+def test_what_is_too_old_is_not_ready() -> None:
+    async def check() -> None:
+        _, ready = await served(ttl_s=0)
+        assert ready.ready(REQUEST) is None
+
+    anyio.run(check)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        REQUEST[:-1],
+        REQUEST + b"G",
+        REQUEST + REQUEST,
+        REQUEST.replace(b"GET", b"PUT"),
+        REQUEST.replace(b"/a", b"/b"),
+        REQUEST.replace(b"1.1", b"1.0"),
+        REQUEST.replace(b"Host", b"Connection: close\r\nHost"),
+        REQUEST.replace(b"Host", b"X: " + b"x" * answers.MAX_REQUEST_BYTES + b"\r\nHost"),
+        b"GET /a",
+        b"GET ",
+        b"\x16\x03\x01",
+        b"",
+    ],
+)
+def test_anything_but_one_whole_plain_get_is_not_ready(request_bytes: bytes) -> None:
+    async def check() -> None:
+        _, ready = await served()
+        assert ready.ready(request_bytes) is None
+
+    anyio.run(check)
+
+
+def test_a_packed_form_is_ready_once_it_has_been_asked_for() -> None:
+    async def check() -> None:
+        cache, ready = await served()
+        packed = REQUEST.replace(b"Host", b"Accept-Encoding: gzip\r\nHost")
+        assert ready.ready(packed) is None
+        form = await (await entry_of(cache)).form("gzip")
+        made = ready.ready(packed)
+        assert made is not None
+        assert gzip.decompress(made.partition(b"\r\n\r\n")[2]) == BODY
+        assert f"\r\netag: {form.etag}\r\n".encode() in made
+        assert b"\r\ncontent-encoding: gzip\r\n" in made
+
+    anyio.run(check)
+
+
+def test_a_large_body_is_not_kept_ready() -> None:
+    async def check() -> None:
+        _, ready = await served(bytes(answers.MAX_ANSWER_BYTES + 1))
+        assert ready.ready(REQUEST) is None
+
+    anyio.run(check)
+
+
+def test_what_is_kept_ready_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        monkeypatch.setattr(answers, "MAX_READY_BYTES", 100_000)
+        _, ready = await served()
+        for number in range(10_000):
+            ready.ready(REQUEST.replace(b"Host", b"X: %d\r\nHost" % number))
+            held = sum(len(key) + len(made) for key, (_, made) in ready._ready.items())
+            assert len(ready._ready) * 256 < 200_000, held
+        assert ready._bytes <= 100_000
+
+    anyio.run(check)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        (None, ""),
+        ("", ""),
+        ("identity", ""),
+        ("gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("gzip, zstd", "zstd"),
+        ("gzip;q=1.0, zstd;q=0.1", "gzip"),
+        ("gzip; q=0, zstd;q=0.000", ""),
+        ("*", "zstd"),
+        ("*;q=0", ""),
+        ("*, zstd;q=0", "gzip"),
+        ("br, deflate", ""),
+    ],
+)
+def test_the_client_s_best_coding_is_taken(accepted: str | None, coding: str) -> None:
+    async def check() -> None:
+        assert coding_for(await entry_of(Cache()), KIND, accepted) == coding
+
+    anyio.run(check)
+
+
+def test_images_and_small_bodies_are_not_packed() -> None:
+    async def check() -> None:
+        assert coding_for(await entry_of(Cache()), Kind("image/png"), "gzip") == ""
+        assert coding_for(await entry_of(Cache(), b"small"), KIND, "gzip") == ""
+
+    anyio.run(check)
+
+
+def test_each_form_has_an_etag_of_its_own_and_any_of_them_gives_304() -> None:
+    async def check() -> None:
+        entry = await entry_of(Cache())
+        forms = [await entry.form(coding) for coding in ("", "gzip", "zstd")]
+        assert zstandard.ZstdDecompressor().decompress(forms[2].body) == BODY
+        assert len({form.etag for form in forms}) == 3
+        for asked in forms:
+            for held in forms:
+                given = answer(entry, asked, True, KIND, held.etag)
+                assert (given.status, given.body, given.headers["ETag"]) == (304, b"", held.etag)
+            assert answer(entry, asked, True, KIND, '"other"').body == asked.body
+
+    anyio.run(check)
+
+
+def test_what_is_stored_packed_is_unpacked_for_those_who_cannot() -> None:
+    async def check() -> None:
+        entry = await entry_of(Cache(), gzip.compress(BODY), coding="gzip")
+        plain, packed = await entry.form(""), await entry.form("gzip")
+        assert (plain.body, plain.coding) == (BODY, "")
+        assert (gzip.decompress(packed.body), packed.coding) == (BODY, "gzip")
+        assert plain.etag != packed.etag
+
+    anyio.run(check)
+
+
+def test_etags_are_compared_weakly() -> None:
+    assert held_etag('W/"a", "b"', '"a"') == '"a"'
+    assert held_etag("*", '"a"') == '"a"'
+    assert held_etag('"b"', '"a"') is None
+    assert held_etag(None, '"a"') is None
+
+
+class Wire(asyncio.Transport):
+    """What a connection would send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+def on_a_connection(check: Callable[[HttpProtocol, Wire, list[str]], Any]) -> None:
+    """Run with a protocol for which /a is ready; the list names what reached the routes."""
+
+    async def run() -> None:
+        asked: list[str] = []
+
+        async def routes(scope: Any, receive: Any, send: Any) -> None:
+            asked.append(scope["path"])
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        _, ready = await served()
+        wire = Wire()
+        config = uvicorn.Config(routes, lifespan="off")
+        protocol = HttpProtocol(ready, config=config, server_state=ServerState(), app_state={})
+        protocol.connection_made(wire)
+        await check(protocol, wire, asked)
+        protocol._unset_keepalive_if_required()
+
+    anyio.run(run)
+
+
+def test_a_ready_answer_is_written_without_asking_the_routes() -> None:
+    async def check(protocol: HttpProtocol, wire: Wire, asked: list[str]) -> None:
+        protocol.data_received(REQUEST)
+        assert wire.sent[0].endswith(BODY)
+        await asyncio.sleep(0)
+        assert asked == []
+
+    on_a_connection(check)
+
+
+def test_a_request_in_pieces_goes_to_the_routes() -> None:
+    async def check(protocol: HttpProtocol, wire: Wire, asked: list[str]) -> None:
+        protocol.data_received(REQUEST[:9])
+        protocol.data_received(REQUEST[9:])
+        await asyncio.sleep(0.01)
+        assert asked == ["/a"]
+        protocol.data_received(REQUEST)
+        await asyncio.sleep(0.01)
+        assert (asked, wire.sent[-1].endswith(BODY)) == (["/a"], True)
+
+    on_a_connection(check)
+
+
+def test_what_looks_like_a_request_inside_a_body_is_none() -> None:
+    async def check(protocol: HttpProtocol, wire: Wire, asked: list[str]) -> None:
+        size = len(REQUEST) + 1
+        protocol.data_received(b"POST /b HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size)
+        protocol.data_received(REQUEST)
+        await asyncio.sleep(0.01)
+        assert asked == ["/b"]
+        assert not any(piece.endswith(BODY) for piece in wire.sent)
+
+    on_a_connection(check)
+
+
+def test_an_answer_under_way_is_not_overtaken() -> None:
+    async def check(protocol: HttpProtocol, wire: Wire, asked: list[str]) -> None:
+        protocol.data_received(REQUEST.replace(b"/a", b"/b"))
+        protocol.data_received(REQUEST)
+        assert wire.sent == []
+        await asyncio.sleep(0.01)
+        assert asked == ["/b", "/a"]
+
+    on_a_connection(check)
+
+
+def test_nothing_is_written_at_once_to_a_client_that_does_not_read() -> None:
+    async def check(protocol: HttpProtocol, wire: Wire, asked: list[str]) -> None:
+        protocol.pause_writing()
+        protocol.data_received(REQUEST)
+        await asyncio.sleep(0.01)
+        assert (wire.sent, asked) == ([], ["/a"])
+        protocol.resume_writing()
+        await asyncio.sleep(0.01)
+        assert wire.sent[0].startswith(b"HTTP/1.1 204")
+
+    on_a_connection(check)

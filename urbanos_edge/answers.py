@@ -1,0 +1,214 @@
+"""Cached bodies as HTTP answers, and whole answers kept ready by the request they belong to.
+
+Most requests of a map are the same bytes over and over. The first one goes the long way through
+the routes; a later one that equals it byte for byte is answered by one look-up, as long as the
+cache would serve the same entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+import httptools
+
+from urbanos_edge.cache import Cache, Entry, Form, tagged
+
+SHORT_S: Final = 10
+"""How long others may keep what follows the last readings."""
+MAX_READY_BYTES: Final = 32 << 20
+"""Requests and answers kept ready; when it is full, all are forgotten and come back as asked."""
+MAX_REQUEST_BYTES: Final = 2048
+MAX_ANSWER_BYTES: Final = 128 << 10
+"""A larger answer goes the normal way: its bytes cost more than the way."""
+_PACKED_TYPES: Final = ("image/", "application/vnd.apache.parquet")
+_COUNTED_WITH_REQUEST: Final = 256
+_OF_INTEREST: Final = (b"accept-encoding", b"if-none-match")
+_NOT_SIMPLE: Final = (b"content-length", b"transfer-encoding", b"expect", b"upgrade")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an answer says of itself, whatever is in it."""
+
+    media_type: str
+    max_age_s: int = SHORT_S
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether packing such a body again gains nothing."""
+        return self.media_type.startswith(_PACKED_TYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers and body, not yet bound to a framework."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def coding_for(entry: Entry, kind: Kind, accept_encoding: str | None) -> str:
+    """The best coding of an entry that a client takes; none means plain (RFC 9110 12.5.3)."""
+    if not accept_encoding or not entry.codings or kind.is_packed:
+        return ""
+    weights = dict(_weight(part) for part in accept_encoding.lower().split(","))
+    taken = [c for c in entry.codings if weights.get(c, weights.get("*", 0.0)) > 0]
+    return max(taken, key=lambda c: weights.get(c, weights.get("*", 0.0)), default="")
+
+
+def answer(entry: Entry, form: Form, hit: bool, kind: Kind, if_none_match: str | None) -> Answer:
+    """The answer with this form of an entry, or 304 when the client has the entry in any form."""
+    others = [tagged(entry.etag, coding) for coding in ("", *entry.codings)]
+    held = held_etag(if_none_match, form.etag, *others)
+    age_s = kind.max_age_s
+    headers = {
+        "Cache-Control": f"public, max-age={age_s}, s-maxage={age_s}, stale-while-revalidate=5",
+        "CDN-Cache-Control": f"max-age={age_s}",
+        "Vary": "Accept-Encoding",
+        "ETag": held or form.etag,
+        "X-Cache": "HIT" if hit else "MISS",
+    }
+    if held is not None:
+        return Answer(HTTPStatus.NOT_MODIFIED, headers, b"")
+    if form.coding:
+        headers["Content-Encoding"] = form.coding
+    return Answer(HTTPStatus.OK, headers, form.body)
+
+
+def held_etag(if_none_match: str | None, *etags: str) -> str | None:
+    """Which of these, the likeliest first, the header names (compared weakly, RFC 9110 13.1.2)."""
+    if if_none_match is None:
+        return None
+    named = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
+    return next((etag for etag in etags if etag in named or "*" in named), None)
+
+
+@dataclass(slots=True)
+class _Served:
+    """What is served at a target, and its answers as they go over the wire."""
+
+    entry: Entry
+    kind: Kind
+    answers: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    """By status and ETag."""
+
+
+class Answers:
+    """Answers kept ready; used from the event loop only."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._served: dict[bytes, _Served] = {}
+        self._ready: dict[bytes, tuple[Entry, bytes]] = {}
+        self._bytes = 0
+
+    def serve(self, target: bytes, entry: Entry, kind: Kind) -> None:
+        """Let requests for this target be answered with the entry while it is fresh."""
+        served = self._served.get(target)
+        if served is None or served.entry is not entry or served.kind != kind:
+            self._count(len(target) + _COUNTED_WITH_REQUEST)
+            self._served[target] = _Served(entry, kind)
+
+    def ready(self, request: bytes) -> bytes | None:
+        """The whole answer to exactly one whole GET request; None: it must go the normal way."""
+        known = self._ready.get(request)
+        if known is not None and self._cache.is_fresh(known[0]):
+            return known[1]
+        if not request.startswith(b"GET ") or len(request) > MAX_REQUEST_BYTES:
+            return None
+        served = self._served.get(request[4 : request.find(b" ", 4)])
+        if served is None or not self._cache.is_fresh(served.entry):
+            return None
+        made = self._make(served, request)
+        if made is not None:
+            self._count(len(request) + _COUNTED_WITH_REQUEST)
+            self._ready[request] = served.entry, made
+        return made
+
+    def _make(self, served: _Served, request: bytes) -> bytes | None:
+        fields = simple_get(request)
+        if fields is None:
+            return None
+        coding = coding_for(served.entry, served.kind, fields.get(b"accept-encoding"))
+        form = served.entry.forms.get(coding)
+        if form is None or len(form.body) > MAX_ANSWER_BYTES:
+            return None
+        given = answer(served.entry, form, True, served.kind, fields.get(b"if-none-match"))
+        variant = given.status, given.headers["ETag"]
+        made = served.answers.get(variant)
+        if made is None:
+            made = served.answers[variant] = on_the_wire(given, served.kind.media_type)
+            self._count(len(made))
+        return made
+
+    def _count(self, more: int) -> None:
+        self._bytes += more
+        if self._bytes > MAX_READY_BYTES:
+            self._served.clear()
+            self._ready.clear()
+            self._bytes = more
+
+
+class _Head:
+    """Gathers the header fields of a request from httptools, the parser of the normal way."""
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.begun = self.complete = 0
+        self.is_kept = False
+        self.parser = httptools.HttpRequestParser(self)
+
+    def on_message_begin(self) -> None:
+        self.begun += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.is_kept = self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
+
+    def on_message_complete(self) -> None:
+        self.complete += 1
+
+
+def simple_get(request: bytes) -> dict[bytes, str] | None:
+    """The header fields that shape an answer, when the bytes are one whole and plain GET.
+
+    None for anything else: more or less than one request, a body, HTTP/1.0, a connection to be
+    closed or upgraded, a field given twice.
+    """
+    head = _Head()
+    try:
+        head.parser.feed_data(request)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    if (head.begun, head.complete, head.is_kept) != (1, 1, True):
+        return None
+    names = [name for name, _ in head.fields]
+    shaping = [name for name in names if name in _OF_INTEREST]
+    if len(set(shaping)) != len(shaping) or any(name in names for name in _NOT_SIMPLE):
+        return None
+    return {name: value.decode("latin-1") for name, value in head.fields if name in shaping}
+
+
+def on_the_wire(answer: Answer, media_type: str) -> bytes:
+    """The answer as HTTP/1.1, with the fields that the framework adds on the normal way."""
+    status = HTTPStatus(answer.status)
+    fields: dict[str, object] = dict(answer.headers)
+    if status != HTTPStatus.NOT_MODIFIED:
+        fields |= {"Content-Type": media_type, "Content-Length": len(answer.body)}
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
+    lines += [f"{name.lower()}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body
+
+
+def _weight(part: str) -> tuple[str, float]:
+    name, _, parameters = part.partition(";")
+    _, _, weight = parameters.partition("q=")
+    try:
+        return name.strip(), float(weight) if weight else 1.0
+    except ValueError:
+        return name.strip(), 1.0
