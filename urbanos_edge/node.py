@@ -298,6 +298,7 @@ class Node:
                 "files": len(files),
                 "bytes": sum(file.bytes for file in files),
             },
+            "aggregates": self._aggregates_status(connection),
             "compaction": self._compaction_status(files),
             "disk": self._disk_status(files),
             "totals": _totals(connection),
@@ -308,6 +309,15 @@ class Node:
             "scrub": self.scrub,
             "backup": {**last_backups(connection), "failure": self.backup_failure},
             "flush_failure": self.flush_failure,
+        }
+
+    def _aggregates_status(self, connection: apsw.Connection) -> dict[str, Any]:
+        files = self.hours.store.files
+        waiting = connection.execute("SELECT count(*) FROM changed_hours").get
+        return {
+            "files": len(files),
+            "bytes": sum(file.bytes for file in files),
+            "hours_waiting": waiting,
         }
 
     def _compaction_status(self, files: Sequence[File]) -> dict[str, Any]:
