@@ -92,11 +92,13 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
             tasks.start_soon(kept_running, node.flush_forever)
             tasks.start_soon(kept_running, node.compact_forever)
             tasks.start_soon(kept_running, node.count_hours_forever)
+            tasks.start_soon(kept_running, node.load_recent_forever)
             tasks.start_soon(kept_running, node.expire_forever)
             tasks.start_soon(kept_running, node.watch_disk_forever)
             tasks.start_soon(kept_running, scrub_forever, node)
             tasks.start_soon(kept_running, back_up_daily, node)
             tasks.start_soon(kept_running, node.watch_clock_forever)
+            tasks.start_soon(kept_running, node.purge.send_forever)
             if node.settings.demo:
                 tasks.start_soon(kept_running, run_fleet, node, Fleet())
             if node.settings.announce:

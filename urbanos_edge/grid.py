@@ -131,5 +131,11 @@ def tile_range(bounds: Bounds, zoom: int) -> tuple[Tile, Tile]:
     )
 
 
+def spanned(first: Tile, last: Tile) -> Bounds:
+    """The box of all tiles from the north-west to the south-east one."""
+    north_west, south_east = first.reach, last.reach
+    return Bounds(north_west.min_lng, south_east.min_lat, south_east.max_lng, north_west.max_lat)
+
+
 def _row_to_lat(row: int, n: int) -> float:
     return math.degrees(math.atan(math.sinh(math.pi - 2 * math.pi * row / n)))

@@ -40,10 +40,12 @@ from urbanos_edge.identity import fold
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.live import Draft, Live
 from urbanos_edge.manifest import File, Quarantined, quarantined
+from urbanos_edge.purge import Purge
 from urbanos_edge.query import Query
 from urbanos_edge.reading import Reading
+from urbanos_edge.recent import Recent
 from urbanos_edge.restamp import known_doubt, remember_doubt, restamp
-from urbanos_edge.rollup import Rollup, Update, View
+from urbanos_edge.rollup import Rollup, View
 from urbanos_edge.sensors import Sensors
 from urbanos_edge.settings import Settings
 from urbanos_edge.shelf import Shelf
@@ -59,6 +61,7 @@ MAX_SHOWN = 20
 LOOK_AT_DISK_S = 2
 EXPIRE_EVERY_S = 3600
 COUNT_HOURS_EVERY_S = 30
+LOOK_AT_RECENT_S = 5
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
 
@@ -121,13 +124,17 @@ class Node:
         self.rollup = Rollup(
             self.standard, self.store, self.hours, self.engine, self.clock.now_us()
         )
-        self.query = Query(self.store, self.engine)
+        self.recent = Recent(self.store, self.engine, settings.recent_memory_mib << 20)
+        self.query = Query(self.store, self.engine, self.recent, self.standard)
         self.cache = Cache(Shelf(self.data_dir / "cache"))
         self.answers = Answers(self.cache)
+        self.purge = Purge(settings.cdn_purge_url)
         self.live = Live()
         self.node_id = settings.node_id or self._own_id()
         self.basemap: Basemap | None = None
         self.flush_failure: str | None = None
+        self._urgent_thread = anyio.CapacityLimiter(1)
+        """One at a time, so that news are told in their order, and past the pool that queries fill."""
         self.flushing = anyio.Lock()
         """Held while the store and the rollup change together."""
         self._losses = self.store.losses
@@ -159,7 +166,7 @@ class Node:
             while await self._flush_chunk():
                 pass
             if self._losses != self.store.losses:
-                await anyio.to_thread.run_sync(self._count_anew)
+                await anyio.to_thread.run_sync(self.reload)
         self.flush_failure = None
 
     async def flush_forever(self) -> None:
@@ -193,6 +200,20 @@ class Node:
             except EdgeError as error:
                 _log.error("hourly aggregates failed, will be tried again: %s", error.message)
             await anyio.sleep(COUNT_HOURS_EVERY_S)
+
+    async def load_recent_forever(self) -> None:
+        """Bring the readings of the last 24 hours into memory, beside everything else."""
+        while True:
+            began_s = anyio.current_time()
+            try:
+                async with self.flushing:
+                    load = partial(self.recent.load_hour, self.clock.now_us())
+                    has_loaded = await anyio.to_thread.run_sync(load)
+            except EdgeError as error:
+                has_loaded = False
+                _log.error("recent readings could not be loaded: %s", error.message)
+            pause_s = anyio.current_time() - began_s if has_loaded else LOOK_AT_RECENT_S
+            await anyio.sleep(pause_s)
 
     async def expire_forever(self) -> None:
         """Drop what is older than the retention, within the hour."""
@@ -236,7 +257,7 @@ class Node:
         now_us = self.clock.now_us()
         moved = restamp(self.store, self.engine, self.standard, correction, now_us)
         if moved:
-            self.rollup.reload(now_us)
+            self.reload()
         return moved
 
     def _pause_s(self) -> float:
@@ -358,33 +379,51 @@ class Node:
         if drained is None:
             return False
         self.spool.settled(drained.readings)
-        self._announce(await anyio.to_thread.run_sync(self._roll_up, drained.parts, rooms))
+        self._announce(*await anyio.to_thread.run_sync(self._roll_up, drained.parts, rooms))
         return True
 
-    def _roll_up(self, parts: Sequence[Flushed], rooms: Sequence[Tile]) -> list[Draft]:
+    def _roll_up(
+        self, parts: Sequence[Flushed], rooms: Sequence[Tile]
+    ) -> tuple[list[Draft], list[View]]:
         """Count what was stored, and draft the news, in a worker thread."""
         drafts: list[Draft] = []
+        views: list[View] = []
         for part in parts:
             now_us = self.clock.now_us()
+            self.recent.add(part.batch, part.revised, now_us)
             update = self.rollup.apply(part.batch, part.revised, now_us)
             drafts += self.live.draft(update, rooms, now_us)
-        return drafts
+            views.append(update.view)
+        return drafts, views
 
-    def _count_anew(self) -> None:
-        """Files were set aside: what the map shows follows what the store still has."""
+    def reload(self) -> None:
+        """Make what is in memory follow the store, which changed otherwise than by a flush."""
         self._losses = self.store.losses
+        self.recent.forget()
         self.rollup.reload(self.clock.now_us())
         self.cache.something_changed()
+        self.purge.note_everything()
 
-    def _deliver_urgent(self, readings: Sequence[Reading]) -> None:
+    async def _deliver_urgent(self, readings: Sequence[Reading]) -> None:
+        rooms = self.live.rooms()
+        show = partial(self._show_urgent, readings, rooms)
+        self._announce(*await anyio.to_thread.run_sync(show, limiter=self._urgent_thread))
+
+    def _show_urgent(
+        self, readings: Sequence[Reading], rooms: Sequence[Tile]
+    ) -> tuple[list[Draft], list[View]]:
+        """In a worker thread: a flush may hold the rollup's lock."""
         batch = fold(unpack([pack(readings)]), {}).batch
         grade(self.standard, batch)
         now_us = self.clock.now_us()
-        update: Update = self.rollup.deliver(batch, now_us)
-        self._announce(list(self.live.draft(update, self.live.rooms(), now_us)))
+        update = self.rollup.deliver(batch, now_us)
+        return list(self.live.draft(update, rooms, now_us)), [update.view]
 
-    def _announce(self, drafts: Sequence[Draft]) -> None:
+    def _announce(self, drafts: Sequence[Draft], views: Sequence[View]) -> None:
+        """Tell the caches first, so that who hears the news does not fetch what was before it."""
         self.cache.something_changed()
+        for view in views:
+            self.purge.note(view)
         self.live.send(self.live.number(drafts))
 
     def _own_id(self) -> str:

@@ -1,4 +1,4 @@
-"""Questions to the store, answered by DuckDB from the files that may hold the answer.
+"""Lists of readings: from memory what is there, by DuckDB from the files what is older.
 
 What the live map asks is answered by the rollup instead.
 """
@@ -9,24 +9,32 @@ from typing import Any, Final
 
 import duckdb
 
+from urbanos_edge import aqi
+from urbanos_edge.batch import Batch
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
-from urbanos_edge.grid import STORED_ZOOM, Bounds, Tile, tile_at
+from urbanos_edge.grading import grade
+from urbanos_edge.grid import STORED_ZOOM, Bounds, Tile, spanned, tile_at
 from urbanos_edge.manifest import File
 from urbanos_edge.reading import reading_id
-from urbanos_edge.rows import Row, split_flags
+from urbanos_edge.recent import NOTHING_HERE_US, Recent
+from urbanos_edge.rows import Row, rows_of, split_flags
 from urbanos_edge.store import Store
 
 MAX_ROWS: Final = 1000
 
 
 class Query:
-    """Reads the live files under a lease; safe from several threads."""
+    """Reads the recent rows, then the live files under a lease; safe from several threads."""
 
-    def __init__(self, store: Store, engine: Engine) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, recent: Recent, standard: aqi.Standard
+    ) -> None:
         self._store = store
         self._engine = engine
+        self._recent = recent
+        self._standard = standard
 
     def rows(self, tile: Tile, since_us: int, limit: int = MAX_ROWS) -> list[Row]:
         """Return the readings of a grid after `since_us`, newest first, at most `limit`.
@@ -34,27 +42,53 @@ class Query:
         Raises:
             StorageUnavailable: a file could not be read.
         """
-        is_stored = tile.z == STORED_ZOOM
-        parameters = {"limit": limit, "grid_id": tile.grid_id if is_stored else None}
-        rows = self._find("rows_in_area", tile.reach, since_us, parameters)
-        return [row for row in rows if _belongs(row, tile)]
+        batch, horizon_us = self._recent.newest(tile, since_us, limit)
+        rows = self._graded(batch)
+        if len(rows) < limit and horizon_us > since_us:
+            grid_id = tile.grid_id if tile.z == STORED_ZOOM else None
+            parameters = {"limit": limit - len(rows), "grid_id": grid_id}
+            span_us = (since_us, horizon_us)
+            older = self._find("rows_in_area", tile.reach, span_us, parameters)
+            rows += [row for row in older if _belongs(row, tile)]
+        return rows
 
-    def rows_by_grid(self, box: Bounds, zoom: int, since_us: int) -> list[Row]:
-        """Return the readings of all grids in a box, newest first, at most `MAX_ROWS` of each.
+    def rows_by_grid(self, first: Tile, last: Tile, since_us: int) -> list[Row]:
+        """Return the readings of all grids from the north-west to the south-east one, newest first.
+
+        At most `MAX_ROWS` of each.
 
         Raises:
             StorageUnavailable: a file could not be read.
         """
-        return self._find("rows_by_grid", box, since_us, {"n": 1 << zoom, "per_grid": MAX_ROWS})
+        tiles = self._recent.tiles_between(first, last)
+        parts = [self._recent.newest(tile, since_us, MAX_ROWS) for tile in tiles]
+        if max(self._recent.horizon_us, *(horizon_us for _, horizon_us in parts), 0) > since_us:
+            parameters = {"n": 1 << first.z, "per_grid": MAX_ROWS}
+            span_us = (since_us, NOTHING_HERE_US)
+            return self._find("rows_by_grid", spanned(first, last), span_us, parameters)
+        moments = [-at_us for batch, _ in parts for at_us in batch["timestamp_us"].tolist()]
+        rows = [row for batch, _ in parts for row in self._graded(batch)]
+        order = sorted(range(len(rows)), key=lambda i: (moments[i], rows[i].sensor_id))
+        return [rows[i] for i in order]
 
-    def _find(self, name: str, box: Bounds, since_us: int, parameters: dict[str, Any]) -> list[Row]:
+    def _graded(self, batch: Batch) -> list[Row]:
+        flags = batch["flags"]
+        grade(self._standard, batch)
+        batch.columns["flags"] = flags  # as they were fixed at the flush
+        return rows_of(batch)
+
+    def _find(
+        self, name: str, box: Bounds, span_us: tuple[int, int], parameters: dict[str, Any]
+    ) -> list[Row]:
+        since_us, until_us = span_us
+
         def wanted(file: File) -> bool:
-            return file.max_at_us > since_us and file.meets(box)
+            return file.max_at_us > since_us and file.min_at_us < until_us and file.meets(box)
 
         def work(cursor: duckdb.DuckDBPyConnection, paths: list[str]) -> list[Row]:
             if not paths:
                 return []
-            where = {"files": paths, "since_us": since_us, **box._asdict()}
+            where = {"files": paths, "since_us": since_us, "until_us": until_us, **box._asdict()}
             found = cursor.execute(statement(name), where | parameters)
             names = [column[0] for column in found.description]
             return [_row(dict(zip(names, values, strict=True))) for values in found.fetchall()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 import uuid
 from typing import Final
 
@@ -10,6 +11,7 @@ import msgspec
 
 READING_NAMESPACE: Final = uuid.UUID("6f1d5a0e-9a55-5c0f-8d4b-5d2c1e7a4b10")
 """Namespace of the ids derived from a reading's identity; never change it."""
+_NAMESPACE_BYTES: Final = READING_NAMESPACE.bytes
 
 
 class Quantity(msgspec.Struct, frozen=True):
@@ -71,5 +73,11 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 def reading_id(sensor_id: str, timestamp_us: int) -> str:
-    """Derive the id of a reading from its identity: UUIDv5 of `sensor_id/timestamp_us`."""
-    return str(uuid.uuid5(READING_NAMESPACE, f"{sensor_id}/{timestamp_us}"))
+    """Derive the id of a reading from its identity: UUIDv5 of `sensor_id/timestamp_us`.
+
+    As RFC 9562 says, without the detour over an integer: a list of rows needs a thousand of them.
+    """
+    name = f"{sensor_id}/{timestamp_us}".encode()
+    digits = hashlib.sha1(_NAMESPACE_BYTES + name, usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from urbanos_edge.batch import Batch
 from urbanos_edge.clock import to_rfc3339
@@ -16,7 +18,7 @@ from urbanos_edge.reading import reading_id
 _STORED_SHIFT = FINEST_ZOOM - STORED_ZOOM
 
 
-class Row(msgspec.Struct, kw_only=True):
+class Row(msgspec.Struct):
     """One graded reading. Quantities are in the units of `reading.QUANTITIES`, null when absent.
 
     `aqi_value` grades this reading's own concentrations; `reported_aqi` is what the client said.
@@ -58,32 +60,48 @@ _INDEXES = (
     *(name for name in Row.__struct_fields__ if name.endswith("_aqi") and name != "reported_aqi"),
 )
 _NUMBERS = ("reported_aqi", *Row.__struct_fields__[-11:-1])
+_FIELDS = Row.__struct_fields__
+
+
+def rows_of(batch: Batch) -> list[Row]:
+    """The rows of a graded batch, in order."""
+    at_us = batch["timestamp_us"].tolist()
+    columns: dict[str, Iterable[Any]] = {
+        "sensor_id": (sensor_ids := batch.strings("sensor")),
+        "id": map(reading_id, sensor_ids, at_us),
+        "grid_id": map(_grid_id, batch["x18"].tolist(), batch["y18"].tolist()),
+        "timestamp": map(to_rfc3339, at_us),
+        "received_at": map(to_rfc3339, batch["received_us"].tolist()),
+        "source": batch.strings("source"),
+        "pollution_type": batch.strings("pollution_type"),
+        "flags": [split_flags(FLAG_LABELS[bits]) for bits in batch["flags"].tolist()],
+        "lat": batch["lat"].tolist(),
+        "lng": batch["lng"].tolist(),
+        **{name: _present(batch[name], batch[name] >= 0) for name in _INDEXES},
+        **{name: _present(batch[name], ~np.isnan(batch[name])) for name in _NUMBERS},
+    }
+    return [Row(*values) for values in zip(*(columns[name] for name in _FIELDS), strict=True)]
 
 
 def row_of(batch: Batch, index: int) -> Row:
     """Row `index` of a graded batch."""
-    sensor_id = batch.labels[batch["sensor"][index]]
-    timestamp_us = int(batch["timestamp_us"][index])
-    x, y = int(batch["x18"][index]), int(batch["y18"][index])
-    numbers = {name: float(batch[name][index]) for name in _NUMBERS}
-    indexes = {name: int(batch[name][index]) for name in _INDEXES}
-    present: dict[str, Any] = {
-        **{name: None if value < 0 else value for name, value in indexes.items()},
-        **{name: None if math.isnan(value) else value for name, value in numbers.items()},
-    }
-    return Row(
-        id=reading_id(sensor_id, timestamp_us),
-        grid_id=Tile(STORED_ZOOM, x >> _STORED_SHIFT, y >> _STORED_SHIFT).grid_id,
-        sensor_id=sensor_id,
-        lat=float(batch["lat"][index]),
-        lng=float(batch["lng"][index]),
-        timestamp=to_rfc3339(timestamp_us),
-        received_at=to_rfc3339(int(batch["received_us"][index])),
-        source=batch.labels[batch["source"][index]],
-        pollution_type=batch.labels[batch["pollution_type"][index]],
-        flags=split_flags(FLAG_LABELS[batch["flags"][index]]),
-        **present,
-    )
+    return rows_of(batch.take(np.array([index])))[0]
+
+
+def _grid_id(x18: int, y18: int) -> str:
+    return Tile(STORED_ZOOM, x18 >> _STORED_SHIFT, y18 >> _STORED_SHIFT).grid_id
+
+
+def _present(column: npt.NDArray[Any], is_there: npt.NDArray[np.bool_]) -> Sequence[Any]:
+    """Numbers with None where there is none."""
+    if not is_there.any():
+        return [None] * len(column)
+    values: list[Any] = column.tolist()
+    if is_there.all():
+        return values
+    return [
+        value if there else None for value, there in zip(values, is_there.tolist(), strict=True)
+    ]
 
 
 def split_flags(flags: str) -> list[str]:

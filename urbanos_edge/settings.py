@@ -58,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     rollup_retention_days: Annotated[
         int, Meta(ge=1, description="days that hourly aggregates are kept")
     ] = 1825
+    recent_memory_mib: Annotated[
+        int, Meta(ge=1, description="memory for readings of the last 24 hours, in MiB")
+    ] = 160
     compact_duty_percent: Annotated[
         int, Meta(ge=1, le=100, description="percent of the time that compaction may work")
     ] = 20
@@ -76,6 +79,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     cache_ttl_aggregated_s: Annotated[
         float, Meta(ge=0, description="seconds that clusters and statistics are kept")
     ] = 10
+    cdn_purge_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://\S+)?$",
+            description="where a CDN is told by POST which grids changed; none if empty",
+        ),
+    ] = ""
     aqi_standard: Annotated[str, Meta(description="the index that readings are graded by")] = (
         "us-epa-2024"
     )

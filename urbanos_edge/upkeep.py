@@ -50,7 +50,7 @@ async def check(node: Node, *, repair: bool, tell: Tell) -> Report:
         await anyio.to_thread.run_sync(run.check_totals)
         has_changed = any(finding.repaired for finding in run.report.findings)
         if has_changed or (repair and run.damaged):
-            await anyio.to_thread.run_sync(node.rollup.reload, node.clock.now_us())
+            await anyio.to_thread.run_sync(node.reload)
         tell(0.97, "comparing the last 24 hours")
         if repair or not run.damaged:  # what a damaged file says proves nothing
             await anyio.to_thread.run_sync(run.compare_rollup, node.rollup, node.clock.now_us())

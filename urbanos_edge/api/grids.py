@@ -18,7 +18,7 @@ from urbanos_edge.api.parameters import bounds
 from urbanos_edge.api.respond import JSON, cached
 from urbanos_edge.clock import DAY_US
 from urbanos_edge.errors import Unprocessable
-from urbanos_edge.grid import Bounds, Tile, checked_zoom, parse_grid_id, tile_range
+from urbanos_edge.grid import Bounds, Tile, checked_zoom, parse_grid_id, spanned, tile_range
 from urbanos_edge.node import Node
 from urbanos_edge.query import MAX_ROWS
 
@@ -72,13 +72,13 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     ) -> Response[bytes]:
         """The same rows of all grids that meet a box, at most 1,000 of each."""
         corners = _corners(bounds(min_lat, max_lat, min_lng, max_lng), zoom)
-        area = _spanned(*corners)
+        area = spanned(*corners)
         return await answer(
             request,
             ("bounds", *corners),
             node.settings.cache_ttl_grid_s,
             area,
-            partial(anyio.to_thread.run_sync, _rows_of_grids, node, area, zoom),
+            partial(anyio.to_thread.run_sync, _rows_of_grids, node, *corners),
         )
 
     @get("/api/v1/grids/{grid_id:str}", tags=["grids"])
@@ -123,8 +123,8 @@ def _rows(node: Node, tile: Tile, limit: int) -> bytes:
     return msgspec.json.encode(node.query.rows(tile, since_us, limit))
 
 
-def _rows_of_grids(node: Node, area: Bounds, zoom: int) -> bytes:
-    rows = node.query.rows_by_grid(area, zoom, node.clock.now_us() - DAY_US)
+def _rows_of_grids(node: Node, first: Tile, last: Tile) -> bytes:
+    rows = node.query.rows_by_grid(first, last, node.clock.now_us() - DAY_US)
     return msgspec.json.encode({"tiles": rows, "count": len(rows)})
 
 
@@ -138,8 +138,3 @@ def _corners(box: Bounds, zoom: int) -> tuple[Tile, Tile]:
             code="area_too_large",
         )
     return first, last
-
-
-def _spanned(first: Tile, last: Tile) -> Bounds:
-    north_west, south_east = first.reach, last.reach
-    return Bounds(north_west.min_lng, south_east.min_lat, south_east.max_lng, north_west.max_lat)

@@ -2,7 +2,7 @@
 -- n = 2^zoom; with the fields of `rows.Row`.
 SELECT {row_columns}
 FROM read_parquet($files)
-WHERE timestamp > make_timestamptz($since_us)
+WHERE timestamp > make_timestamptz($since_us) AND timestamp < make_timestamptz($until_us)
     AND lng >= $min_lng AND (lng < $max_lng OR $max_lng = 180)
     AND lat <= $max_lat AND (lat > $min_lat OR $min_lat = -90)
 QUALIFY row_number() OVER (

@@ -1,0 +1,337 @@
+"""The readings of the last 24 hours in memory, so that a map's lists need no file.
+
+Everything stored since the horizon is here, by hour and origin. The horizon lies in the future at
+the start, goes back an hour at a time while hours are loaded, and comes forward when the memory it
+may take is full: the oldest hours give way. What lies before it is in the files.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import duckdb
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from urbanos_edge.batch import Batch, finest_tiles
+from urbanos_edge.clock import DAY_US, HOUR_US
+from urbanos_edge.damage import read_intact
+from urbanos_edge.engine import Engine, statement
+from urbanos_edge.grid import FINEST_ZOOM, Tile
+from urbanos_edge.identity import MERGED
+from urbanos_edge.quality import FLAG_LABELS
+from urbanos_edge.rollup import Places
+from urbanos_edge.segment import Ints, Segment, Table, merged, segment
+from urbanos_edge.store import Store
+
+NOTHING_HERE_US: Final = 2**62
+"""The horizon while nothing is loaded."""
+HOURS: Final = DAY_US // HOUR_US
+_ORIGIN_BYTES: Final = 200
+"""What an origin costs, with its strings and its places in the indexes, roughly."""
+
+_Key = tuple[str, str, str, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Who measured where: numbered, with the columns that a batch has for it."""
+
+    keys: list[_Key]
+    labels: list[str]
+    columns: Table
+    places: Places
+    numbers: dict[_Key, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What readers see: it is replaced, never changed."""
+
+    horizon_us: int = NOTHING_HERE_US
+    origins: Origins = field(default_factory=lambda: _origins([]))
+    hours: dict[int, tuple[Segment, ...]] = field(default_factory=dict)
+
+
+class Recent:
+    """Changed by one thread at a time, read by any number."""
+
+    def __init__(self, store: Store, engine: Engine, budget_bytes: int) -> None:
+        self._store = store
+        self._engine = engine
+        self._budget_bytes = budget_bytes
+        self._lock = threading.Lock()
+        self._state = _State()
+
+    @property
+    def horizon_us(self) -> int:
+        """Every stored reading since this moment is here."""
+        return self._state.horizon_us
+
+    @property
+    def bytes(self) -> int:
+        return _bytes(self._state)
+
+    @property
+    def rows(self) -> int:
+        return sum(len(part) for parts in self._state.hours.values() for part in parts)
+
+    def forget(self) -> None:
+        """Begin anew: what is stored changed otherwise than by a flush."""
+        with self._lock:
+            self._state = _State()
+
+    def load_hour(self, now_us: int) -> bool:
+        """Bring the hour before the horizon from the files; False when the last 24 are here.
+
+        Nothing may be stored meanwhile.
+
+        Raises:
+            StorageUnavailable: a file could not be read.
+        """
+        current = now_us // HOUR_US
+        hour = min(self._state.horizon_us // HOUR_US - 1, current)
+        if hour < current - HOURS or (self._state.hours and self._is_full()):
+            return False
+        until_us = NOTHING_HERE_US if hour == current else (hour + 1) * HOUR_US
+        found = self._read(hour * HOUR_US, until_us)
+        with self._lock:
+            state = self._state
+            if found is not None:
+                keys, rows = found
+                state, rows["origin"] = _with_origins(state, keys, rows["origin"])
+                state = _with_rows(state, rows)
+            self._state = _State(hour * HOUR_US, state.origins, state.hours)
+        return True
+
+    def add(self, batch: Batch, revised: npt.NDArray[np.bool_], now_us: int) -> None:
+        """Take graded rows that are now in the store; `revised` ones replace what is here."""
+        is_here = batch["timestamp_us"] >= self._state.horizon_us
+        with self._lock:
+            state = self._state
+            if (revised & is_here).any():
+                state = _without(state, batch.take(revised & is_here))
+            if is_here.any():
+                keys, rows = _by_origin(batch.take(is_here))
+                state, rows["origin"] = _with_origins(state, keys, rows["origin"])
+                state = _with_rows(state, rows)
+            self._state = self._within_bounds(state, now_us)
+
+    def newest(self, tile: Tile, since_us: int, limit: int) -> tuple[Batch, int]:
+        """Rows of a tile after a moment, newest first, at most `limit`; and the horizon.
+
+        They carry no indexes, which follow from the values; what is older than it is missing.
+        """
+        state = self._state
+        wanted = np.sort(state.origins.places.inside(tile))
+        since_us = max(since_us, state.horizon_us - 1)
+        found: list[Table] = []
+        for hour in sorted(state.hours, reverse=True) if len(wanted) else ():
+            if (hour + 1) * HOUR_US <= since_us or sum(map(_length, found)) >= limit:
+                break
+            found += [_newest_of(part, wanted, since_us, limit) for part in state.hours[hour]]
+        rows = _joined(found)
+        order = np.lexsort((state.origins.columns["rank"][rows["origin"]], -rows["timestamp_us"]))
+        first = order[:limit]
+        newest = {name: column[first] for name, column in rows.items()}
+        return _batch(state.origins, newest), state.horizon_us
+
+    def tiles_between(self, first: Tile, last: Tile) -> list[Tile]:
+        """The tiles with rows, of those from the north-west to the south-east one."""
+        columns, shift = self._state.origins.columns, FINEST_ZOOM - first.z
+        x, y = columns["x18"] >> shift, columns["y18"] >> shift
+        inside = (x >= first.x) & (x <= last.x) & (y >= first.y) & (y <= last.y)
+        found = set(zip(x[inside].tolist(), y[inside].tolist(), strict=True))
+        return [Tile(first.z, *place) for place in sorted(found)]
+
+    def _is_full(self) -> bool:
+        """Whether another hour like those that are here would be too much."""
+        count = len(self._state.hours)
+        return _bytes(self._state) * (count + 1) > self._budget_bytes * count
+
+    def _within_bounds(self, state: _State, now_us: int) -> _State:
+        """Drop the hours that are too old or too much, and the origins that only they had."""
+        hours, horizon_us = dict(state.hours), state.horizon_us
+        oldest = now_us // HOUR_US - HOURS
+        while hours and (min(hours) < oldest or _bytes(state) > self._budget_bytes):
+            gone = min(hours)
+            del hours[gone]
+            horizon_us = max(horizon_us, (gone + 1) * HOUR_US)
+            state = _with_used_origins(_State(horizon_us, state.origins, dict(hours)))
+        return state
+
+    def _read(self, from_us: int, until_us: int) -> tuple[list[_Key], Table] | None:
+        bounds = {"from_us": from_us, "until_us": until_us}
+
+        def work(
+            cursor: duckdb.DuckDBPyConnection, paths: list[str]
+        ) -> tuple[list[_Key], Table] | None:
+            if not paths:
+                return None
+            cursor.execute(statement("recent_rows"), {"files": paths, **bounds})
+            cursor.execute(statement("recent_origins"))
+            labels = msgspec.json.encode(FLAG_LABELS).decode()
+            found = cursor.execute(statement("recent_numbers"), {"flag_labels": labels})
+            rows = {name: np.asarray(column) for name, column in found.fetchnumpy().items()}
+            return cursor.execute(_KEYS).fetchall(), rows
+
+        return read_intact(
+            self._store,
+            self._engine,
+            lambda file: file.min_at_us < until_us and file.max_at_us >= from_us,
+            work,
+        )
+
+
+_KEYS: Final = """
+SELECT sensor_id, source, pollution_type, lng, lat FROM recent_origins ORDER BY origin
+"""
+_KEPT: Final = ("timestamp_us", "received_us", "flags", *MERGED)
+
+
+def _by_origin(batch: Batch) -> tuple[list[_Key], Table]:
+    """The distinct origins of rows, and the rows with the number of theirs.
+
+    Rows of one sensor mostly follow one another, so only where something changes is looked up.
+    """
+    named = ("sensor", "source", "pollution_type", "lng", "lat")
+    changes = np.ones(len(batch), bool)
+    changes[1:] = np.logical_or.reduce([batch[n][1:] != batch[n][:-1] for n in named])
+    first = batch.take(np.flatnonzero(changes))
+    keys = zip(
+        first.strings("sensor"),
+        first.strings("source"),
+        first.strings("pollution_type"),
+        first["lng"].tolist(),
+        first["lat"].tolist(),
+        strict=True,
+    )
+    runs: list[_Key] = list(keys)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(runs))}
+    of_run = np.array([numbers[key] for key in runs], np.int64)
+    origin = of_run[np.cumsum(changes) - 1]
+    return list(numbers), {"origin": origin, **{name: batch[name] for name in _KEPT}}
+
+
+def _origins(keys: list[_Key]) -> Origins:
+    labels: dict[str, int] = {}
+    spelled = ([k[0] for k in keys], [k[1] for k in keys], [k[2] for k in keys])
+    named = [[labels.setdefault(name, len(labels)) for name in names] for names in spelled]
+    lng = np.array([key[3] for key in keys], np.float64)
+    lat = np.array([key[4] for key in keys], np.float64)
+    x18, y18 = finest_tiles(lng, lat)
+    names = ("sensor", "source", "pollution_type")
+    columns: Table = {
+        **{name: np.array(column, np.int64) for name, column in zip(names, named, strict=True)},
+        **{"lng": lng, "lat": lat, "x18": x18, "y18": y18},
+        "rank": np.unique(np.array([key[0] for key in keys], str), return_inverse=True)[1],
+    }
+    numbers = {key: number for number, key in enumerate(keys)}
+    return Origins(keys, list(labels), columns, Places(columns), numbers)
+
+
+def _with_origins(state: _State, keys: list[_Key], numbers: Ints) -> tuple[_State, Ints]:
+    """Take in origins; return the state and, for numbers within `keys`, those within all."""
+    fresh = [key for key in keys if key not in state.origins.numbers]
+    origins = _origins(state.origins.keys + fresh) if fresh else state.origins
+    place_of = np.array([origins.numbers[key] for key in keys], np.int64)
+    return _State(state.horizon_us, origins, state.hours), place_of[numbers]
+
+
+def _with_used_origins(state: _State) -> _State:
+    """Forget origins that no row has any more, once they are the most."""
+    parts = [part for segments in state.hours.values() for part in segments]
+    used = np.unique(np.concatenate([np.empty(0, np.int32), *(part.origin for part in parts)]))
+    if 2 * len(used) >= len(state.origins.keys):
+        return state
+    numbers = np.zeros(len(state.origins.keys), np.int32)
+    numbers[used] = np.arange(len(used))
+    hours = {
+        hour: tuple(part.renumbered(numbers) for part in segments)
+        for hour, segments in state.hours.items()
+    }
+    kept = [state.origins.keys[number] for number in used.tolist()]
+    return _State(state.horizon_us, _origins(kept), hours)
+
+
+def _with_rows(state: _State, rows: Table) -> _State:
+    """Add rows to their hours; small segments are merged so that each row moves a few times."""
+    hours = dict(state.hours)
+    of_hour = rows["timestamp_us"] // HOUR_US
+    for hour in np.unique(of_hour).tolist():
+        added = {name: column[of_hour == hour] for name, column in rows.items()}
+        parts = [*hours.get(hour, ()), segment(hour, added)]
+        while len(parts) > 1 and len(parts[-2]) <= 2 * len(parts[-1]):
+            parts[-2:] = [merged(parts[-2:])]
+        hours[hour] = tuple(parts)
+    return _State(state.horizon_us, state.origins, hours)
+
+
+def _without(state: _State, revised: Batch) -> _State:
+    """Take out the rows of some identities."""
+    number_of = {label: number for number, label in enumerate(state.origins.labels)}
+    sensor = np.array([number_of.get(label, -1) for label in revised.labels])[revised["sensor"]]
+    hours = dict(state.hours)
+    of_hour = revised["timestamp_us"] // HOUR_US
+    for hour in set(of_hour.tolist()) & hours.keys():
+        gone = of_hour == hour
+        identities = _identity(sensor[gone], revised["timestamp_us"][gone], hour)
+        hours[hour] = tuple(
+            _without_identities(part, state.origins, sensor[gone], identities)
+            for part in hours[hour]
+        )
+    return _State(state.horizon_us, state.origins, hours)
+
+
+def _without_identities(part: Segment, origins: Origins, sensors: Ints, gone: Ints) -> Segment:
+    rows = part.rows_of(np.flatnonzero(np.isin(origins.columns["sensor"], sensors)))
+    sensor = origins.columns["sensor"][part.origin[rows]]
+    is_gone = np.isin(_identity(sensor, part.at_us(rows), part.hour), gone)
+    if not is_gone.any():
+        return part
+    dropped = np.zeros(len(part), bool)
+    dropped[rows[is_gone]] = True
+    return part.without(dropped)
+
+
+def _identity(sensor: Ints, at_us: Ints, hour: int) -> Ints:
+    """One number for a sensor and a moment within an hour."""
+    return sensor << 32 | (at_us - hour * HOUR_US)
+
+
+def _newest_of(part: Segment, origins: Ints, since_us: int, limit: int) -> Table:
+    """The newest rows of some origins in a segment; those of the last moment may be more."""
+    rows = part.rows_of(origins)
+    at_us = part.at_us(rows)
+    if len(rows) > limit:
+        since_us = max(since_us, int(np.partition(at_us, -limit)[-limit]) - 1)
+    return part.take(rows[at_us > since_us])
+
+
+def _length(rows: Table) -> int:
+    return len(rows["origin"])
+
+
+def _joined(tables: Sequence[Table]) -> Table:
+    if not tables:
+        return {name: np.empty(0, np.int64) for name in ("origin", *_KEPT)}
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def _batch(origins: Origins, rows: Table) -> Batch:
+    """Rows as a batch, with what their origins say."""
+    columns = {
+        name: column[rows["origin"]] for name, column in origins.columns.items() if name != "rank"
+    }
+    columns |= {name: rows[name] for name in _KEPT}
+    columns["timing"] = np.zeros(_length(rows), np.uint8)
+    return Batch(origins.labels, columns)
+
+
+def _bytes(state: _State) -> int:
+    parts = sum(part.bytes for segments in state.hours.values() for part in segments)
+    return parts + len(state.origins.keys) * _ORIGIN_BYTES

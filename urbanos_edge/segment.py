@@ -1,0 +1,147 @@
+"""Rows of one hour in as few bytes as hold them exactly, sorted by origin and time.
+
+An origin is who measured where: sensor, source, type and place, numbered elsewhere. A segment never
+changes once it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from urbanos_edge.clock import HOUR_US
+from urbanos_edge.identity import MERGED
+
+Ints = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.intp]
+Table = dict[str, npt.NDArray[Any]]
+
+_SCALES: Final = (1, 10, 100, 1000)
+"""Sensors send a few decimals, so most columns are small integers over one of these."""
+_LARGE: Final = 2.0**31
+_ABSENT: Final[dict[np.dtype[Any], int]] = {
+    np.dtype(np.int16): -(2**15),
+    np.dtype(np.int32): -(2**31),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Numbers as integers over `scale`, or as they were where `scale` is 0; NaN is kept."""
+
+    values: npt.NDArray[Any]
+    scale: int
+
+    def at(self, rows: Rows) -> npt.NDArray[np.float64]:
+        """The numbers in these rows, bit for bit those that were packed."""
+        values = self.values[rows]
+        if not self.scale:
+            return values
+        numbers = values / self.scale
+        numbers[values == _ABSENT[values.dtype]] = np.nan
+        return numbers
+
+
+def packed(numbers: npt.NDArray[np.float64]) -> Packed | None:
+    """Pack float64 numbers; None when all are NaN."""
+    is_absent = np.isnan(numbers)
+    if is_absent.all():
+        return None
+    present = np.where(is_absent, 0.0, numbers)
+    for scale in _SCALES if np.abs(present).max() < _LARGE else ():
+        scaled = np.rint(present * scale)
+        if (scaled / scale == present).all() and not np.signbit(present[present == 0]).any():
+            for dtype, absent in _ABSENT.items():
+                if np.abs(scaled).max() < -absent:
+                    return Packed(np.where(is_absent, absent, scaled).astype(dtype), scale)
+    return Packed(numbers, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`n` rows, each column of shape (n,); `offset` counts µs since the hour began."""
+
+    hour: int
+    origin: npt.NDArray[Any]
+    offset: npt.NDArray[np.uint32]
+    lag: Packed
+    """Arrival after the moment, in µs."""
+
+    flags: npt.NDArray[np.uint8]
+    columns: dict[str, Packed]
+
+    def __len__(self) -> int:
+        return len(self.origin)
+
+    @property
+    def bytes(self) -> int:
+        packed_values = sum(column.values.nbytes for column in self.columns.values())
+        own = self.origin.nbytes + self.offset.nbytes + self.flags.nbytes
+        return own + self.lag.values.nbytes + packed_values
+
+    def rows_of(self, origins: Ints) -> Rows:
+        """The rows of some origins, which are sorted."""
+        wanted = origins[origins <= np.iinfo(self.origin.dtype).max]
+        wanted = wanted.astype(self.origin.dtype)  # of another type, all of ours would be converted
+        starts = np.searchsorted(self.origin, wanted, "left")
+        lengths = np.searchsorted(self.origin, wanted, "right") - starts
+        first = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+        return first + np.arange(len(first))
+
+    def at_us(self, rows: Rows) -> Ints:
+        """The moments of rows."""
+        return self.offset[rows].astype(np.int64) + self.hour * HOUR_US
+
+    def take(self, rows: Rows) -> Table:
+        """Rows as the columns that `segment` takes."""
+        at_us = self.at_us(rows)
+        nothing = np.full(len(rows), np.nan)
+        columns = {name: self.columns[name].at(rows) for name in self.columns}
+        return {
+            "origin": self.origin[rows],
+            "timestamp_us": at_us,
+            "received_us": at_us + self.lag.at(rows).astype(np.int64),
+            "flags": self.flags[rows],
+            **{name: columns.get(name, nothing) for name in MERGED},
+        }
+
+    def without(self, dropped: npt.NDArray[np.bool_]) -> Segment:
+        """The other rows."""
+        return segment(self.hour, self.take(np.flatnonzero(~dropped)))
+
+    def renumbered(self, numbers: npt.NDArray[np.int32]) -> Segment:
+        """The same with new numbers of origins, in the same order as the old ones."""
+        origin = _smallest(numbers[self.origin])
+        return Segment(self.hour, origin, self.offset, self.lag, self.flags, self.columns)
+
+
+def segment(hour: int, rows: Table) -> Segment:
+    """Rows of an hour, in any order: `origin, timestamp_us, received_us, flags` and MERGED."""
+    order = np.lexsort((rows["timestamp_us"], rows["origin"]))
+    at_us = rows["timestamp_us"][order]
+    lag = packed((rows["received_us"][order] - at_us).astype(np.float64))
+    columns = {name: packed(rows[name][order]) for name in MERGED}
+    return Segment(
+        hour,
+        _smallest(rows["origin"][order]),
+        (at_us - hour * HOUR_US).astype(np.uint32),
+        lag or Packed(np.empty(0), 0),
+        rows["flags"][order].astype(np.uint8),
+        {name: column for name, column in columns.items() if column is not None},
+    )
+
+
+def _smallest(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Numbers from 0 as uint16 where they fit, else as int32."""
+    return numbers.astype(np.uint16 if numbers.max(initial=0) < 1 << 16 else np.int32)
+
+
+def merged(parts: Sequence[Segment]) -> Segment:
+    """Segments of one hour as one."""
+    tables = [part.take(np.arange(len(part))) for part in parts]
+    rows = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    return segment(parts[0].hour, rows)
