@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.readings import reading
 from tests.test_flush import store
-from urbanos_edge.clock import DAY_US, HOUR_US
+from urbanos_edge.clock import DAY_US, HOUR_US, all_to_rfc3339, to_rfc3339
 from urbanos_edge.grid import Tile, tile_at
 from urbanos_edge.identity import MERGED
 from urbanos_edge.node import Node
@@ -204,3 +204,9 @@ def test_merged_segments_hold_the_rows_of_all() -> None:
         both = np.concatenate([first[name], second[name]])
         origin = np.concatenate([first["origin"], second["origin"]])
         assert sorted(column.tolist()) == sorted(both[np.isin(origin, [2, 7])].tolist())
+
+
+@given(st.lists(st.integers(0, 4_000_000_000_000_000), max_size=5))
+def test_many_moments_are_spelled_like_one(moments_us: list[int]) -> None:
+    spelled = all_to_rfc3339(np.array(moments_us, np.int64))
+    assert spelled == [to_rfc3339(moment_us) for moment_us in moments_us]

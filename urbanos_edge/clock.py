@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_US: Final = 1_000_000
@@ -156,6 +158,16 @@ def to_rfc3339(moment_us: int) -> str:
     """`2026-11-23T10:00:00Z`, with as many decimals as the moment has."""
     text = (EPOCH + timedelta(microseconds=moment_us)).isoformat()
     return text.removesuffix("+00:00") + "Z"
+
+
+def all_to_rfc3339(moments_us: npt.NDArray[np.int64]) -> list[str]:
+    """`to_rfc3339` of many moments at once."""
+    seconds, micros = np.divmod(moments_us, SECOND_US)
+    texts: list[str] = np.datetime_as_string(seconds.astype("datetime64[s]")).tolist()
+    return [
+        f"{text}.{micro:06}Z" if micro else f"{text}Z"
+        for text, micro in zip(texts, micros.tolist(), strict=True)
+    ]
 
 
 def _is_synchronised() -> bool:

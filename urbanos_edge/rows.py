@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from urbanos_edge.batch import Batch
-from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.clock import all_to_rfc3339
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Tile
 from urbanos_edge.quality import FLAG_LABELS
 from urbanos_edge.reading import reading_id
@@ -70,11 +71,11 @@ def rows_of(batch: Batch) -> list[Row]:
         "sensor_id": (sensor_ids := batch.strings("sensor")),
         "id": map(reading_id, sensor_ids, at_us),
         "grid_id": map(_grid_id, batch["x18"].tolist(), batch["y18"].tolist()),
-        "timestamp": map(to_rfc3339, at_us),
-        "received_at": map(to_rfc3339, batch["received_us"].tolist()),
+        "timestamp": all_to_rfc3339(batch["timestamp_us"]),
+        "received_at": all_to_rfc3339(batch["received_us"]),
         "source": batch.strings("source"),
         "pollution_type": batch.strings("pollution_type"),
-        "flags": [split_flags(FLAG_LABELS[bits]) for bits in batch["flags"].tolist()],
+        "flags": [_FLAGS[bits] for bits in batch["flags"].tolist()],
         "lat": batch["lat"].tolist(),
         "lng": batch["lng"].tolist(),
         **{name: _present(batch[name], batch[name] >= 0) for name in _INDEXES},
@@ -88,6 +89,7 @@ def row_of(batch: Batch, index: int) -> Row:
     return rows_of(batch.take(np.array([index])))[0]
 
 
+@lru_cache(maxsize=1 << 14)
 def _grid_id(x18: int, y18: int) -> str:
     return Tile(STORED_ZOOM, x18 >> _STORED_SHIFT, y18 >> _STORED_SHIFT).grid_id
 
@@ -107,3 +109,6 @@ def _present(column: npt.NDArray[Any], is_there: npt.NDArray[np.bool_]) -> Seque
 def split_flags(flags: str) -> list[str]:
     """Flags as stored, one by one."""
     return flags.split(",") if flags else []
+
+
+_FLAGS = [split_flags(label) for label in FLAG_LABELS]
