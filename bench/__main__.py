@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
                 failed |= figure.missing is not None
                 _say(msgspec.json.encode(figure).decode())
             facts["took_s"] = round(time.time() - began_s)
-            if not options.quick:
+            if not options.quick and any(figure.missing is None for figure in figures):
                 _keep(name, facts, rounds, figures)
     return int(failed)
 
@@ -76,6 +76,8 @@ def _figures(bench: Bench, name: str) -> Iterator[Figure]:
     try:
         yield from importlib.import_module(f"bench.{name}").run(bench)
     except (PeerMissing, NotStarted, RuntimeError, OSError) as error:
+        if "Query interrupted" in str(error):  # DuckDB's word for a signal during a query
+            raise KeyboardInterrupt from error
         reason = f"{type(error).__name__}: {error}"[:2000]
         yield Figure(bench=name, name=name, unit="", better="higher", missing=reason)
 

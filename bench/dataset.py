@@ -147,6 +147,7 @@ def _fill(shape: Shape, directory: Path) -> None:
             if len(batch):
                 node.mover.store(batch, _settle_nothing)
         node.compactor.finish_all(ignore_progress)
+        node.hours.count_all()
     finally:
         node.close()
 

@@ -125,6 +125,7 @@ def _urgent(
     first: list[list[float]] = []
     theirs: list[list[float]] = []
     with Connection(ours.port) as connection, connect(f"ws://127.0.0.1:{port}/") as source:
+        crowd.time(partial(post, connection, ours.token(), _reading(9)))  # the first one of all
         for _ in range(bench.rounds):
             last.append([])
             first.append([])

@@ -22,6 +22,7 @@ PER_ZOOM: Final = 20
 def run(bench: Bench) -> Iterator[Figure]:
     """All figures about rows."""
     with bench.data(bench.city) as data_dir, node(data_dir) as running:
+        running.wait_until_loaded()
         [tile] = fullest(14, 1, bench.city.sensors)
         yield from cached_beside_nginx(bench, running, NAME, {"grid rows": rows_path(tile)})
         sender = Sender(running, bench.spots)

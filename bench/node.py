@@ -17,6 +17,7 @@ from urbanos_edge.control import request
 from urbanos_edge.settings import Settings
 
 READY_WITHIN_S: Final = 60
+LOADED_WITHIN_S: Final = 120
 UNLIMITED: Final = "1000000/second"
 
 
@@ -46,6 +47,14 @@ class RunningNode:
         with Connection(self.port) as connection:
             status: dict[str, Any] = msgspec.json.decode(connection.get("/api/v1/status").body)
         return status
+
+    def wait_until_loaded(self) -> None:
+        """Return once the readings of the last 24 hours are in its memory."""
+        deadline_s = time.monotonic() + LOADED_WITHIN_S
+        while self.status()["recent"]["is_loading"]:
+            if time.monotonic() > deadline_s:
+                raise NotStarted("the last 24 hours were not loaded in time")
+            time.sleep(0.2)
 
     def spool_depth(self) -> int:
         return int(self.status()["spool"]["readings"])

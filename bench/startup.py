@@ -50,6 +50,7 @@ def _figure(
             taken_s.append(running.ready_s)
             ready_mib.append(rss_mib(running.pid))
             if number == rounds - 1:
+                running.wait_until_loaded()
                 _look_around(bench, running.port)
             highest_mib.append(peak_rss_mib(running.pid))
     return Figure(

@@ -40,10 +40,10 @@ from urbanos_edge.identity import fold
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.live import Draft, Live
 from urbanos_edge.manifest import File, Quarantined, quarantined
-from urbanos_edge.purge import Purge
+from urbanos_edge.purge import Place, Purge
 from urbanos_edge.query import Query
 from urbanos_edge.reading import Reading
-from urbanos_edge.recent import Recent
+from urbanos_edge.recent import NOTHING_HERE_US, Recent
 from urbanos_edge.restamp import known_doubt, remember_doubt, restamp
 from urbanos_edge.rollup import Rollup, View
 from urbanos_edge.sensors import Sensors
@@ -62,6 +62,8 @@ LOOK_AT_DISK_S = 2
 EXPIRE_EVERY_S = 3600
 COUNT_HOURS_EVERY_S = 30
 LOOK_AT_RECENT_S = 5
+LOAD_PAUSE = 0.25
+"""Of the time that loading an hour takes."""
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
 
@@ -134,7 +136,7 @@ class Node:
         self.basemap: Basemap | None = None
         self.flush_failure: str | None = None
         self._urgent_thread = anyio.CapacityLimiter(1)
-        """One at a time, so that news are told in their order, and past the pool that queries fill."""
+        """One at a time, so that news keep their order, and none waits behind queries."""
         self.flushing = anyio.Lock()
         """Held while the store and the rollup change together."""
         self._losses = self.store.losses
@@ -212,8 +214,8 @@ class Node:
             except EdgeError as error:
                 has_loaded = False
                 _log.error("recent readings could not be loaded: %s", error.message)
-            pause_s = anyio.current_time() - began_s if has_loaded else LOOK_AT_RECENT_S
-            await anyio.sleep(pause_s)
+            took_s = anyio.current_time() - began_s
+            await anyio.sleep(took_s * LOAD_PAUSE if has_loaded else LOOK_AT_RECENT_S)
 
     async def expire_forever(self) -> None:
         """Drop what is older than the retention, within the hour."""
@@ -291,6 +293,8 @@ class Node:
             self.basemap = Basemap(path)
             if replaced is not None:
                 replaced.close()
+                self.cache.something_changed()
+                self.purge.note_everything()
         except EdgeError as error:
             _log.error("the basemap cannot be read: %s", error.message)
 
@@ -320,6 +324,7 @@ class Node:
                 "bytes": sum(file.bytes for file in files),
             },
             "aggregates": self._aggregates_status(connection),
+            "recent": self._recent_status(),
             "compaction": self._compaction_status(files),
             "disk": self._disk_status(files),
             "totals": _totals(connection),
@@ -330,6 +335,15 @@ class Node:
             "scrub": self.scrub,
             "backup": {**last_backups(connection), "failure": self.backup_failure},
             "flush_failure": self.flush_failure,
+        }
+
+    def _recent_status(self) -> dict[str, Any]:
+        horizon_us = self.recent.horizon_us
+        return {
+            "since": None if horizon_us == NOTHING_HERE_US else to_rfc3339(horizon_us),
+            "readings": self.recent.rows,
+            "bytes": self.recent.bytes,
+            "is_loading": self.recent.is_loading,
         }
 
     def _aggregates_status(self, connection: apsw.Connection) -> dict[str, Any]:
@@ -384,17 +398,17 @@ class Node:
 
     def _roll_up(
         self, parts: Sequence[Flushed], rooms: Sequence[Tile]
-    ) -> tuple[list[Draft], list[View]]:
+    ) -> tuple[list[Draft], set[Place]]:
         """Count what was stored, and draft the news, in a worker thread."""
         drafts: list[Draft] = []
-        views: list[View] = []
+        changed: set[Place] = set()
         for part in parts:
             now_us = self.clock.now_us()
             self.recent.add(part.batch, part.revised, now_us)
             update = self.rollup.apply(part.batch, part.revised, now_us)
             drafts += self.live.draft(update, rooms, now_us)
-            views.append(update.view)
-        return drafts, views
+            changed |= self.purge.changed_in(update.view)
+        return drafts, changed
 
     def reload(self) -> None:
         """Make what is in memory follow the store, which changed otherwise than by a flush."""
@@ -411,19 +425,19 @@ class Node:
 
     def _show_urgent(
         self, readings: Sequence[Reading], rooms: Sequence[Tile]
-    ) -> tuple[list[Draft], list[View]]:
+    ) -> tuple[list[Draft], set[Place]]:
         """In a worker thread: a flush may hold the rollup's lock."""
         batch = fold(unpack([pack(readings)]), {}).batch
         grade(self.standard, batch)
         now_us = self.clock.now_us()
         update = self.rollup.deliver(batch, now_us)
-        return list(self.live.draft(update, rooms, now_us)), [update.view]
+        drafts = list(self.live.draft(update, rooms, now_us))
+        return drafts, self.purge.changed_in(update.view)
 
-    def _announce(self, drafts: Sequence[Draft], views: Sequence[View]) -> None:
-        """Tell the caches first, so that who hears the news does not fetch what was before it."""
+    def _announce(self, drafts: Sequence[Draft], changed: set[Place]) -> None:
+        """Tell our own cache first: who hears the news must not get what was before it."""
         self.cache.something_changed()
-        for view in views:
-            self.purge.note(view)
+        self.purge.note(changed)
         self.live.send(self.live.number(drafts))
 
     def _own_id(self) -> str:

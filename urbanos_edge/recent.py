@@ -66,6 +66,8 @@ class Recent:
         self._budget_bytes = budget_bytes
         self._lock = threading.Lock()
         self._state = _State()
+        self.is_loading = True
+        """Whether hours before the horizon are still to come."""
 
     @property
     def horizon_us(self) -> int:
@@ -84,6 +86,7 @@ class Recent:
         """Begin anew: what is stored changed otherwise than by a flush."""
         with self._lock:
             self._state = _State()
+            self.is_loading = True
 
     def load_hour(self, now_us: int) -> bool:
         """Bring the hour before the horizon from the files; False when the last 24 are here.
@@ -95,7 +98,8 @@ class Recent:
         """
         current = now_us // HOUR_US
         hour = min(self._state.horizon_us // HOUR_US - 1, current)
-        if hour < current - HOURS or (self._state.hours and self._is_full()):
+        self.is_loading = hour >= current - HOURS and not (self._state.hours and self._is_full())
+        if not self.is_loading:
             return False
         until_us = NOTHING_HERE_US if hour == current else (hour + 1) * HOUR_US
         found = self._read(hour * HOUR_US, until_us)
