@@ -45,7 +45,7 @@ def arrivals(node: Node, count: int, seed: int, hours: int = 26) -> list[Reading
 
 
 def load(node: Node) -> None:
-    while node.recent.load_hour(node.clock.now_us()):
+    while node.recent.load_more(node.clock.now_us()):
         pass
 
 
@@ -101,7 +101,7 @@ def test_what_is_not_loaded_yet_comes_from_the_files(node: Node) -> None:
     for _ in range(5):
         assert node.query.rows(WORLD, since_us, 150) == expected
         horizons.add(node.recent.horizon_us)
-        node.recent.load_hour(node.clock.now_us())
+        node.recent.load_more(node.clock.now_us())
     assert len(horizons) == 5
     assert max(horizons) == NOTHING_HERE_US
 

@@ -82,6 +82,7 @@ class Engine:
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,
+                "enable_external_file_cache": False,  # the kernel keeps the pages already
             },
         )
         instance.execute(f"LOAD {quoted(spatial_extension())}")

@@ -209,7 +209,7 @@ class Node:
             began_s = anyio.current_time()
             try:
                 async with self.flushing:
-                    load = partial(self.recent.load_hour, self.clock.now_us())
+                    load = partial(self.recent.load_more, self.clock.now_us())
                     has_loaded = await anyio.to_thread.run_sync(load)
             except EdgeError as error:
                 has_loaded = False

@@ -31,6 +31,8 @@ from urbanos_edge.store import Store
 NOTHING_HERE_US: Final = 2**62
 """The horizon while nothing is loaded."""
 HOURS: Final = DAY_US // HOUR_US
+LOAD_US: Final = HOUR_US // 2
+"""What is loaded at a time, which bounds the memory it takes."""
 _ORIGIN_BYTES: Final = 200
 """What an origin costs, with its strings and its places in the indexes, roughly."""
 
@@ -88,28 +90,29 @@ class Recent:
             self._state = _State()
             self.is_loading = True
 
-    def load_hour(self, now_us: int) -> bool:
-        """Bring the hour before the horizon from the files; False when the last 24 are here.
+    def load_more(self, now_us: int) -> bool:
+        """Bring what lies just before the horizon from the files; False when all that may is here.
 
         Nothing may be stored meanwhile.
 
         Raises:
             StorageUnavailable: a file could not be read.
         """
-        current = now_us // HOUR_US
-        hour = min(self._state.horizon_us // HOUR_US - 1, current)
-        self.is_loading = hour >= current - HOURS and not (self._state.hours and self._is_full())
+        state, newest_us = self._state, now_us - now_us % LOAD_US
+        from_us = min(state.horizon_us - LOAD_US, newest_us)
+        oldest_us = (now_us // HOUR_US - HOURS) * HOUR_US
+        self.is_loading = from_us >= oldest_us and not (state.hours and self._is_full())
         if not self.is_loading:
             return False
-        until_us = NOTHING_HERE_US if hour == current else (hour + 1) * HOUR_US
-        found = self._read(hour * HOUR_US, until_us)
+        until_us = NOTHING_HERE_US if from_us == newest_us else from_us + LOAD_US
+        found = self._read(from_us, until_us)
         with self._lock:
             state = self._state
             if found is not None:
                 keys, rows = found
                 state, rows["origin"] = _with_origins(state, keys, rows["origin"])
                 state = _with_rows(state, rows)
-            self._state = _State(hour * HOUR_US, state.origins, state.hours)
+            self._state = _State(from_us, state.origins, state.hours)
         return True
 
     def add(self, batch: Batch, revised: npt.NDArray[np.bool_], now_us: int) -> None:

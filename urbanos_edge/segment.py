@@ -6,7 +6,7 @@ changes once it is made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -99,15 +99,18 @@ class Segment:
     def take(self, rows: Rows) -> Table:
         """Rows as the columns that `segment` takes."""
         at_us = self.at_us(rows)
-        nothing = np.full(len(rows), np.nan)
-        columns = {name: self.columns[name].at(rows) for name in self.columns}
         return {
             "origin": self.origin[rows],
             "timestamp_us": at_us,
             "received_us": at_us + self.lag.at(rows).astype(np.int64),
             "flags": self.flags[rows],
-            **{name: columns.get(name, nothing) for name in MERGED},
+            **{name: self.values(name, rows) for name in MERGED},
         }
+
+    def values(self, name: str, rows: Rows) -> npt.NDArray[np.float64]:
+        """One of the columns MERGED in these rows."""
+        column = self.columns.get(name)
+        return np.full(len(rows), np.nan) if column is None else column.at(rows)
 
     def without(self, dropped: npt.NDArray[np.bool_]) -> Segment:
         """The other rows."""
@@ -121,16 +124,48 @@ class Segment:
 
 def segment(hour: int, rows: Table) -> Segment:
     """Rows of an hour, in any order: `origin, timestamp_us, received_us, flags` and MERGED."""
-    order = np.lexsort((rows["timestamp_us"], rows["origin"]))
-    at_us = rows["timestamp_us"][order]
-    lag = packed((rows["received_us"][order] - at_us).astype(np.float64))
-    columns = {name: packed(rows[name][order]) for name in MERGED}
+    offset = rows["timestamp_us"] - hour * HOUR_US
+    lag = rows["received_us"] - rows["timestamp_us"]
+    return _sorted(hour, rows["origin"], offset, lag, rows["flags"], rows.__getitem__)
+
+
+def merged(parts: Sequence[Segment]) -> Segment:
+    """Segments of one hour as one."""
+    every = [np.arange(len(part)) for part in parts]
+
+    def column_of(name: str) -> npt.NDArray[np.float64]:
+        return np.concatenate(
+            [part.values(name, rows) for part, rows in zip(parts, every, strict=True)]
+        )
+
+    return _sorted(
+        parts[0].hour,
+        np.concatenate([part.origin.astype(np.int32) for part in parts]),
+        np.concatenate([part.offset for part in parts]),
+        np.concatenate([part.lag.at(rows) for part, rows in zip(parts, every, strict=True)]),
+        np.concatenate([part.flags for part in parts]),
+        column_of,
+    )
+
+
+def _sorted(
+    hour: int,
+    origin: npt.NDArray[Any],
+    offset: npt.NDArray[Any],
+    lag: npt.NDArray[Any],
+    flags: npt.NDArray[np.uint8],
+    column_of: Callable[[str], npt.NDArray[np.float64]],
+) -> Segment:
+    """A segment of rows in any order; its columns are packed one at a time, to save memory."""
+    order = np.lexsort((offset, origin))
+    packed_lag = packed(lag[order].astype(np.float64))
+    columns = {name: packed(column_of(name)[order]) for name in MERGED}
     return Segment(
         hour,
-        _smallest(rows["origin"][order]),
-        (at_us - hour * HOUR_US).astype(np.uint32),
-        lag or Packed(np.empty(0), 0),
-        rows["flags"][order].astype(np.uint8),
+        _smallest(origin[order]),
+        offset[order].astype(np.uint32),
+        packed_lag or Packed(np.empty(0), 0),
+        flags[order].astype(np.uint8),
         {name: column for name, column in columns.items() if column is not None},
     )
 
@@ -138,10 +173,3 @@ def segment(hour: int, rows: Table) -> Segment:
 def _smallest(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Numbers from 0 as uint16 where they fit, else as int32."""
     return numbers.astype(np.uint16 if numbers.max(initial=0) < 1 << 16 else np.int32)
-
-
-def merged(parts: Sequence[Segment]) -> Segment:
-    """Segments of one hour as one."""
-    tables = [part.take(np.arange(len(part))) for part in parts]
-    rows = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    return segment(parts[0].hour, rows)
