@@ -47,6 +47,27 @@ def test_a_second_request_is_a_hit() -> None:
     anyio.run(check)
 
 
+def test_what_is_built_at_once_is_kept_and_proven_like_everything_else() -> None:
+    async def check() -> None:
+        cache, source = Cache(), Source()
+
+        def now() -> tuple[bytes, bool]:
+            entry, hit = cache.get_at_once(
+                "key", 60, lambda: source.revision, lambda: b"revision %d" % source.revision
+            )
+            return entry.body, hit
+
+        assert now() == (b"revision 1", False)
+        assert await get(cache, source) == (b"revision 1", True)
+        source.revision = 2
+        assert now() == (b"revision 1", True)
+        cache.something_changed()
+        assert now() == (b"revision 2", False)
+        assert source.built == 0
+
+    anyio.run(check)
+
+
 def test_what_did_not_change_is_not_built_again_even_after_its_time() -> None:
     async def check() -> None:
         cache, source = Cache(), Source()

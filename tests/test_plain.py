@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Door:
         clock = Clock(read=lambda: Instant(NOW_US, NOW_US), awaits=lambda: False)
         disk = DiskGuard(self.directory, reserve_mib=0, ballast_mib=0, now_us=NOW_US)
         self.ingest = Ingest(
-            self.database, self.spool, disk, self.sensors, clock, self.urgent.extend
+            self.database, self.spool, disk, self.sensors, clock, self._deliver_urgent
         )
         self._seen = 0
 
@@ -68,6 +68,9 @@ class Door:
             "unknown": dict(self.ingest.unknown_quantities),
             "letters": [(code, text, _comparable(payload)) for code, text, payload in letters],
         }
+
+    async def _deliver_urgent(self, readings: Sequence[Reading]) -> None:
+        self.urgent.extend(readings)
 
 
 def _comparable(payload: bytes) -> Any:

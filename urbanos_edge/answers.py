@@ -7,6 +7,7 @@ cache would serve the same entry.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -24,7 +25,8 @@ MAX_ANSWER_BYTES: Final = 128 << 10
 """A larger answer goes the normal way: its bytes cost more than the way."""
 _PACKED_TYPES: Final = ("image/", "application/vnd.apache.parquet")
 _COUNTED_WITH_REQUEST: Final = 256
-_OF_INTEREST: Final = (b"accept-encoding", b"if-none-match")
+OF_INTEREST: Final = (b"accept-encoding", b"if-none-match")
+"""The header fields of a request that shape an answer."""
 _NOT_SIMPLE: Final = (b"content-length", b"transfer-encoding", b"expect", b"upgrade")
 
 
@@ -52,10 +54,15 @@ class Answer:
 
 def coding_for(entry: Entry, kind: Kind, accept_encoding: str | None) -> str:
     """The best coding of an entry that a client takes; none means plain (RFC 9110 12.5.3)."""
-    if not accept_encoding or not entry.codings or kind.is_packed:
+    return "" if kind.is_packed else best_coding(entry.codings, accept_encoding)
+
+
+def best_coding(codings: Sequence[str], accept_encoding: str | None) -> str:
+    """The best of these that a client takes, the first of equals; none means plain."""
+    if not accept_encoding or not codings:
         return ""
     weights = dict(_weight(part) for part in accept_encoding.lower().split(","))
-    taken = [c for c in entry.codings if weights.get(c, weights.get("*", 0.0)) > 0]
+    taken = [c for c in codings if weights.get(c, weights.get("*", 0.0)) > 0]
     return max(taken, key=lambda c: weights.get(c, weights.get("*", 0.0)), default="")
 
 
@@ -188,7 +195,7 @@ def simple_get(request: bytes) -> dict[bytes, str] | None:
     if (head.begun, head.complete, head.is_kept) != (1, 1, True):
         return None
     names = [name for name, _ in head.fields]
-    shaping = [name for name in names if name in _OF_INTEREST]
+    shaping = [name for name in names if name in OF_INTEREST]
     if len(set(shaping)) != len(shaping) or any(name in names for name in _NOT_SIMPLE):
         return None
     return {name: value.decode("latin-1") for name, value in head.fields if name in shaping}
@@ -197,12 +204,17 @@ def simple_get(request: bytes) -> dict[bytes, str] | None:
 def on_the_wire(answer: Answer, media_type: str) -> bytes:
     """The answer as HTTP/1.1, with the fields that the framework adds on the normal way."""
     status = HTTPStatus(answer.status)
-    fields: dict[str, object] = dict(answer.headers)
-    if status != HTTPStatus.NOT_MODIFIED:
-        fields |= {"Content-Type": media_type, "Content-Length": len(answer.body)}
     lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
-    lines += [f"{name.lower()}: {value}" for name, value in fields.items()]
+    lines += [f"{name}: {value}" for name, value in fields_of(answer, media_type)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body
+
+
+def fields_of(answer: Answer, media_type: str) -> list[tuple[str, str]]:
+    """All header fields of an answer, their names in lower case."""
+    fields = [(name.lower(), value) for name, value in answer.headers.items()]
+    if answer.status != HTTPStatus.NOT_MODIFIED:
+        fields += [("content-type", media_type), ("content-length", str(len(answer.body)))]
+    return fields
 
 
 def _weight(part: str) -> tuple[str, float]:

@@ -18,7 +18,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge import __version__, api, ws
-from urbanos_edge.api.ingest import past_the_router
+from urbanos_edge.api import ingest, tiles
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
 from urbanos_edge.control import listen
@@ -52,7 +52,7 @@ def create_app(node: Node, url: str, port: int) -> ASGIApp:
         state=State({"answers": node.answers}),
         logging_config=None,
     )
-    return head_as_get(past_the_router(app, node))
+    return head_as_get(ingest.past_the_router(tiles.past_the_router(app, node), node))
 
 
 def head_as_get(app: ASGIApp) -> ASGIApp:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -47,7 +47,7 @@ class Ingest:
         disk: DiskGuard,
         sensors: Sensors,
         clock: Clock,
-        deliver_urgent: Callable[[Sequence[Reading]], None],
+        deliver_urgent: Callable[[Sequence[Reading]], Awaitable[None]],
     ) -> None:
         self._groups = Groups(database, spool, sensors)
         self._disk = disk
@@ -70,7 +70,7 @@ class Ingest:
         judged = self._judge(message, token, self._clock.now_us())
         arrived = await self._keep(judged)
         judged.receipt.duplicates = self._count_known(arrived)
-        self._hurry(judged.readings, token)
+        await self._hurry(judged.readings, token)
         return judged.receipt
 
     async def keep(self, readings: Sequence[Reading]) -> None:
@@ -226,12 +226,12 @@ class Ingest:
                 )
         return list(introduced.values())
 
-    def _hurry(self, readings: Sequence[Reading], token: Token) -> None:
+    async def _hurry(self, readings: Sequence[Reading], token: Token) -> None:
         urgent = [reading for reading in readings if reading.priority >= URGENT_PRIORITY]
         if urgent:
             allowed = urgent[: self._express_room(token, len(urgent))]
             if allowed:
-                self._deliver_urgent(allowed)
+                await self._deliver_urgent(allowed)
 
     def _express_room(self, token: Token, wanted: int) -> int:
         """How many of the wanted places on the express lane this token has left this minute."""

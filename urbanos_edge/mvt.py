@@ -7,8 +7,10 @@ by its number.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain, count
 from typing import Final
 
 EXTENT: Final = 4096
@@ -18,49 +20,62 @@ _VERSION: Final = 2
 _POINT: Final = {size: bytes([0x18, 1, 0x22, size + 1, 9]) for size in range(2, 5)}
 """Of a feature: that it is a point, and a path with one step, by the bytes of that step."""
 
-Value = str | int | float
+Value = str | int | bytes
+"""A value of a feature; a floating point number as `double` encodes it."""
 Column = Sequence[Value | None]
-"""One attribute of all features, its values of one type; None where a feature has none."""
+"""One attribute of all features; None where a feature has none."""
 
 
 def points(name: str, x: Sequence[int], y: Sequence[int], columns: Mapping[str, Column]) -> bytes:
-    """Encode a layer of `n` points, `x`, `y` and each column of length n, as a part of a tile."""
-    numbers: dict[bytes, bytes] = {}
-    tagged = [_tags(_varint(key), column, numbers) for key, column in enumerate(columns.values())]
+    """Encode a layer of `n` points, `x`, `y` and each column of length n, as a part of a tile.
+
+    A feature may have up to a thousand attributes.
+    """
+    # Each value gets the next number when it is first met, without a line of Python.
+    numbers: dict[Value, bytes] = defaultdict(chain(_VARINTS, _long_varints()).__next__)
+    tagged = [_tags(_VARINTS[key], column, numbers) for key, column in enumerate(columns.values())]
     tags = map(b"".join, zip(*tagged, strict=True)) if tagged else [b""] * len(x)
-    return _field(
-        3,
-        _number(15, _VERSION)
-        + _field(1, name.encode())
-        + b"".join([_feature(*each) for each in zip(tags, x, y, strict=True)])
-        + b"".join([_field(3, key.encode()) for key in columns])
-        + b"".join(numbers)
-        + _number(5, EXTENT),
-    )
+    head, tail = _frame(name, tuple(columns))
+    features = b"".join(map(_feature, tags, x, y))
+    return _field(3, b"".join((head, features, tail, *map(_value, numbers), _EXTENT)))
+
+
+@lru_cache(maxsize=1 << 10, typed=True)
+def double(value: float) -> bytes:
+    """A floating point number as a value."""
+    return _field(4, b"\x19" + struct.pack("<d", value))
 
 
 def _feature(tags: bytes, x: int, y: int) -> bytes:
     at = _AT[x] + _AT[y]
-    return _field(2, b"".join((b"\x12", _varint(len(tags)), tags, _POINT[len(at)], at)))
+    feature = b"\x12" + _VARINTS[len(tags)] + tags + _POINT[len(at)] + at
+    return b"\x12" + _VARINTS[len(feature)] + feature
 
 
-def _tags(key: bytes, column: Column, numbers: dict[bytes, bytes]) -> list[bytes]:
-    """The column as pairs of key and value numbers; `numbers` are those of the layer's values."""
-    tags: dict[Value | None, bytes] = {None: b""}
-    distinct = dict.fromkeys(value for value in column if value is not None)
-    for value, encoded in zip(distinct, map(_value, distinct), strict=True):
-        tags[value] = key + numbers.setdefault(encoded, _varint(len(numbers)))
-    return list(map(tags.__getitem__, column))
+def _tags(key: bytes, column: Column, numbers: dict[Value, bytes]) -> list[bytes]:
+    """The column as pairs of key and value numbers."""
+    return [b"" if value is None else key + numbers[value] for value in column]
 
 
-@lru_cache(maxsize=1 << 14, typed=True)
+@lru_cache(maxsize=64)
+def _frame(name: str, keys: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """What comes before the features of a layer, and what comes after them, without the values."""
+    head = _number(15, _VERSION) + _field(1, name.encode())
+    return head, b"".join([_field(3, key.encode()) for key in keys])
+
+
+@lru_cache(maxsize=1 << 14)
 def _value(value: Value) -> bytes:
     """A value as a part of a layer; a city's sensors have the same ids in every tile."""
+    if isinstance(value, bytes):
+        return value
     if isinstance(value, str):
         return _field(4, _field(1, value.encode()))
-    if isinstance(value, float):
-        return _field(4, b"\x19" + struct.pack("<d", value))
     return _field(4, _number(4, value))
+
+
+def _long_varints() -> Iterator[bytes]:
+    return map(_long_varint, count(len(_VARINTS)))
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -87,3 +102,4 @@ def _long_varint(value: int) -> bytes:
 _VARINTS: Final = [_long_varint(value) for value in range(1 << 12)]
 _AT: Final = [_long_varint(at << 1) for at in range(EXTENT)]
 """Each coordinate as the first step of a path: zigzag, from the tile's corner."""
+_EXTENT: Final = _number(5, EXTENT)

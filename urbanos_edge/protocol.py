@@ -5,25 +5,44 @@ HTTP/1.1: the answer to a request that equals an earlier one. WebSocket: frames 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from urbanos_edge.answers import Answers
 from urbanos_edge.ws import WAY
 
+PIECE_BYTES: Final = 8 << 10
+"""What the parser gets at a time: each request in it that must wait costs some kilobytes."""
+
 
 class HttpProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol, which everything that is not ready still goes through unchanged."""
+    """Uvicorn's protocol, which everything that is not ready still goes through unchanged.
+
+    But for its flow control: Uvicorn reads on after every answer, however many requests wait, so
+    that a client that sends without reading fills the memory. Here nothing is parsed while a
+    request waits for the one before it, and nothing is read while bytes wait to be parsed.
+    """
 
     def __init__(self, answers: Answers, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._answers = answers
         self._in_message = False
         self._answered_at_s = 0.0
+        self._unparsed = memoryview(b"")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self._nothing_waits)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unparsed = memoryview(b"")
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """The one place where a request is answered or sent on; `data` is what just came in."""
@@ -32,13 +51,36 @@ class HttpProtocol(HttpToolsProtocol):
             self.server_state.total_requests += 1
             self._note_answered()
         else:
-            super().data_received(data)
+            self._unparsed = memoryview(bytes(self._unparsed) + data)
+            self._parse()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parse what was read until a request must wait; the rest has its turn after an answer."""
+        while self._unparsed and not self.pipeline and not self.transport.is_closing():
+            piece, self._unparsed = self._unparsed[:PIECE_BYTES], self._unparsed[PIECE_BYTES:]
+            super().data_received(bytes(piece))
+        if self._is_idle() and not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _nothing_waits(self) -> bool:
+        return not self.pipeline and not self._unparsed
+
+    def _is_idle(self) -> bool:
+        """Every request that came in whole has its answer."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is None or cycle.response_complete
+
+    def handle_websocket_upgrade(self) -> None:
+        self._unparsed = memoryview(b"")
+        super().handle_websocket_upgrade()
 
     def _may_answer_at_once(self) -> bool:
         """Nothing came before these bytes that is not answered yet, and the client is reading."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        is_idle = cycle is None or cycle.response_complete
-        return is_idle and not self._in_message and not self.flow.write_paused
+        return self._is_idle() and not self._in_message and not self.flow.write_paused
 
     def on_message_begin(self) -> None:
         self._in_message = True
@@ -65,6 +107,18 @@ class HttpProtocol(HttpToolsProtocol):
             self._watch_idle_for(self.timeout_keep_alive - idle_s)
         else:
             super().timeout_keep_alive_handler()
+
+
+class _Flow(FlowControl):
+    """Reads on only when nothing waits, whoever asks for it."""
+
+    def __init__(self, transport: asyncio.Transport, nothing_waits: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._nothing_waits = nothing_waits
+
+    def resume_reading(self) -> None:
+        if self._nothing_waits():
+            super().resume_reading()
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

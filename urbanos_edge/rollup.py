@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import numpy as np
@@ -18,13 +18,14 @@ import numpy.typing as npt
 from urbanos_edge import aqi
 from urbanos_edge.batch import ROW, Batch, from_columns
 from urbanos_edge.changed import hours_of
-from urbanos_edge.clock import HOUR_US
+from urbanos_edge.clock import HOUR_US, SECOND_US
 from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grading import INDEXED, grade
 from urbanos_edge.grid import FINEST_ZOOM, Bounds, Tile
 from urbanos_edge.hours import Hours
 from urbanos_edge.quality import FLAG_LABELS
+from urbanos_edge.spots import UNIT_BITS, Spots, interval, positions, spots, z_order
 from urbanos_edge.store import Store
 from urbanos_edge.window import HOURS, KEPT_HOURS, Ints, Table, Window, aggregate, rows_of, within
 
@@ -38,14 +39,6 @@ _LATEST: Final = {
     "revision": np.dtype(np.int64),
 }
 
-_SPREAD: Final = (
-    (16, 0x0000FFFF0000FFFF),
-    (8, 0x00FF00FF00FF00FF),
-    (4, 0x0F0F0F0F0F0F0F0F),
-    (2, 0x3333333333333333),
-    (1, 0x5555555555555555),
-)
-
 
 class Places:
     """Rows by where they lie, so that those of a tile are found without looking at the others.
@@ -54,7 +47,7 @@ class Places:
     """
 
     def __init__(self, columns: Table) -> None:
-        keys = _z_order(columns["x18"].astype(np.int64), columns["y18"].astype(np.int64))
+        keys = z_order(columns["x18"].astype(np.int64), columns["y18"].astype(np.int64))
         self._rows = np.argsort(keys, kind="stable")
         self._keys = keys[self._rows]
         self._columns = columns
@@ -62,9 +55,7 @@ class Places:
     def inside(self, area: Tile | Bounds) -> npt.NDArray[np.intp]:
         """The rows that lie in a tile or a box; those of a tile in Z-order."""
         if isinstance(area, Tile):
-            bits = 2 * (FINEST_ZOOM - area.z)
-            first = _z_order(area.x, area.y) << bits
-            start, end = np.searchsorted(self._keys, (first, first + (1 << bits)))
+            start, end = self._keys.searchsorted(interval(area)).tolist()
             return self._rows[start:end]
         return np.flatnonzero(inside(area, self._columns))
 
@@ -84,6 +75,8 @@ class View:
     revision: int
     latest_places: Places
     site_places: Places
+    sensor_spots: Spots
+    site_spots: Spots
 
     @property
     def since_us(self) -> int:
@@ -224,6 +217,8 @@ class Rollup:
             self._revision,
             Places(latest),
             Places(sites),
+            _sensor_spots(latest, (hour - HOURS + 1) * HOUR_US),
+            _site_spots(sites),
         )
 
     def _take_latest(self, batch: Batch) -> Ints:
@@ -302,6 +297,34 @@ class Rollup:
         return read_intact(self._store, self._engine, lambda file: file.max_at_us >= since_us, work)
 
 
+def _sensor_spots(latest: Table, since_us: int) -> Spots:
+    """The sensors with news in the window: what `tiles` draws of them, and adds up per cell."""
+    columns = rows_of(latest, latest["timestamp_us"] >= since_us)
+    x, y = positions(columns)
+    index, at_s = columns["aqi_value"], columns["timestamp_us"] // SECOND_US
+    trusted = (index != aqi.NO_INDEX) & (columns["flags"] == 0)
+    told = [columns[name] for name in ("sensor", "source", "flags", "aqi_value", "level")]
+    return spots(
+        z_order(x >> UNIT_BITS, y >> UNIT_BITS),
+        [x, y, *told, columns["dominant"], at_s],
+        [np.ones(len(x), np.int64), trusted, np.where(trusted, index, 0)],
+        [at_s, np.where(trusted, index, aqi.NO_INDEX)],
+    )
+
+
+def _site_spots(sites: Table) -> Spots:
+    """The sites with unflagged readings in the window: what `tiles` adds up per cell."""
+    columns = rows_of(sites, sites["readings"] > 0)
+    x, y = positions(columns)
+    summed = [columns[name] for name in ("readings", "graded", "aqi_sum")]
+    return spots(
+        z_order(x >> UNIT_BITS, y >> UNIT_BITS),
+        [],
+        [np.ones(len(x), np.int64), x, y, *summed],
+        [columns["aqi_max"]],
+    )
+
+
 def _kept(hour: int) -> range:
     """The hours of a window whose current hour this is."""
     return range(hour - KEPT_HOURS + 1, hour + 2)
@@ -322,18 +345,6 @@ def _sums(totals: Table) -> dict[tuple[int, ...], tuple[int, ...]]:
     names = ("readings", "graded", "aqi_sum", "aqi_max")
     values = zip(*(totals[name].tolist() for name in names), strict=True)
     return {key: sums for key, sums in zip(keys, values, strict=True) if sums[0]}
-
-
-def _z_order(x: Any, y: Any) -> Any:
-    """The bits of column and row in turns, of one tile or of many."""
-    return _spread(x) | _spread(y) << 1
-
-
-def _spread(number: Any) -> Any:
-    """Put a 0 before each bit of numbers of up to 32 bits."""
-    for shift, mask in _SPREAD:
-        number = (number | number << shift) & mask
-    return number
 
 
 def _last_of_each(sensor: Ints, timestamp_us: Ints) -> npt.NDArray[np.intp]:

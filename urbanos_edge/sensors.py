@@ -31,6 +31,8 @@ class Sensors:
         )
         self._by_id = {row[0]: Sensor(*row) for row in rows}
         self._database = database
+        self.revision = 0
+        """Grows with every change since the start."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -76,3 +78,4 @@ class Sensors:
 
     def remember(self, sensors: Sequence[Sensor]) -> None:
         self._by_id.update({sensor.id: sensor for sensor in sensors})
+        self.revision += bool(sensors)

@@ -12,8 +12,8 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.answers import held_etag
-from urbanos_edge.cache import etag_of
+from urbanos_edge.answers import best_coding, held_etag
+from urbanos_edge.cache import Form, etag_of, tagged
 from urbanos_edge.errors import NotFound
 
 _CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -37,12 +37,10 @@ mimetypes.add_type("font/woff2", ".woff2")
 
 
 class Asset(msgspec.Struct, frozen=True):
-    """One built file; `packed` is its gzip form where that pays."""
+    """One built file, in its forms by coding: plain, and gzip where that pays."""
 
-    body: bytes
-    packed: bytes | None
+    forms: dict[str, Form]
     media_type: str
-    etag: str
     cache_control: str
 
 
@@ -71,13 +69,14 @@ def _load(folder: Path) -> dict[str, Asset]:
 def _asset(name: str, path: Path) -> Asset:
     body = path.read_bytes()
     media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    packs = media_type.startswith(_PACKED_TYPES)
+    forms = {"": Form(body, etag_of(body))}
+    if media_type.startswith(_PACKED_TYPES):
+        packed = gzip.compress(body, mtime=0)
+        forms["gzip"] = Form(packed, tagged(etag_of(body), "gzip"), "gzip")
     immutable = "public, max-age=31536000, immutable"
     return Asset(
-        body=body,
-        packed=gzip.compress(body, mtime=0) if packs else None,
+        forms=forms,
         media_type=media_type,
-        etag=etag_of(body),
         cache_control=immutable if name.startswith(_HASHED_FOLDER) else "no-cache",
     )
 
@@ -90,17 +89,20 @@ def _answer(
         if name == "index.html":
             raise NotFound("the web pages are not built; 'scripts/serve' builds them")
         raise NotFound("there is nothing at this address")
+    codings = [coding for coding in asset.forms if coding]
+    form = asset.forms[best_coding(codings, request.headers.get("accept-encoding"))]
+    etags = (form.etag, *(other.etag for other in asset.forms.values()))
+    held = held_etag(request.headers.get("if-none-match"), *etags)
     headers = {
         "Cache-Control": asset.cache_control,
-        "ETag": asset.etag,
+        "ETag": held or form.etag,
         "Vary": "Accept-Encoding",
         "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
     }
-    if held_etag(request.headers.get("if-none-match"), asset.etag):
+    if held is not None:
         return Response(b"", status_code=304, headers=headers, media_type=asset.media_type)
-    if asset.packed and "gzip" in request.headers.get("accept-encoding", ""):
-        headers["Content-Encoding"] = "gzip"
-        return Response(asset.packed, headers=headers, media_type=asset.media_type)
-    return Response(asset.body, headers=headers, media_type=asset.media_type)
+    if form.coding:
+        headers["Content-Encoding"] = form.coding
+    return Response(form.body, headers=headers, media_type=asset.media_type)

@@ -9,8 +9,18 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.types import Receive, Scope, Send
 
-from urbanos_edge.answers import SHORT_S, Answers, Kind, answer, coding_for
+from urbanos_edge.answers import (
+    OF_INTEREST,
+    SHORT_S,
+    Answer,
+    Answers,
+    Kind,
+    answer,
+    coding_for,
+    fields_of,
+)
 from urbanos_edge.cache import Entry
 from urbanos_edge.errors import EdgeError
 
@@ -39,20 +49,41 @@ async def cached(
 
     From now on the same request is answered by `Answers` while the entry is fresh.
     """
-    kind = Kind(media_type, max_age_s)
-    form = await entry.form(coding_for(entry, kind, request.headers.get("accept-encoding")))
     answers: Answers = request.app.state["answers"]
-    answers.serve(_target(request), entry, kind)
-    given = answer(entry, form, hit, kind, request.headers.get("if-none-match"))
+    kind = Kind(media_type, max_age_s)
+    given = await _given(request.scope, answers, entry, hit, kind)
     return Response(
         given.body, status_code=given.status, headers=given.headers, media_type=media_type
     )
 
 
-def _target(request: Request[Any, Any, Any]) -> bytes:
-    """What the request line asks for."""
-    query: bytes = request.scope["query_string"]
-    return request.scope["raw_path"] + (b"?" + query if query else b"")
+async def send_cached(
+    scope: Scope, send: Send, answers: Answers, entry: Entry, hit: bool, media_type: str
+) -> None:
+    """As `cached`, from a bare ASGI application."""
+    given = await _given(scope, answers, entry, hit, Kind(media_type))
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in fields_of(given, media_type)
+    ]
+    await send({"type": "http.response.start", "status": given.status, "headers": headers})
+    await send({"type": "http.response.body", "body": given.body, "more_body": False})
+
+
+async def send_error(scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
+    """As `error_response`, from a bare ASGI application."""
+    request = Request[Any, Any, Any](scope)
+    await error_response(request, error).to_asgi_response(None, request)(scope, receive, send)
+
+
+async def _given(scope: Any, answers: Answers, entry: Entry, hit: bool, kind: Kind) -> Answer:
+    asked = {
+        name: value.decode("latin-1") for name, value in scope["headers"] if name in OF_INTEREST
+    }
+    form = await entry.form(coding_for(entry, kind, asked.get(b"accept-encoding")))
+    query: bytes = scope["query_string"]
+    answers.serve(scope["raw_path"] + (b"?" + query if query else b""), entry, kind)
+    return answer(entry, form, hit, kind, asked.get(b"if-none-match"))
 
 
 def json(content: Any, status: int = 200) -> Response[bytes]:

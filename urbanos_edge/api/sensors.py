@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Annotated, Any
 
-from litestar import Response, get
+import anyio.to_thread
+import msgspec
+from litestar import Request, Response, get
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.api.respond import json
+from urbanos_edge.api.respond import JSON, cached, json
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.grading import INDEXED
 from urbanos_edge.node import Node
@@ -22,16 +25,23 @@ MAX_LISTED = 10_000
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/sensors", sync_to_thread=False, tags=["sensors"])
-    def list_sensors(
+    @get("/api/v1/sensors", tags=["sensors"])
+    async def list_sensors(
+        request: Request[Any, Any, Any],
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_LISTED)] = 1000,
         after: Annotated[str, QueryParameter(max_length=120)] = "",
     ) -> Response[bytes]:
         """Registered sensors by id, with their latest index; `after` continues a list."""
-        view = node.view()
-        following = [sensor for sensor in node.sensors.list() if sensor.id > after]
-        listed = [_brief(node, view, sensor) for sensor in following[:limit]]
-        return json({"sensors": listed, "count": len(listed), "total": len(node.sensors)})
+
+        def revision() -> Hashable:
+            return node.sensors.revision, node.view().revision
+
+        async def build() -> bytes:
+            return await anyio.to_thread.run_sync(_list, node, limit, after)
+
+        # No time to live: a sensor is listed as soon as it is registered, before any flush.
+        entry, hit = await node.cache.get(("sensors", limit, after), 0, revision, build)
+        return await cached(request, entry, hit, JSON)
 
     @get("/api/v1/sensors/{sensor_id:str}", sync_to_thread=False, tags=["sensors"])
     def show_sensor(sensor_id: str) -> Response[bytes]:
@@ -44,6 +54,15 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         return json(shown)
 
     return [list_sensors, show_sensor]
+
+
+def _list(node: Node, limit: int, after: str) -> bytes:
+    view = node.view()
+    following = [sensor for sensor in node.sensors.list() if sensor.id > after]
+    listed = [_brief(node, view, sensor) for sensor in following[:limit]]
+    return msgspec.json.encode(
+        {"sensors": listed, "count": len(listed), "total": len(node.sensors)}
+    )
 
 
 def _brief(node: Node, view: View, sensor: Sensor) -> dict[str, Any]:
