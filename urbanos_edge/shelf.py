@@ -48,6 +48,7 @@ class Shelf:
     """A bounded folder of bodies by key and revision; used from the event loop."""
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+        self._is_closed = False
         # One thread of its own: a slow disk holds up nobody else, and SQLite's connection, which
         # belongs to the thread that made it, can be closed.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shelf")
@@ -65,6 +66,9 @@ class Shelf:
             await self._try(lambda disk: disk.set(name, body, expire=ttl_s))
 
     def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._disk is not None:
             self._thread.submit(self._disk.close).result()
         self._thread.shutdown()
