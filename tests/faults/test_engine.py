@@ -17,8 +17,8 @@ from urbanos_edge.errors import OutOfMemory
 from urbanos_edge.node import Node
 
 LITTLE_MIB = 30
-"""Less than the least setting allows: enough for some thousand readings at a time."""
-PAYLOADS = 16
+"""Less than the least setting allows: enough for some ten thousand readings at a time."""
+PAYLOADS = 128
 READINGS = 1000
 
 
