@@ -15,7 +15,7 @@ from tests.test_flush import store
 from urbanos_edge.grid import Tile, tile_at
 from urbanos_edge.mvt import EXTENT, double, points
 from urbanos_edge.node import Node
-from urbanos_edge.tiles import colors_of, render
+from urbanos_edge.tiles import color_of, render
 
 HELSINKI = (60.171, 24.941)
 
@@ -152,4 +152,5 @@ def total(node: Node, tile: Tile) -> int:
 
 
 def test_a_mean_between_two_bands_has_the_colour_of_the_rounded_index(node: Node) -> None:
-    assert colors_of(node.standard, [50.4, 50.6, None]) == ["#00e400", "#ffff00", "#888888"]
+    colors = [color_of(node.standard, tenths) for tenths in (504, 506, None)]
+    assert colors == ["#00e400", "#ffff00", "#888888"]

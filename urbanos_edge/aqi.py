@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -58,6 +59,13 @@ class Standard:
     def grading(self) -> str:
         """What a stored reading names as its grader."""
         return f"{self.id}/{self.version}"
+
+    @cached_property
+    def colors(self) -> list[str]:
+        """The colour of each index from 0 on; the last one is that of all above, too."""
+        return [
+            band.color for band in self.bands for _ in range(band.low, (band.high or band.low) + 1)
+        ]
 
     @property
     def pollutants(self) -> tuple[str, ...]:

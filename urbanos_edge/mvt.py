@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, count
-from typing import Final
+from itertools import chain, count, repeat
+from typing import Final, cast
 
 EXTENT: Final = 4096
 """Coordinates run from 0 to here within a tile, y downwards."""
@@ -19,6 +19,8 @@ EXTENT: Final = 4096
 _VERSION: Final = 2
 _POINT: Final = {size: bytes([0x18, 1, 0x22, size + 1, 9]) for size in range(2, 5)}
 """Of a feature: that it is a point, and a path with one step, by the bytes of that step."""
+_SHORT: Final = 256
+"""Features with fewer bytes of tags begin with bytes that are ready."""
 
 Value = str | int | bytes
 """A value of a feature; a floating point number as `double` encodes it."""
@@ -33,14 +35,17 @@ def points(name: str, x: Sequence[int], y: Sequence[int], columns: Mapping[str, 
     """
     # Each value gets the next number when it is first met, without a line of Python.
     numbers: dict[Value, bytes] = defaultdict(chain(_VARINTS, _long_varints()).__next__)
-    tagged = [_tags(_VARINTS[key], column, numbers) for key, column in enumerate(columns.values())]
-    tags = map(b"".join, zip(*tagged, strict=True)) if tagged else [b""] * len(x)
+    parts = [
+        part
+        for key, column in zip(_VARINTS, columns.values(), strict=False)
+        for part in _tags(key, column, numbers)
+    ]
+    tags = map(b"".join, zip(*parts, strict=False)) if parts else [b""] * len(x)
     head, tail = _frame(name, tuple(columns))
     features = b"".join(map(_feature, tags, x, y))
     return _field(3, b"".join((head, features, tail, *map(_value, numbers), _EXTENT)))
 
 
-@lru_cache(maxsize=1 << 10, typed=True)
 def double(value: float) -> bytes:
     """A floating point number as a value."""
     return _field(4, b"\x19" + struct.pack("<d", value))
@@ -48,13 +53,23 @@ def double(value: float) -> bytes:
 
 def _feature(tags: bytes, x: int, y: int) -> bytes:
     at = _AT[x] + _AT[y]
-    feature = b"\x12" + _VARINTS[len(tags)] + tags + _POINT[len(at)] + at
-    return b"\x12" + _VARINTS[len(feature)] + feature
+    size = len(at)
+    starts = _STARTS[size]
+    start = starts[len(tags)] if len(tags) < _SHORT else _start(len(tags), size)
+    return start + tags + _POINT[size] + at
 
 
-def _tags(key: bytes, column: Column, numbers: dict[Value, bytes]) -> list[bytes]:
-    """The column as pairs of key and value numbers."""
-    return [b"" if value is None else key + numbers[value] for value in column]
+def _start(tags: int, at: int) -> bytes:
+    """How a feature begins: its length and that of its tags, given theirs and its place's."""
+    head = b"\x12" + _varint(tags)
+    return b"\x12" + _varint(len(head) + tags + len(_POINT[at]) + at) + head
+
+
+def _tags(key: bytes, column: Column, numbers: dict[Value, bytes]) -> list[Iterable[bytes]]:
+    """Iterables that side by side give a feature's pair of key and value numbers."""
+    if None in column:
+        return [[b"" if value is None else key + numbers[value] for value in column]]
+    return [repeat(key), map(numbers.__getitem__, cast(Sequence[Value], column))]
 
 
 @lru_cache(maxsize=64)
@@ -102,4 +117,5 @@ def _long_varint(value: int) -> bytes:
 _VARINTS: Final = [_long_varint(value) for value in range(1 << 12)]
 _AT: Final = [_long_varint(at << 1) for at in range(EXTENT)]
 """Each coordinate as the first step of a path: zigzag, from the tile's corner."""
+_STARTS: Final = {at: [_start(tags, at) for tags in range(_SHORT)] for at in _POINT}
 _EXTENT: Final = _number(5, EXTENT)

@@ -6,7 +6,6 @@ latest reading of each sensor, from zoom 12 on or where a tile holds few.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -23,8 +22,25 @@ _AS_FEATURE: Final = 64
 """Rows that are added up in the time it takes to write a feature."""
 _NO_COLOR: Final = "#888888"
 _NOBODY: Final = [0, 0, 0, -1, -1]
+_LAST: Final = EXTENT - 1
+_CLUSTER: Final = (
+    *("count", "color", "sensors", "at", "latest_aqi", "latest_max_aqi", "avg_aqi", "max_aqi"),
+)
+"""The attributes of a cluster; 'latest' means of its sensors' last unflagged indexes."""
 
 NameOf = Callable[[str], str]
+
+
+class _Hundredths(dict[int, bytes]):
+    """Numbers of hundredths as floating point values, written when first asked for."""
+
+    def __missing__(self, number: int) -> bytes:
+        self[number] = written = double(number / 100)
+        return written
+
+
+_HUNDREDTHS: Final = _Hundredths()
+"""It grows to as many as there are different means of indexes, some 50,000."""
 
 
 def render(view: View, tile: Tile, standard: aqi.Standard, name_of: NameOf) -> bytes:
@@ -58,34 +74,30 @@ def _length(rows: slice) -> int:
 def _clusters(
     view: View, tile: Tile, standard: aqi.Standard, sensors: slice, sites: slice
 ) -> bytes:
-    bits = 2 * max(FINEST_ZOOM - tile.z - _RASTER_BITS, 0)
-    cells = view.site_spots.totals(sites, bits)
+    bits, shift = 2 * max(FINEST_ZOOM - tile.z - _RASTER_BITS, 0), FINEST_ZOOM - tile.z
     nearby = view.sensor_spots.totals(sensors, bits)
-    places, x, y, readings, graded, total, highest = zip(*cells.values(), strict=True)
-    return points(
-        "clusters",
-        _on_tile([at // n for at, n in zip(x, places, strict=True)], tile),
-        _on_tile([at // n for at, n in zip(y, places, strict=True)], tile),
-        {
-            "count": readings,
-            **_latest_of_cells(standard, [nearby.get(cell, _NOBODY) for cell in cells]),
-            "avg_aqi": _means(total, graded, 2),
-            "max_aqi": _known(highest),
-        },
-    )
-
-
-def _latest_of_cells(standard: aqi.Standard, cells: Sequence[Sequence[int]]) -> dict[str, Column]:
-    """Of each cell: its sensors, mean and worst of their latest indexes, and when."""
-    number, rated, total, at, worst = zip(*cells, strict=True)
-    means = [round(s / n, 1) if n else None for s, n in zip(total, rated, strict=True)]
-    return {
-        "color": colors_of(standard, means),
-        "sensors": number,
-        "at": _known(at),
-        "latest_aqi": [None if mean is None else double(mean) for mean in means],
-        "latest_max_aqi": _known(worst),
-    }
+    rows = []
+    for cell, (places, x, y, readings, graded, total, worst) in view.site_spots.totals(
+        sites, bits
+    ).items():
+        number, rated, indexes, at, worst_now = nearby.get(cell, _NOBODY)
+        tenths = (20 * indexes + rated) // (2 * rated) if rated else None
+        rows.append(
+            (
+                x // places >> shift & _LAST,
+                y // places >> shift & _LAST,
+                readings,
+                color_of(standard, tenths),
+                number,
+                at if number else None,
+                None if tenths is None else _HUNDREDTHS[10 * tenths],
+                worst_now if rated else None,
+                _HUNDREDTHS[(200 * total + graded) // (2 * graded)] if graded else None,
+                worst if graded else None,
+            )
+        )
+    x_on_tile, y_on_tile, *columns = zip(*rows, strict=True)
+    return points("clusters", x_on_tile, y_on_tile, dict(zip(_CLUSTER, columns, strict=True)))
 
 
 def _sensors(view: View, tile: Tile, standard: aqi.Standard, name_of: NameOf, rows: slice) -> bytes:
@@ -110,21 +122,12 @@ def _sensors(view: View, tile: Tile, standard: aqi.Standard, name_of: NameOf, ro
     )
 
 
-def colors_of(standard: aqi.Standard, indexes: Sequence[float | None]) -> list[str]:
-    """The standard's colour for each mean index; grey where there is none."""
-    lows = [band.low for band in standard.bands]
-    colors = [_NO_COLOR, *[band.color for band in standard.bands]]
-    return [
-        _NO_COLOR if index is None else colors[bisect_right(lows, round(index))]
-        for index in indexes
-    ]
-
-
-def _means(totals: Sequence[int], numbers: Sequence[int], digits: int) -> Column:
-    return [
-        double(round(total / number, digits)) if number else None
-        for total, number in zip(totals, numbers, strict=True)
-    ]
+def color_of(standard: aqi.Standard, tenths: int | None) -> str:
+    """The standard's colour for a mean index in tenths, rounded; grey where there is none."""
+    if tenths is None:
+        return _NO_COLOR
+    colors = standard.colors
+    return colors[min((tenths + 5) // 10, len(colors) - 1)]
 
 
 def _known(values: Sequence[int]) -> Column:
@@ -134,5 +137,5 @@ def _known(values: Sequence[int]) -> Column:
 
 def _on_tile(at: Sequence[int], tile: Tile) -> list[int]:
     """Coordinates within the tile, of places that lie in it."""
-    shift, last = FINEST_ZOOM - tile.z, EXTENT - 1
-    return [unit >> shift & last for unit in at]
+    shift = FINEST_ZOOM - tile.z
+    return [unit >> shift & _LAST for unit in at]
