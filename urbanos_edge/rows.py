@@ -14,7 +14,7 @@ from urbanos_edge.batch import Batch
 from urbanos_edge.clock import all_to_rfc3339
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Tile
 from urbanos_edge.quality import FLAG_LABELS
-from urbanos_edge.reading import reading_id
+from urbanos_edge.reading import reading_ids
 
 _STORED_SHIFT = FINEST_ZOOM - STORED_ZOOM
 
@@ -69,7 +69,7 @@ def rows_of(batch: Batch) -> list[Row]:
     at_us = batch["timestamp_us"].tolist()
     columns: dict[str, Iterable[Any]] = {
         "sensor_id": (sensor_ids := batch.strings("sensor")),
-        "id": map(reading_id, sensor_ids, at_us),
+        "id": reading_ids(sensor_ids, at_us),
         "grid_id": map(_grid_id, batch["x18"].tolist(), batch["y18"].tolist()),
         "timestamp": all_to_rfc3339(batch["timestamp_us"]),
         "received_at": all_to_rfc3339(batch["received_us"]),
