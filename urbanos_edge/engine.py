@@ -83,6 +83,10 @@ class Engine:
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,
                 "enable_external_file_cache": False,  # the kernel keeps the pages already
+                # What a query has freed goes back to the machine soon, not at the next query.
+                "allocator_background_threads": True,
+                "allocator_flush_threshold": "16MiB",
+                "allocator_bulk_deallocation_flush_threshold": "16MiB",
             },
         )
         instance.execute(f"LOAD {quoted(spatial_extension())}")

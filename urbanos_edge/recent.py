@@ -31,7 +31,7 @@ from urbanos_edge.store import Store
 NOTHING_HERE_US: Final = 2**62
 """The horizon while nothing is loaded."""
 HOURS: Final = DAY_US // HOUR_US
-LOAD_US: Final = HOUR_US // 2
+LOAD_US: Final = HOUR_US // 4
 """What is loaded at a time, which bounds the memory it takes."""
 _ORIGIN_BYTES: Final = 200
 """What an origin costs, with its strings and its places in the indexes, roughly."""
@@ -146,6 +146,24 @@ class Recent:
         first = order[:limit]
         newest = {name: column[first] for name, column in rows.items()}
         return _batch(state.origins, newest), state.horizon_us
+
+    def of_sensor(self, sensor_id: str, from_us: int, until_us: int) -> tuple[Batch, int]:
+        """Rows of a sensor with from ≤ moment < until, in any order; and the horizon.
+
+        As with `newest`, they carry no indexes, and what is older than the horizon is missing.
+        """
+        state = self._state
+        from_us = max(from_us, state.horizon_us)
+        labels, columns = state.origins.labels, state.origins.columns
+        number = labels.index(sensor_id) if sensor_id in labels else -1
+        wanted = np.flatnonzero(columns["sensor"] == number)
+        found = [
+            _between(part, wanted, from_us, until_us)
+            for hour, parts in state.hours.items()
+            if hour * HOUR_US < until_us and (hour + 1) * HOUR_US > from_us
+            for part in parts
+        ]
+        return _batch(state.origins, _joined(found)), state.horizon_us
 
     def tiles_between(self, first: Tile, last: Tile) -> list[Tile]:
         """The tiles with rows, of those from the north-west to the south-east one."""
@@ -317,6 +335,13 @@ def _newest_of(part: Segment, origins: Ints, since_us: int, limit: int) -> Table
     if len(rows) > limit:
         since_us = max(since_us, int(np.partition(at_us, -limit)[-limit]) - 1)
     return part.take(rows[at_us > since_us])
+
+
+def _between(part: Segment, origins: Ints, from_us: int, until_us: int) -> Table:
+    """The rows of some origins in a segment and a span."""
+    rows = part.rows_of(origins)
+    at_us = part.at_us(rows)
+    return part.take(rows[(at_us >= from_us) & (at_us < until_us)])
 
 
 def _length(rows: Table) -> int:
