@@ -23,6 +23,7 @@ from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grid import FINEST_ZOOM, Tile
 from urbanos_edge.identity import MERGED
+from urbanos_edge.manifest import File
 from urbanos_edge.quality import FLAG_LABELS
 from urbanos_edge.rollup import Places
 from urbanos_edge.segment import Ints, Segment, Table, merged, segment
@@ -31,8 +32,10 @@ from urbanos_edge.store import Store
 NOTHING_HERE_US: Final = 2**62
 """The horizon while nothing is loaded."""
 HOURS: Final = DAY_US // HOUR_US
-LOAD_US: Final = HOUR_US // 4
-"""What is loaded at a time, which bounds the memory it takes."""
+LOAD_ROWS: Final = 120_000
+"""About as many are loaded at a time, which bounds the memory it takes."""
+SHORTEST_US: Final = HOUR_US // 32
+"""Of what is loaded at a time; the longest is an hour."""
 _ORIGIN_BYTES: Final = 200
 """What an origin costs, with its strings and its places in the indexes, roughly."""
 
@@ -98,14 +101,15 @@ class Recent:
         Raises:
             StorageUnavailable: a file could not be read.
         """
-        state, newest_us = self._state, now_us - now_us % LOAD_US
-        from_us = min(state.horizon_us - LOAD_US, newest_us)
-        oldest_us = (now_us // HOUR_US - HOURS) * HOUR_US
-        self.is_loading = from_us >= oldest_us and not (state.hours and self._is_full())
+        state, hour = self._state, now_us // HOUR_US
+        is_first = state.horizon_us == NOTHING_HERE_US
+        end_us = (hour + 1) * HOUR_US if is_first else state.horizon_us
+        from_us = end_us - self._load_us(end_us)
+        is_old = from_us < (hour - HOURS) * HOUR_US
+        self.is_loading = not (is_old or state.hours and self._is_full())
         if not self.is_loading:
             return False
-        until_us = NOTHING_HERE_US if from_us == newest_us else from_us + LOAD_US
-        found = self._read(from_us, until_us)
+        found = self._read(from_us, NOTHING_HERE_US if is_first else end_us)
         with self._lock:
             state = self._state
             if found is not None:
@@ -172,6 +176,13 @@ class Recent:
         inside = (x >= first.x) & (x <= last.x) & (y >= first.y) & (y <= last.y)
         found = set(zip(x[inside].tolist(), y[inside].tolist(), strict=True))
         return [Tile(first.z, *place) for place in sorted(found)]
+
+    def _load_us(self, end_us: int) -> int:
+        """How long a span before a moment may be loaded at once, by what the manifest says."""
+        span_us = HOUR_US
+        while span_us > SHORTEST_US and _rows_in(self._store.files, end_us, span_us) > LOAD_ROWS:
+            span_us //= 2
+        return span_us
 
     def _is_full(self) -> bool:
         """Whether another hour like those that are here would be too much."""
@@ -342,6 +353,18 @@ def _between(part: Segment, origins: Ints, from_us: int, until_us: int) -> Table
     rows = part.rows_of(origins)
     at_us = part.at_us(rows)
     return part.take(rows[(at_us >= from_us) & (at_us < until_us)])
+
+
+def _rows_in(files: Sequence[File], end_us: int, span_us: int) -> float:
+    """About how many rows lie in a span, if those of a file are spread evenly over its own."""
+    begin_us = end_us - span_us
+    return sum(
+        file.rows
+        * (min(file.max_at_us + 1, end_us) - max(file.min_at_us, begin_us))
+        / (file.max_at_us + 1 - file.min_at_us)
+        for file in files
+        if file.min_at_us < end_us and file.max_at_us >= begin_us
+    )
 
 
 def _length(rows: Table) -> int:
