@@ -37,6 +37,7 @@ BENCHES: Final = {
     "export": "a day of 10 million readings as Parquet and CSV beside COPY",
     "startup": "time to ready and memory: 10 million readings, empty, demonstration",
     "growth": "a tile at 0.1, 1 and 10 million readings a day",
+    "servers": "the node's own protocols beside stock Uvicorn and Granian",
 }
 
 

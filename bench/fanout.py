@@ -69,23 +69,39 @@ class Crowd:
         return answer
 
 
+class Alarms:
+    """Urgent readings from one connection, each under a token that may still send one."""
+
+    def __init__(self, running: RunningNode, connection: Connection) -> None:
+        self._node = running
+        self._connection = connection
+        self._sent = 0
+
+    def next(self) -> Callable[[], None]:
+        """What sends the next one; a new token, when it takes one, is made before that."""
+        if self._sent % PER_TOKEN == 0:
+            self._token = self._node.token()
+        self._sent += 1
+        return partial(post, self._connection, self._token, reading(9))
+
+
 def run(bench: Bench) -> Iterator[Figure]:
     """An urgent reading, and a flush that brings a hundred readings."""
     tile = tile_at(*PLACE, 12)
     with (
         bench.folder("fanout") as folder,
         node(folder, flush_interval_s=FLUSHED_WHEN_TOLD_S) as ours,
-        _crowd(ours.port, tile.grid_id) as crowd,
+        crowd(ours.port, tile.grid_id) as mine,
         _broadcaster(bench) as port,
-        _crowd(port, tile.grid_id) as other,
+        crowd(port, tile.grid_id) as other,
     ):
-        urgent, first, theirs = _urgent(bench, ours, crowd, port, other)
+        urgent, first, theirs = _urgent(bench, ours, mine, port, other)
         figure = _figure("an urgent reading, from its POST", urgent, first, ours)
         figure.peer = "websockets' own broadcast of a frame as long"
         figure.theirs = spread([max(one) for one in theirs])
         figure.more["their_last"] = latencies([ms for one in theirs for ms in one])
         yield figure
-        flushed, first = _flushed(bench, ours, crowd)
+        flushed, first = _flushed(bench, ours, mine)
         announced = [
             [end - begin for end, begin in zip(*pair, strict=True)]
             for pair in zip(flushed, first, strict=True)
@@ -119,22 +135,20 @@ def _figure(
 
 
 def _urgent(
-    bench: Bench, ours: RunningNode, crowd: Crowd, port: int, other: Crowd
+    bench: Bench, ours: RunningNode, mine: Crowd, port: int, other: Crowd
 ) -> tuple[list[list[float]], list[list[float]], list[list[float]]]:
     last: list[list[float]] = []
     first: list[list[float]] = []
     theirs: list[list[float]] = []
     with Connection(ours.port) as connection, connect(f"ws://127.0.0.1:{port}/") as source:
-        crowd.time(partial(post, connection, ours.token(), _reading(9)))  # the first one of all
+        alarms = Alarms(ours, connection)
+        mine.time(alarms.next())  # the first one of all
         for _ in range(bench.rounds):
             last.append([])
             first.append([])
             theirs.append([])
-            for number in range(bench.few(CHANGES)):
-                if number % PER_TOKEN == 0:
-                    token = ours.token()
-                body = _reading(9)
-                one = crowd.time(partial(post, connection, token, body))
+            for _ in range(bench.few(CHANGES)):
+                one = mine.time(alarms.next())
                 first[-1].append(one[0])
                 last[-1].append(one[1])
                 theirs[-1].append(other.time(partial(source.send, FRAME))[1])
@@ -143,7 +157,7 @@ def _urgent(
 
 
 def _flushed(
-    bench: Bench, ours: RunningNode, crowd: Crowd
+    bench: Bench, ours: RunningNode, mine: Crowd
 ) -> tuple[list[list[float]], list[list[float]]]:
     last: list[list[float]] = []
     first: list[list[float]] = []
@@ -155,14 +169,15 @@ def _flushed(
             first.append([])
             for _ in range(bench.few(CHANGES) // 2):
                 post(connection, token, _readings(5))
-                one = crowd.time(ours.flush)
+                one = mine.time(ours.flush)
                 first[-1].append(one[0])
                 last[-1].append(one[1])
                 time.sleep(PAUSE_S)
     return last, first
 
 
-def _reading(priority: int, number: int = 0) -> bytes:
+def reading(priority: int, number: int = 0) -> bytes:
+    """One that lies in the listeners' room."""
     lat, lng = PLACE
     return msgspec.json.encode(
         {
@@ -176,11 +191,12 @@ def _reading(priority: int, number: int = 0) -> bytes:
 
 
 def _readings(priority: int) -> bytes:
-    return b"[%s]" % b",".join(_reading(priority, number) for number in range(READINGS))
+    return b"[%s]" % b",".join(reading(priority, number) for number in range(READINGS))
 
 
 @contextmanager
-def _crowd(port: int, grid_id: str) -> Iterator[Crowd]:
+def crowd(port: int, grid_id: str) -> Iterator[Crowd]:
+    """Listeners of one room of the server at a port, and the stalled ones beside them."""
     words = [sys.executable, "-m", "bench.listeners", str(port), grid_id]
     process = subprocess.Popen(
         [*words, str(LISTENERS), str(STALLED)],
@@ -189,10 +205,10 @@ def _crowd(port: int, grid_id: str) -> Iterator[Crowd]:
         text=True,
     )
     try:
-        crowd = Crowd(process)
-        if "joined" not in crowd.hear():
+        everybody = Crowd(process)
+        if "joined" not in everybody.hear():
             raise RuntimeError("the listeners could not connect")
-        yield crowd
+        yield everybody
     finally:
         stop(process)
 

@@ -6,13 +6,15 @@ import os
 import platform
 import re
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any, Final
 
-from bench.tools import postgres_binary
+from bench.tools import PeerMissing, peers_packages, postgres_binary
 
 _PACKAGES: Final = ("urbanos-edge", "litestar", "uvicorn", "duckdb", "apsw", "numpy", "msgspec")
+_PEERS: Final = ("tipg", "granian")
+"""Packages of the peers' own environment."""
 
 
 def machine() -> dict[str, Any]:
@@ -24,7 +26,7 @@ def machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "load_before": round(os.getloadavg()[0], 2),
-        "versions": {name: version(name) for name in _PACKAGES} | _peers(),
+        "versions": {name: version(name) for name in _PACKAGES} | _peers() | _packaged(),
     }
 
 
@@ -37,6 +39,14 @@ def _peers() -> dict[str, str]:
     }
     found = {name: _version(words) for name, words in asked.items()}
     return {name: number for name, number in found.items() if number}
+
+
+def _packaged() -> dict[str, str]:
+    try:
+        folder = peers_packages()
+    except PeerMissing:
+        return {}
+    return {name: one.version for name in _PEERS for one in distributions(name=name, path=[folder])}
 
 
 def _version(words: list[str]) -> str:

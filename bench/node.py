@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -66,16 +66,31 @@ def node(data_dir: Path, *flags: str, **settings: object) -> Iterator[RunningNod
 
     Limits of requests are lifted: all of them come from one client here.
     """
-    port, log = free_port(), data_dir.parent / f"{data_dir.name}.log"
+    port = free_port()
     words = [sys.executable, "-m", "urbanos_edge", "serve", "--data-dir", str(data_dir), *flags]
     words += ["--host", "127.0.0.1", "--port", str(port)]
+    with served(words, data_dir, port, settings) as ready:
+        yield ready
+
+
+@contextmanager
+def served(
+    words: Sequence[str],
+    data_dir: Path,
+    port: int,
+    settings: Mapping[str, object],
+    *,
+    descriptors: Sequence[int] = (),
+) -> Iterator[RunningNode]:
+    """Run a program that serves a data directory at a port, and has these descriptors."""
+    log, environment = data_dir.parent / f"{data_dir.name}.log", _environment(settings)
     started_s = time.monotonic()
-    with running(words, log, environment=_environment(settings)) as process:
+    with running(words, log, environment=environment, descriptors=descriptors) as process:
         wait_until(_is_ready(port, log, process.poll), READY_WITHIN_S, log)
         yield RunningNode(data_dir, port, process.pid, time.monotonic() - started_s)
 
 
-def _environment(settings: dict[str, object]) -> dict[str, str]:
+def _environment(settings: Mapping[str, object]) -> dict[str, str]:
     limits = [name for name in Settings.__struct_fields__ if name.endswith("rate_limit")]
     values = {"announce": False, **dict.fromkeys(limits, UNLIMITED), **settings}
     return {f"URBANOS_{name.upper()}": str(value) for name, value in values.items()}

@@ -28,8 +28,9 @@ def running(
     environment: Mapping[str, str] | None = None,
     user: str | None = None,
     stop_by: signal.Signals = signal.SIGTERM,
+    descriptors: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program until the block ends; its output goes to `log`.
+    """Run a program until the block ends; its output goes to `log`, `descriptors` are its too.
 
     `setpriv` lets the kernel end it even when this process is killed.
     """
@@ -41,6 +42,7 @@ def running(
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=descriptors,
         )
     try:
         yield process

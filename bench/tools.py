@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sysconfig
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-TIPG_PYTHON: Final = ROOT / ".cache" / "bench-venv" / "bin" / "python"
+PEERS: Final = ROOT / ".cache" / "bench-venv"
 """The environment of what is only needed here; `scripts/bench` makes it."""
+TIPG_PYTHON: Final = PEERS / "bin" / "python"
 _DEBIAN: Final = {
     "postgres": "postgresql-15-postgis-3",
     "influxd": "influxdb",
@@ -52,3 +54,13 @@ def tipg_python() -> str:
     if not TIPG_PYTHON.exists():
         raise PeerMissing("tipg is missing: start the benchmarks with scripts/bench")
     return str(TIPG_PYTHON)
+
+
+def peers_packages() -> str:
+    """The folder of that environment's packages, for the interpreter that runs the node.
+
+    Raises:
+        PeerMissing: the environment was not made.
+    """
+    tipg_python()
+    return sysconfig.get_path("platlib", "venv", {"base": str(PEERS), "platbase": str(PEERS)})

@@ -16,6 +16,7 @@ import pytest
 from bench import report
 from bench.dataset import Shape, busy_tiles, places, prepared, staged
 from bench.figures import Figure, Floor, compare, spread
+from bench.servers import ready_on_a_socket
 from bench.tools import ROOT
 from tests.http.sending import stored
 from tests.processes import wait_until
@@ -73,6 +74,13 @@ def test_a_run_that_is_broken_off_leaves_no_process_behind() -> None:
         process.communicate(timeout=60)
     assert process.returncode == 130
     assert not any("urbanos_edge" in words_of(pid) for pid in started)
+
+
+@pytest.mark.parametrize("server", ["node", "uvicorn"])
+def test_who_connects_before_a_server_is_there_is_answered_by_it(
+    server: str, tmp_path: Path
+) -> None:
+    assert 0 < ready_on_a_socket(server, tmp_path / "empty") < 60
 
 
 def test_the_data_set_reaches_up_to_now_and_is_topped_up(tmp_path: Path) -> None:
