@@ -17,6 +17,7 @@ from urbanos_edge import answers
 from urbanos_edge.answers import Answers, Kind, answer, coding_for, held_etag
 from urbanos_edge.cache import Cache, Entry
 from urbanos_edge.protocol import HttpProtocol
+from urbanos_edge.traffic import Traffic
 
 KIND = Kind("application/json")
 REQUEST = b"GET /a HTTP/1.1\r\nHost: node\r\n\r\n"
@@ -33,8 +34,8 @@ async def entry_of(cache: Cache, body: bytes = BODY, ttl_s: float = 60, coding: 
 async def served(body: bytes = BODY, ttl_s: float = 60) -> tuple[Cache, Answers]:
     """A cache with one entry that is served at /a."""
     cache = Cache()
-    ready = Answers(cache)
-    ready.serve(b"/a", await entry_of(cache, body, ttl_s), KIND)
+    ready = Answers(cache, Traffic())
+    ready.serve(b"/a", await entry_of(cache, body, ttl_s), KIND, "/a")
     return cache, ready
 
 
@@ -116,7 +117,7 @@ def test_what_is_kept_ready_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         _, ready = await served()
         for number in range(10_000):
             ready.ready(REQUEST.replace(b"Host", b"X: %d\r\nHost" % number))
-            held = sum(len(key) + len(made) for key, (_, made) in ready._ready.items())
+            held = sum(len(key) + len(made) for key, (_, made, _) in ready._ready.items())
             assert len(ready._ready) * 256 < 200_000, held
         assert ready._bytes <= 100_000
 

@@ -11,7 +11,8 @@ import urbanos_edge
 
 PACKAGE = Path(urbanos_edge.__file__).parent
 FLOW = (
-    *("errors", "clock", "progress", "grid", "reading", "batch", "aqi", "quality", "grading"),
+    *("errors", "clock", "progress", "grid", "reading", "units"),
+    *("batch", "aqi", "quality", "grading"),
     *("settings", "disk"),
     *("adapters", "database", "tokens", "sensors", "spool", "dead_letters"),
     *("receipt", "group", "ingest"),
@@ -19,6 +20,7 @@ FLOW = (
         "steps",
         "engine",
         "integrity",
+        "owed",
         "changed",
         "manifest",
         "store",
@@ -39,11 +41,25 @@ FLOW = (
         "recent",
     ),
     *("check", "targets", "backup", "restore"),
-    *("rows", "query", "clusters", "mvt", "tiles", "osm", "basemap", "live", "discovery"),
-    *("shelf", "cache", "answers", "purge"),
-    *("node", "upkeep", "demo", "fleet", "control", "commands"),
+    *(
+        "rows",
+        "query",
+        "resolution",
+        "history",
+        "pipe",
+        "export",
+        "clusters",
+        "mvt",
+        "tiles",
+        "osm",
+        "basemap",
+        "live",
+        "discovery",
+    ),
+    *("shelf", "cache", "traffic", "answers", "purge", "uptime"),
+    *("node", "health", "metrics", "upkeep", "demo", "fleet", "control", "commands"),
     *("api", "ws", "app", "protocol", "server"),
-    *("archives", "replay", "asking", "care", "cli", "__main__"),
+    *("archives", "replay", "asking", "care", "exporting", "cli", "__main__"),
 )
 
 

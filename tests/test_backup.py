@@ -28,6 +28,7 @@ from urbanos_edge.backup import Copied, Shelf
 from urbanos_edge.batch import unpack
 from urbanos_edge.clock import DAY_US, to_rfc3339
 from urbanos_edge.errors import BadRequest, EdgeError, NotFound
+from urbanos_edge.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.restore import RestoreFailed, find_backup, restore
@@ -194,7 +195,7 @@ def test_a_file_found_damaged_by_a_backup_is_set_aside_and_the_rest_backed_up(
     fill(node)
     spoil(next(node.data_dir.glob("readings/created_date=2025-11-22/*.parquet")), "flipped")
     assert backed_up(node, directory).catalogue.readings == 40
-    assert node.status()["quarantined"] == 1
+    assert status(node)["quarantined"] == 1
 
 
 def test_places_that_make_no_sense_are_refused(node: Node, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.readings import reading
 from tests.test_flush import store, stored
 from urbanos_edge.adapters import node_json
 from urbanos_edge.clock import DAY_US, RELEASED_US, SECOND_US, Clock, Correction, Doubt, Instant
+from urbanos_edge.health import status
 from urbanos_edge.node import OWN_TOKEN, Node
 from urbanos_edge.reading import Timing
 from urbanos_edge.restamp import known_doubt, remember_doubt
@@ -126,9 +127,9 @@ def test_restamped_readings_count_in_the_window_again(node: Node) -> None:
     now_us = node.clock.now_us()
     wrong_us = now_us - YEAR_US
     store(node, reading(timestamp_us=wrong_us, timing=Timing.NODE_IN_DOUBT))
-    assert node.status()["sensors"]["reporting"] == 0
+    assert status(node)["sensors"]["reporting"] == 0
     anyio.run(node.restamp, Correction(wrong_us, wrong_us + SECOND_US, YEAR_US))
-    assert node.status()["sensors"]["reporting"] == 1
+    assert status(node)["sensors"]["reporting"] == 1
     assert node.view().latest["timestamp_us"].tolist() == [now_us]
     assert node.view().sites["readings"].tolist() == [1]
 

@@ -30,6 +30,7 @@ from urbanos_edge import compact, engine, steps
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US
 from urbanos_edge.compact import HOURLY, LATE, PIECES, QUIET_US, SEALED, Job, plan
 from urbanos_edge.errors import StorageUnavailable
+from urbanos_edge.health import status
 from urbanos_edge.manifest import File
 from urbanos_edge.node import Node
 from urbanos_edge.reading import Reading
@@ -462,7 +463,7 @@ def test_a_damaged_input_is_set_aside_and_never_copied(node: Node) -> None:
     victim.write_bytes(content)
     [done] = compact_all(node)
     assert done.rows == 200
-    assert node.status()["quarantined"] == 1
+    assert status(node)["quarantined"] == 1
     assert stored(node, "count(*)") == [(200,)]
 
 
@@ -472,7 +473,7 @@ def test_nothing_is_written_that_would_fill_the_disk(
     fill(node, 2)
     monkeypatch.setattr(node.disk, "free_bytes", 0)
     assert compact_all(node) == []
-    assert node.status()["compaction"]["jobs_due"] == 0 or kinds(node) == {"": 2}
+    assert status(node)["compaction"]["jobs_due"] == 0 or kinds(node) == {"": 2}
 
 
 # --- pace ----------------------------------------------------------------------------------------
@@ -532,10 +533,10 @@ def test_a_stop_does_not_wait_for_a_long_step(node: Node, monkeypatch: pytest.Mo
 
 def test_the_status_tells_what_was_compacted(node: Node) -> None:
     fill(node, 2)
-    assert node.status()["compaction"]["files_of_fullest_day"] == 2
-    assert node.status()["compaction"]["last"] is None
+    assert status(node)["compaction"]["files_of_fullest_day"] == 2
+    assert status(node)["compaction"]["last"] is None
     compact_all(node)
-    found = node.status()["compaction"]
+    found = status(node)["compaction"]
     assert found["files_of_fullest_day"] == 1
     assert (found["last"]["day"], found["last"]["files_before"]) == (day_of(OLD_DAY_US), 2)
 

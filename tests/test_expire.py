@@ -16,6 +16,7 @@ from tests.processes import command
 from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
 from urbanos_edge.clock import DAY_US, Clock, Instant
+from urbanos_edge.disk import DiskGuard
 from urbanos_edge.expire import LEAP_US, STEADY_S, Expiry, expired
 from urbanos_edge.node import Node
 from urbanos_edge.store import day_of
@@ -38,10 +39,20 @@ class TestClock(Clock):
         self.monotonic_s += seconds
 
 
-def expiry(node: Node, now_us: int, retention_days: int = 90) -> tuple[Expiry, TestClock]:
+def expiry(
+    node: Node, now_us: int, retention_days: int = 90, disk: DiskGuard | None = None
+) -> tuple[Expiry, TestClock]:
     clock = TestClock(now_us)
     return Expiry(
-        node.store, node.hours, clock, retention_days, 1825, lambda: clock.monotonic_s
+        node.store,
+        node.hours,
+        clock,
+        retention_days,
+        1825,
+        node.database,
+        disk or node.disk,
+        node.settings.owes_readings,
+        lambda: clock.monotonic_s,
     ), clock
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tests.readings import NOW_US, reading, readings
 from tests.test_identity import model
 from urbanos_edge.clock import DAY_US
+from urbanos_edge.health import status
 from urbanos_edge.identity import MERGED
 from urbanos_edge.node import Node
 from urbanos_edge.reading import Reading
@@ -46,8 +47,8 @@ def test_a_reading_sent_twice_is_stored_once(node: Node) -> None:
     store(node, reading(), reading())
     store(node, reading())
     assert stored(node, "count(*)") == [(1,)]
-    assert node.status()["totals"]["duplicates"] == 2
-    assert node.status()["totals"]["stored"] == 1
+    assert status(node)["totals"]["duplicates"] == 2
+    assert status(node)["totals"]["stored"] == 1
 
 
 def test_a_reading_sent_again_after_a_restart_is_stored_once(
@@ -66,7 +67,7 @@ def test_a_revision_replaces_the_stored_row_quantity_by_quantity(node: Node) -> 
     rows = stored(node, "pm25, pm10, no2, aqi_value", "WHERE sensor_id = 'school-12'")
     assert rows == [(40.0, 20.0, 5.0, 112)]
     assert stored(node, "pm25", "WHERE sensor_id = 'other'") == [(12.3,)]
-    totals = node.status()["totals"]
+    totals = status(node)["totals"]
     assert (totals["stored"], totals["revisions"], totals["duplicates"]) == (2, 1, 0)
 
 
@@ -81,7 +82,7 @@ def test_however_arrivals_are_split_the_store_holds_the_same(
 ) -> None:
     example = next(EXAMPLE)
     arrivals = [[_renamed(one, example) for one in batch] for batch in batches]
-    before = node.status()["totals"]
+    before = status(node)["totals"]
     for batch in arrivals:
         store(node, *batch)
     known, duplicates, revisions = model([one for batch in arrivals for one in batch])
@@ -91,7 +92,7 @@ def test_however_arrivals_are_split_the_store_holds_the_same(
         for row in stored(node, columns, f"WHERE sensor_id LIKE '%-{example}'")
     }
     assert found == known
-    after = node.status()["totals"]
+    after = status(node)["totals"]
     assert after["duplicates"] - before["duplicates"] == duplicates
     assert after["revisions"] - before["revisions"] == revisions
 
@@ -175,7 +176,7 @@ def test_a_damaged_file_is_set_aside_and_the_rest_served(
             victim.write_bytes(b"\0" * len(content))
     node = open_node()
     assert [file.day for file in node.store.files] == ["2025-11-23"]
-    assert node.status()["quarantined"] == 1
+    assert status(node)["quarantined"] == 1
     assert stored(node, "count(*)") == [(1,)]
 
 

@@ -307,3 +307,20 @@ def test_the_file_of_a_final_day_says_so_in_its_name(open_node: Callable[..., No
     store(node, *(old(one) for one in arrivals(10, 9, days=1)))
     node.expiry.drop()
     assert [file.kind for file in node.hours.store.files] == [FINAL]
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, 9.3e14, 5e-324])
+def test_a_value_no_integer_holds_is_counted_as_flagged(node: Node, value: float) -> None:
+    absurd = reading("odd", START_US, values={"pm25": value, "no2": 1.5})
+    store(node, absurd, reading("good", START_US, values={"pm25": 7.0}))
+    node.hours.count_all()
+    is_credible = abs(value) < 1
+    sums = node.hours.read(
+        hours_in(day_of(START_US)),
+        lambda cursor: cursor.execute(
+            "SELECT sensor_id, pm25_count, pm25_sum::BIGINT, pm25_flagged, no2_flagged"
+            " FROM hourly ORDER BY sensor_id"
+        ).fetchall(),
+    )
+    odd = ("odd", 1, 0, 0, 0) if is_credible else ("odd", 0, None, 1, 1)
+    assert sums == [("good", 1, 70_000, 0, 0), odd]

@@ -16,6 +16,7 @@ from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
 from urbanos_edge.clock import DAY_US, HOUR_US
 from urbanos_edge.grid import parse_grid_id
+from urbanos_edge.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.upkeep import scrub_one
 
@@ -81,9 +82,9 @@ def test_a_flush_that_meets_a_damaged_file_goes_on_without_it(node: Node, way: s
     store(node, reading(), *(reading(f"other-{n}") for n in range(50)))
     spoil(only_file(node, "2025-11-23"), way)
     store(node, reading(values={"pm25": 44.0}))
-    status = node.status()
-    assert status["quarantined"] == 1
-    assert status["totals"]["dead_letters"] == 0
+    found = status(node)
+    assert found["quarantined"] == 1
+    assert found["totals"]["dead_letters"] == 0
     assert stored(node, "sensor_id, pm25") == [("school-12", 44.0)]
 
 
@@ -94,7 +95,7 @@ def test_a_changed_byte_is_never_passed_on_into_a_new_file(node: Node) -> None:
     spoil(only_file(node, "2025-11-23"), "flipped")
     store(node, reading("s7", values={"pm25": 44.0}))
     assert stored(node, "sensor_id, pm25") == [("s7", 44.0)]
-    assert node.status()["quarantine"][0]["reason"] == "holds other bytes than were written"
+    assert status(node)["quarantine"][0]["reason"] == "holds other bytes than were written"
 
 
 def test_the_scrub_looks_at_every_file_in_turn(node: Node) -> None:
@@ -108,7 +109,7 @@ def test_the_scrub_looks_at_every_file_in_turn(node: Node) -> None:
     assert seen == ["2025-11-20", "2025-11-21", "2025-11-22", "2025-11-23"] + seen[:1] + seen[2:3]
     assert node.scrub["verified"] == 6
     assert node.scrub["damaged"] == 1
-    assert node.status()["quarantined"] == 1
+    assert status(node)["quarantined"] == 1
     assert stored(node, "count(*)") == [(3,)]
 
 

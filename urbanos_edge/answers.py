@@ -15,9 +15,12 @@ from typing import Final
 import httptools
 
 from urbanos_edge.cache import Cache, Entry, Form, tagged
+from urbanos_edge.traffic import Count, Traffic
 
 SHORT_S: Final = 10
 """How long others may keep what follows the last readings."""
+LONG_S: Final = 300
+"""How long they may keep history."""
 MAX_READY_BYTES: Final = 32 << 20
 """Requests and answers kept ready; when it is full, all are forgotten and come back as asked."""
 MAX_REQUEST_BYTES: Final = 2048
@@ -99,6 +102,7 @@ class _Served:
 
     entry: Entry
     kind: Kind
+    route: str
     answers: dict[tuple[int, str], bytes] = field(default_factory=dict)
     """By status and ETag."""
 
@@ -106,23 +110,31 @@ class _Served:
 class Answers:
     """Answers kept ready; used from the event loop only."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, traffic: Traffic) -> None:
         self._cache = cache
+        self.traffic = traffic
         self._served: dict[bytes, _Served] = {}
-        self._ready: dict[bytes, tuple[Entry, bytes]] = {}
+        self._ready: dict[bytes, tuple[Entry, bytes, Count]] = {}
         self._bytes = 0
 
-    def serve(self, target: bytes, entry: Entry, kind: Kind) -> None:
-        """Let requests for this target be answered with the entry while it is fresh."""
+    def serve(self, target: bytes, entry: Entry, kind: Kind, route: str) -> None:
+        """Let requests for this target be answered with the entry while it is fresh.
+
+        They are counted as answers of the route.
+        """
         served = self._served.get(target)
         if served is None or served.entry is not entry or served.kind != kind:
             self._count(len(target) + _COUNTED_WITH_REQUEST)
-            self._served[target] = _Served(entry, kind)
+            self._served[target] = _Served(entry, kind, route)
 
     def ready(self, request: bytes) -> bytes | None:
-        """The whole answer to exactly one whole GET request; None: it must go the normal way."""
+        """The whole answer to exactly one whole GET request; None: it must go the normal way.
+
+        It counts as given.
+        """
         known = self._ready.get(request)
         if known is not None and self._cache.is_fresh(known[0]):
+            known[2].number += 1
             return known[1]
         if not request.startswith(b"GET ") or len(request) > MAX_REQUEST_BYTES:
             return None
@@ -130,12 +142,14 @@ class Answers:
         if served is None or not self._cache.is_fresh(served.entry):
             return None
         made = self._make(served, request)
-        if made is not None:
-            self._count(len(request) + _COUNTED_WITH_REQUEST)
-            self._ready[request] = served.entry, made
-        return made
+        if made is None:
+            return None
+        self._count(len(request) + _COUNTED_WITH_REQUEST)
+        self._ready[request] = served.entry, *made
+        made[1].number += 1
+        return made[0]
 
-    def _make(self, served: _Served, request: bytes) -> bytes | None:
+    def _make(self, served: _Served, request: bytes) -> tuple[bytes, Count] | None:
         fields = simple_get(request)
         if fields is None:
             return None
@@ -149,7 +163,7 @@ class Answers:
         if made is None:
             made = served.answers[variant] = on_the_wire(given, served.kind.media_type)
             self._count(len(made))
-        return made
+        return made, self.traffic.ready_count(served.route, given.status)
 
     def _count(self, more: int) -> None:
         self._bytes += more

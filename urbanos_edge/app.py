@@ -18,7 +18,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge import __version__, api, ws
-from urbanos_edge.api import ingest, tiles
+from urbanos_edge.api import ingest, metrics, tiles
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
 from urbanos_edge.control import listen
@@ -52,7 +52,8 @@ def create_app(node: Node, url: str, port: int) -> ASGIApp:
         state=State({"answers": node.answers}),
         logging_config=None,
     )
-    return head_as_get(ingest.past_the_router(tiles.past_the_router(app, node), node))
+    doors = ingest.past_the_router(tiles.past_the_router(app, node), node)
+    return head_as_get(metrics.counted(doors, node.traffic))
 
 
 def head_as_get(app: ASGIApp) -> ASGIApp:
@@ -98,6 +99,7 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
             tasks.start_soon(kept_running, scrub_forever, node)
             tasks.start_soon(kept_running, back_up_daily, node)
             tasks.start_soon(kept_running, node.watch_clock_forever)
+            tasks.start_soon(kept_running, node.watch_readiness_forever)
             tasks.start_soon(kept_running, node.purge.send_forever)
             if node.settings.demo:
                 tasks.start_soon(kept_running, run_fleet, node, Fleet())

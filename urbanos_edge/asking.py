@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -30,6 +31,7 @@ data_dir_option = click.option(
     show_default=True,
     help="Where the node keeps its data.",
 )
+T = TypeVar("T")
 BUSY_S: Final = 10
 """How long a command waits while a node starts or stops, or another command is at work."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -46,31 +48,48 @@ def ask(
     Raises:
         EdgeError: the command's own refusal.
     """
+    return by_owner(
+        partial(control.request, data_dir, command, arguments, on_progress),
+        partial(anyio.run, _ask_here, data_dir, command, dict(arguments or {}), on_progress),
+    )
+
+
+def by_owner(there: Callable[[], T], here: Callable[[], T]) -> T:
+    """What `there` returns when a node runs, else what `here` does, which owns the directory.
+
+    Raises:
+        DirectoryInUse: somebody else owns it all the time, but does not answer.
+    """
     deadline_s = time.monotonic() + BUSY_S
     while True:
+        with suppress(control.NotRunning):
+            return there()
         try:
-            return control.request(data_dir, command, arguments, on_progress)
-        except control.NotRunning:
-            pass
-        try:
-            return anyio.run(_ask_here, data_dir, command, dict(arguments or {}), on_progress)
+            return here()
         except DirectoryInUse:
             if time.monotonic() > deadline_s:
                 raise
             time.sleep(0.1)
 
 
+@asynccontextmanager
+async def standing_in(data_dir: Path, *, keep_unlisted: bool = False) -> AsyncIterator[Node]:
+    """A node that does not serve, on a directory that is owned until the block ends."""
+    with control.own(data_dir):
+        settings = load({}, config=default_config(data_dir))
+        node = Node(settings, data_dir, keep_unlisted=keep_unlisted)
+        try:
+            yield node
+        finally:
+            await anyio.to_thread.run_sync(node.close)
+
+
 async def _ask_here(
     data_dir: Path, command: str, arguments: dict[str, Any], on_progress: Tell
 ) -> Any:
-    with control.own(data_dir):
-        settings = load({}, config=default_config(data_dir))
-        node = Node(settings, data_dir, keep_unlisted=command == "check")
-        try:
-            request = msgspec.json.encode(control.Request(command, arguments))
-            reply = await control.answer(commands(node), request, on_progress)
-        finally:
-            await anyio.to_thread.run_sync(node.close)
+    async with standing_in(data_dir, keep_unlisted=command == "check") as node:
+        request = msgspec.json.encode(control.Request(command, arguments))
+        reply = await control.answer(commands(node), request, on_progress)
     if reply.error is not None:
         raise EdgeError(reply.error["message"], code=reply.error["code"])
     return reply.result

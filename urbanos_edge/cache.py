@@ -98,6 +98,16 @@ class Cache:
         self._bytes = 0
         self._epoch = 0
 
+    @property
+    def entries(self) -> int:
+        """How many bodies are held."""
+        return len(self._entries)
+
+    @property
+    def held_bytes(self) -> int:
+        """What they take, not counting their packed forms."""
+        return self._bytes
+
     def something_changed(self) -> None:
         """Make every entry prove its revision before it is served again."""
         self._epoch += 1

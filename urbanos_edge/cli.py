@@ -21,6 +21,7 @@ from urbanos_edge.asking import ask, data_dir_option, json_option, progress_bar
 from urbanos_edge.basemap import import_basemap
 from urbanos_edge.care import add_care_commands
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.exporting import export
 from urbanos_edge.node import BASEMAP_NAME, Node
 from urbanos_edge.replay import replay_command
 from urbanos_edge.server import listening_socket, serve_forever
@@ -55,6 +56,7 @@ def main() -> None:
 
 main.add_command(replay_command)
 add_care_commands(main)
+main.add_command(export)
 
 
 @main.command()
@@ -247,10 +249,11 @@ def expire(data_dir: Path, as_json: bool, dry_run: bool) -> None:
     """Drop the days that are older than `retention_days`.
 
     A day goes when it and its newest arrival are both older. The node does
-    this by itself every hour.
+    this by itself every hour. What the centre is still to get waits, until
+    the disk is almost full; a dry run shows it with the reason.
     """
     dropped = ask(data_dir, "expire", {"dry_run": dry_run})
-    _show(dropped, ("day", "files", "rows", "bytes"), as_json)
+    _show(dropped, ("day", "files", "rows", "bytes", "owed_hours", "waits"), as_json)
 
 
 def _show(rows: list[dict[str, Any]], fields: tuple[str, ...], as_json: bool) -> None:

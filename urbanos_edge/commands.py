@@ -8,6 +8,7 @@ from typing import Any
 import anyio.to_thread
 import msgspec
 
+from urbanos_edge import health
 from urbanos_edge.basemap import import_basemap
 from urbanos_edge.check import forget_lost
 from urbanos_edge.control import Command, LongCommand
@@ -41,7 +42,7 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
         await node.tokens.revoke(_number(arguments, "id"))
 
     async def status(_: dict[str, Any]) -> Any:
-        return {"url": url, **await anyio.to_thread.run_sync(node.status)}
+        return {"url": url, **await anyio.to_thread.run_sync(health.status, node)}
 
     async def sensors(_: dict[str, Any]) -> Any:
         return msgspec.to_builtins(node.sensors.list())

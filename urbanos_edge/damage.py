@@ -49,11 +49,19 @@ def again_without_damage(store: Store, wanted: Wanted, attempt: Callable[[], T])
         try:
             return attempt()
         except SUSPICIOUS as error:
-            damaged = _damaged(store, wanted, error)
-            if damaged:
-                store.set_aside(damaged)
-            elif store.losses == losses:  # nor has anybody else set one aside meanwhile
+            if not has_lost(store, wanted, losses, error):
                 raise
+
+
+def has_lost(store: Store, wanted: Wanted, losses: int, error: Exception) -> bool:
+    """Set aside the damaged files behind a failure of work that began at `store.losses`.
+
+    Returns whether any was, by us or by somebody else meanwhile: then it is worth another try.
+    """
+    damaged = _damaged(store, wanted, error)
+    if damaged:
+        store.set_aside(damaged)
+    return bool(damaged) or store.losses != losses
 
 
 def _damaged(store: Store, wanted: Wanted, error: Exception) -> list[tuple[File, str]]:

@@ -59,6 +59,19 @@ class DiskGuard:
         """What may be written before readings are refused."""
         return self.free_bytes - self._reserve_bytes
 
+    @property
+    def ballast_bytes(self) -> int:
+        """What is held back on the disk now."""
+        try:
+            return self._ballast.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def written_bytes(self) -> int:
+        """What this process gave the disk to write since it began."""
+        return _written_bytes() - self._start_bytes
+
     def check_room(self) -> None:
         """Raise DiskFull while there is less than the reserve."""
         if self.is_low:
@@ -66,8 +79,7 @@ class DiskGuard:
 
     def written_per_day(self, now_us: int) -> int:
         """Bytes a day that this process gave the disk to write since it began: the flash's wear."""
-        written = _written_bytes() - self._start_bytes
-        return round(written * DAY_US / max(now_us - self._start_us, 1))
+        return round(self.written_bytes * DAY_US / max(now_us - self._start_us, 1))
 
     def _take_ballast(self) -> None:
         """Reserve real blocks; where the filesystem refuses, there is just no ballast."""

@@ -27,7 +27,10 @@ if find_spec("pandas") is None:
     # DuckDB asks for pandas with every value it takes from Python, and where there is none each ask
     # searches the path: 40 to 170 µs a value, a file name in a list being one. This is a quick no.
     sys.modules["pandas"] = None  # type: ignore[assignment]
-_SHARED: Final = ("row_columns", "stored_row_columns", "cell_columns", "hourly_aggregates")
+_SHARED: Final = (
+    *("row_columns", "stored_row_columns", "cell_columns", "hourly_aggregates"),
+    *("export_rows", "export_text"),
+)
 """Pieces of SQL that several statements name as `{piece}`."""
 
 

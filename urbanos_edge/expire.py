@@ -3,20 +3,29 @@
 A partition expires when its day and its newest arrival are both older than the retention, so a
 history that was imported yesterday stays as long as one measured yesterday. Its hourly aggregates
 stay, for a retention of their own.
+
+Where the centre is to have the readings themselves, a day that it may not have yet waits, but not
+for ever: when the disk is low, room for new readings comes first.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import apsw
 import msgspec
 
+from urbanos_edge import owed
 from urbanos_edge.clock import DAY_US, Clock
-from urbanos_edge.hours import Hours
+from urbanos_edge.database import Database, translated
+from urbanos_edge.disk import DiskGuard
+from urbanos_edge.errors import EdgeError
+from urbanos_edge.hours import Cursor, Hours, hours_in
 from urbanos_edge.manifest import File
 from urbanos_edge.spool import count
 from urbanos_edge.store import Store, start_of
@@ -25,15 +34,23 @@ LEAP_US: Final = 7 * DAY_US
 """A clock this far from the last thing known was set, or the node was off: which, time tells."""
 STEADY_S: Final = 86_400.0
 """How long a clock that leapt must run on before anything is dropped by it."""
+OWED: Final = "the centre may not have it yet"
+_COUNT_READINGS: Final = (
+    "SELECT coalesce(sum(readings + flagged), 0) FROM hourly WHERE NOT is_final"
+)
+_log = logging.getLogger(__name__)
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """What is stored of one day."""
+    """What is stored of one day that has expired; `waits` says why it stays all the same."""
 
     day: str
     files: int
     rows: int
     bytes: int
+    owed_hours: int = 0
+    """Hours whose readings the centre may not have, where it is to have them."""
+    waits: str = ""
 
 
 class Expiry:
@@ -46,6 +63,9 @@ class Expiry:
         clock: Clock,
         retention_days: int,
         rollup_retention_days: int,
+        database: Database,
+        disk: DiskGuard,
+        owes_readings: bool,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -53,27 +73,64 @@ class Expiry:
         self._clock = clock
         self._retention_us = retention_days * DAY_US
         self._rollup_retention_us = rollup_retention_days * DAY_US
+        self._database = database
+        self._disk = disk
+        self._owes_readings = owes_readings
         self._monotonic = monotonic
         self._known_us = max((file.max_received_us for file in store.files), default=None)
         self._sure_from_s = 0.0
 
     def due(self) -> list[Partition]:
-        """What has expired, oldest first."""
-        return [_described(day, files) for day, files in self._expired()]
+        """What has expired, oldest first, with what waits among it."""
+        return [self._described(day, files) for day, files in self._expired()]
 
     def drop(self) -> list[Partition]:
         """Drop what has expired, a day in one transaction; files go when nobody reads them.
 
+        What is owed goes last, the oldest day first, and only until the disk is not low any more.
+
         Raises:
             StorageUnavailable, DiskFull: the days that follow were not dropped.
         """
-        dropped = [day for day in self.due() if self._drop_day(day.day)]
+        due = self.due()
+        dropped = [day for day in due if not day.owed_hours and self._drop_day(day)]
+        owing = [day for day in due if day.owed_hours]
+        dropped += [day for day in owing if self._is_low_now() and self._drop_day(day)]
         self._hours.drop(self._clock.now_us() - self._rollup_retention_us)
         return dropped
 
-    def _drop_day(self, day: str) -> bool:
+    def _is_low_now(self) -> bool:
+        """Whether the disk is low still, after what went."""
+        self._disk.look()
+        return self._disk.is_low
+
+    def _drop_day(self, partition: Partition) -> bool:
         """Drop a day unless something arrived for it while its last readings were counted."""
-        return self._hours.expire(day, lambda: dict(self._expired()).get(day, []), _count_expired)
+        day, owed_readings = partition.day, self._count_owed(partition)
+        also = partial(_count_expired, owed_readings)
+        has_gone = self._hours.expire(day, lambda: dict(self._expired()).get(day, []), also)
+        if has_gone and partition.owed_hours:
+            _log.warning(
+                "%s was dropped to make room on the disk, with %d readings that the centre"
+                " may not have",
+                day,
+                owed_readings,
+            )
+        return has_gone
+
+    def _count_owed(self, partition: Partition) -> int:
+        """The readings in the owed hours of a day, all of the day where they cannot be counted."""
+        if not partition.owed_hours:
+            return 0
+
+        def work(cursor: Cursor) -> int:
+            row: tuple[int] = cursor.execute(_COUNT_READINGS).fetchall()[0]
+            return int(row[0])
+
+        try:
+            return self._hours.read(self._owed_in(partition.day), work) or 0
+        except EdgeError:
+            return partition.rows
 
     def drop_if_sure(self) -> list[Partition]:
         """Drop what has expired, unless the clock is in doubt or leapt within the last day.
@@ -91,6 +148,18 @@ class Expiry:
     def _expired(self) -> list[tuple[str, list[File]]]:
         return expired(self._store.files, self._clock.now_us() - self._retention_us)
 
+    def _owed_in(self, day: str) -> list[int]:
+        if not self._owes_readings:
+            return []
+        with translated():
+            return owed.owed_hours(self._database.read(), hours_in(day))
+
+    def _described(self, day: str, files: list[File]) -> Partition:
+        rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
+        owed_hours = len(self._owed_in(day))
+        waits = OWED if owed_hours and not self._disk.is_low else ""
+        return Partition(day, len(files), rows, size, owed_hours, waits)
+
 
 def expired(files: Iterable[File], before_us: int) -> list[tuple[str, list[File]]]:
     """The days that ended before a moment and got nothing since, oldest first, and their files."""
@@ -105,10 +174,6 @@ def expired(files: Iterable[File], before_us: int) -> list[tuple[str, list[File]
     ]
 
 
-def _count_expired(connection: apsw.Connection, files: Sequence[File]) -> None:
-    count(connection, {"expired": sum(file.rows for file in files)})
-
-
-def _described(day: str, files: list[File]) -> Partition:
-    rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
-    return Partition(day, len(files), rows, size)
+def _count_expired(owed_readings: int, connection: apsw.Connection, files: Sequence[File]) -> None:
+    outcomes = {"expired": sum(file.rows for file in files), "expired_owed": owed_readings}
+    count(connection, outcomes)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from urbanos_edge import aqi, quality
 from urbanos_edge.batch import Batch
 
@@ -14,13 +16,15 @@ INDEXED: Final = ("pm25", "pm10", "o3", "no2", "so2", "co")
 def grade(standard: aqi.Standard, batch: Batch) -> None:
     """Add the columns `aqi_value`, `level`, `dominant`, `<pollutant>_aqi` and `flags`.
 
-    Absent indexes are `aqi.NO_INDEX`; `dominant` counts within the standard's pollutants.
+    Absent indexes are `aqi.NO_INDEX`, among them those of pollutants that the standard lacks;
+    `dominant` counts within the standard's pollutants.
     """
     grades = aqi.grade(standard, batch.columns)
+    nothing = np.full(len(grades.overall), aqi.NO_INDEX, np.int16)
     batch.columns |= {
         "aqi_value": grades.overall,
         "level": grades.level,
         "dominant": grades.dominant,
         "flags": quality.flag(batch.columns),
-        **{f"{name}_aqi": grades.by_pollutant[name] for name in INDEXED},
+        **{f"{name}_aqi": grades.by_pollutant.get(name, nothing) for name in INDEXED},
     }

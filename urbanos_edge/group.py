@@ -73,14 +73,15 @@ class Groups:
         self._spool = spool
         self._sensors = sensors
         self._waiting: deque[Group] = deque()
-        self._requests = 0
+        self.requests = 0
+        """Requests that wait for the disk."""
         self._committing: asyncio.Task[None] | None = None
 
     def check_room(self, readings: int) -> None:
         """Raise Unavailable when too much waits for the disk, or the spool has no room."""
         waiting = sum(len(group.packing) for group in self._waiting)
         self._spool.check_room(waiting + readings)
-        if waiting >= MAX_WAITING_READINGS or self._requests >= MAX_WAITING:
+        if waiting >= MAX_WAITING_READINGS or self.requests >= MAX_WAITING:
             raise Unavailable("the node is busy; try again", code="overloaded")
 
     def open(self) -> Group:
@@ -99,11 +100,11 @@ class Groups:
         if self._committing is None or self._committing.done():
             # The task begins when all requests that came in together have had their turn.
             self._committing = asyncio.get_running_loop().create_task(self._commit_waiting())
-        self._requests += 1
+        self.requests += 1
         try:
             await waiter
         finally:
-            self._requests -= 1
+            self.requests -= 1
 
     async def _commit_waiting(self) -> None:
         while self._waiting:

@@ -59,6 +59,11 @@ class Ingest:
         self._express: dict[int, deque[int]] = {}
         self.unknown_quantities: Counter[str] = Counter()
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for the disk."""
+        return self._groups.requests
+
     async def accept(self, message: Message, token: Token) -> Receipt:
         """Take what is good in a message, bury what is not, and return once both are durable.
 

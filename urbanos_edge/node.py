@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,37 +13,36 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import apsw
-import msgspec
 
-from urbanos_edge import __version__
+from urbanos_edge import owed
 from urbanos_edge.adapters import node_json
 from urbanos_edge.answers import Answers
 from urbanos_edge.aqi import STANDARDS
-from urbanos_edge.backup import last_backups
 from urbanos_edge.basemap import Basemap
 from urbanos_edge.batch import pack, unpack
 from urbanos_edge.cache import Cache
-from urbanos_edge.clock import Clock, Correction, to_rfc3339
-from urbanos_edge.compact import Compactor, plan
+from urbanos_edge.clock import Clock, Correction
+from urbanos_edge.compact import Compactor
 from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.dead_letters import DeadLetters
-from urbanos_edge.disk import DiskGuard, forecast
+from urbanos_edge.disk import DiskGuard
 from urbanos_edge.drain import Drain
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.expire import Expiry
+from urbanos_edge.export import Exports
 from urbanos_edge.flush import Flushed, Mover
 from urbanos_edge.grading import grade
 from urbanos_edge.grid import Tile
+from urbanos_edge.history import History
 from urbanos_edge.hours import Hours
 from urbanos_edge.identity import fold
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.live import Draft, Live
-from urbanos_edge.manifest import File, Quarantined, quarantined
 from urbanos_edge.purge import Place, Purge
 from urbanos_edge.query import Query
 from urbanos_edge.reading import Reading
-from urbanos_edge.recent import NOTHING_HERE_US, Recent
+from urbanos_edge.recent import Recent
 from urbanos_edge.restamp import known_doubt, remember_doubt, restamp
 from urbanos_edge.rollup import Rollup, View
 from urbanos_edge.sensors import Sensors
@@ -52,12 +51,12 @@ from urbanos_edge.shelf import Shelf
 from urbanos_edge.spool import Spool
 from urbanos_edge.store import Store
 from urbanos_edge.tokens import Token, Tokens
+from urbanos_edge.traffic import Durations, Traffic
+from urbanos_edge.uptime import LOOK_EVERY_S, Uptime
 
 BASEMAP_NAME = "basemap.mbtiles"
 LOOK_AT_CLOCK_S = 1
 RETRY_DISK_S = 5
-MAX_SHOWN = 20
-"""Files set aside that the status names, the newest."""
 LOOK_AT_DISK_S = 2
 EXPIRE_EVERY_S = 3600
 COUNT_HOURS_EVERY_S = 30
@@ -122,24 +121,47 @@ class Node:
             self.clock,
             settings.retention_days,
             settings.rollup_retention_days,
+            self.database,
+            self.disk,
+            settings.owes_readings,
         )
+        if settings.sync_dsn:
+            self.database.write_and_wait(partial(owed.begin, now_us=self.started_us))
         self.rollup = Rollup(
             self.standard, self.store, self.hours, self.engine, self.clock.now_us()
         )
         self.recent = Recent(self.store, self.engine, settings.recent_memory_mib << 20)
         self.query = Query(self.store, self.engine, self.recent, self.standard)
+        self.history = History(
+            self.store,
+            self.hours,
+            self.recent,
+            self.engine,
+            self.standard,
+            self.clock,
+            settings.time_zone,
+            settings.cache_ttl_historical_s,
+        )
+        self.exports = Exports(self.store)
         self.cache = Cache(Shelf(self.data_dir / "cache"))
-        self.answers = Answers(self.cache)
+        self.traffic = Traffic()
+        self.answers = Answers(self.cache, self.traffic)
         self.purge = Purge(settings.cdn_purge_url)
         self.live = Live()
         self.node_id = settings.node_id or self._own_id()
         self.basemap: Basemap | None = None
+        self.uptime = Uptime(self.database, self.clock)
         self.flush_failure: str | None = None
+        self.flushes = Durations()
+        """Of those that moved something."""
+        self.flushed_us: int | None = None
+        """When the last one succeeded."""
         self._urgent_thread = anyio.CapacityLimiter(1)
         """One at a time, so that news keep their order, and none waits behind queries."""
         self.flushing = anyio.Lock()
         """Held while the store and the rollup change together."""
         self._losses = self.store.losses
+        self._disk_was_low = anyio.Event()
         self.backing_up = anyio.Lock()
         self.backup_failure: str | None = None
         self.scrub: dict[str, Any] = {"verified": 0, "damaged": 0, "last_at": None}
@@ -151,7 +173,10 @@ class Node:
             self.basemap.close()
         self.cache.close()
         self.compactor.close()
+        self.exports.close()
         self.engine.close()
+        with suppress(EdgeError):  # a minute counts as down that was not
+            self.uptime.keep()
         self.database.close()
 
     def view(self) -> View:
@@ -165,11 +190,14 @@ class Node:
             StorageUnavailable, DiskFull: what was not moved is still in the spool.
         """
         async with self.flushing:
+            began_s, has_moved = anyio.current_time(), False
             while await self._flush_chunk():
-                pass
+                has_moved = True
             if self._losses != self.store.losses:
                 await anyio.to_thread.run_sync(self.reload)
-        self.flush_failure = None
+            if has_moved:
+                self.flushes.note(anyio.current_time() - began_s)
+        self.flush_failure, self.flushed_us = None, self.clock.now_us()
 
     async def flush_forever(self) -> None:
         """Flush at every interval; a failure is remembered for the status and tried again."""
@@ -218,7 +246,7 @@ class Node:
             await anyio.sleep(took_s * LOAD_PAUSE if has_loaded else LOOK_AT_RECENT_S)
 
     async def expire_forever(self) -> None:
-        """Drop what is older than the retention, within the hour."""
+        """Drop what is older than the retention, within the hour, at once while the disk is low."""
         while True:
             try:
                 dropped = await anyio.to_thread.run_sync(self.expiry.drop_if_sure)
@@ -226,12 +254,16 @@ class Node:
                     _log.info("%s is older than the retention and was dropped", partition.day)
             except EdgeError as error:
                 _log.error("expiry failed, will be tried again: %s", error.message)
-            await anyio.sleep(EXPIRE_EVERY_S)
+            with anyio.move_on_after(EXPIRE_EVERY_S):
+                await self._disk_was_low.wait()
+            self._disk_was_low = anyio.Event()
 
     async def watch_disk_forever(self) -> None:
         """Look at the disk every few seconds."""
         while True:
             await anyio.to_thread.run_sync(self.disk.look)
+            if self.disk.is_low:
+                self._disk_was_low.set()
             await anyio.sleep(LOOK_AT_DISK_S)
 
     async def watch_clock_forever(self) -> None:
@@ -245,6 +277,15 @@ class Node:
             if correction is not None:
                 await self.restamp(correction)
             await anyio.sleep(LOOK_AT_CLOCK_S)
+
+    async def watch_readiness_forever(self) -> None:
+        """Count the seconds in which the node is ready."""
+        while True:
+            self.uptime.look(not self.faults())
+            if self.uptime.is_due:
+                with suppress(EdgeError):  # it is kept the next time
+                    await anyio.to_thread.run_sync(self.uptime.keep)
+            await anyio.sleep(LOOK_EVERY_S)
 
     async def restamp(self, correction: Correction) -> int:
         """Move what was stamped in doubt to its right time; return how many readings moved."""
@@ -298,84 +339,6 @@ class Node:
         except EdgeError as error:
             _log.error("the basemap cannot be read: %s", error.message)
 
-    def status(self) -> dict[str, Any]:
-        """What an operator or a page wants to know at a glance; blocks on the database."""
-        view, connection, doubt = self.view(), self.database.read(), self.clock.doubt
-        files, aside = self.store.files, quarantined(connection)
-        current = view.latest["timestamp_us"] >= view.since_us
-        return {
-            "node": {"id": self.node_id, "name": self.settings.node_name},
-            "version": __version__,
-            "boot": self.live.boot,
-            "seq": self.live.seq,
-            "demo": self.settings.demo,
-            "started_at": to_rfc3339(self.started_us),
-            "now": to_rfc3339(self.clock.now_us()),
-            "clock_in_doubt_since": doubt and to_rfc3339(doubt.since_us),
-            "aqi_standard": self.standard.id,
-            "time_zone": self.settings.time_zone,
-            "flush_interval_s": self.settings.flush_interval_s,
-            "sensors": {"total": len(self.sensors), "reporting": int(current.sum())},
-            "bounds": _extent(view, current),
-            "spool": {"readings": self.spool.depth},
-            "store": {
-                "rows": sum(file.rows for file in files),
-                "files": len(files),
-                "bytes": sum(file.bytes for file in files),
-            },
-            "aggregates": self._aggregates_status(connection),
-            "recent": self._recent_status(),
-            "compaction": self._compaction_status(files),
-            "disk": self._disk_status(files),
-            "totals": _totals(connection),
-            "unknown_quantities": dict(self.ingest.unknown_quantities),
-            "listeners": self.live.listeners,
-            "quarantined": len(aside),
-            "quarantine": [_set_aside(file) for file in aside[-MAX_SHOWN:]],
-            "scrub": self.scrub,
-            "backup": {**last_backups(connection), "failure": self.backup_failure},
-            "flush_failure": self.flush_failure,
-        }
-
-    def _recent_status(self) -> dict[str, Any]:
-        horizon_us = self.recent.horizon_us
-        return {
-            "since": None if horizon_us == NOTHING_HERE_US else to_rfc3339(horizon_us),
-            "readings": self.recent.rows,
-            "bytes": self.recent.bytes,
-            "is_loading": self.recent.is_loading,
-        }
-
-    def _aggregates_status(self, connection: apsw.Connection) -> dict[str, Any]:
-        files = self.hours.store.files
-        waiting = connection.execute("SELECT count(*) FROM changed_hours").get
-        return {
-            "files": len(files),
-            "bytes": sum(file.bytes for file in files),
-            "hours_waiting": waiting,
-        }
-
-    def _compaction_status(self, files: Sequence[File]) -> dict[str, Any]:
-        last = self.compactor.last
-        return {
-            "files_of_fullest_day": max(Counter(file.day for file in files).values(), default=0),
-            "jobs_due": len(plan(files, self.clock.now_us())),
-            "last": last and {**msgspec.to_builtins(last), "at": to_rfc3339(last.ended_at_us)},
-            "failure": self.compactor.failure,
-        }
-
-    def _disk_status(self, files: Sequence[File]) -> dict[str, Any]:
-        now_us = self.clock.now_us()
-        arrivals = [(file.max_received_us, file.bytes) for file in files]
-        growth = forecast(arrivals, self.disk.free_bytes, self.settings.retention_days, now_us)
-        return {
-            "free_bytes": self.disk.free_bytes,
-            "is_low": self.disk.is_low,
-            "growth_bytes_per_day": growth.bytes_per_day,
-            "full_in_days": growth.full_in_days,
-            "written_bytes_per_day": self.disk.written_per_day(now_us),
-        }
-
     def faults(self) -> list[str]:
         """Why the node cannot take readings or answer, in plain words; empty when it can."""
         faults = []
@@ -408,12 +371,14 @@ class Node:
             update = self.rollup.apply(part.batch, part.revised, now_us)
             drafts += self.live.draft(update, rooms, now_us)
             changed |= self.purge.changed_in(update.view)
+        self.history.follow()
         return drafts, changed
 
     def reload(self) -> None:
         """Make what is in memory follow the store, which changed otherwise than by a flush."""
         self._losses = self.store.losses
         self.recent.forget()
+        self.history.follow()
         self.rollup.reload(self.clock.now_us())
         self.cache.something_changed()
         self.purge.note_everything()
@@ -450,28 +415,3 @@ class Node:
             return kept
 
         return self.database.write_and_wait(work)
-
-
-def _totals(connection: apsw.Connection) -> dict[str, int]:
-    """Readings since the first start by outcome, and the letters kept."""
-    outcomes = dict.fromkeys(("stored", "duplicates", "revisions", "rejected"), 0)
-    outcomes |= dict(connection.execute("SELECT outcome, readings FROM totals"))
-    letters: int = connection.execute("SELECT count(*) FROM dead_letters").get
-    return outcomes | {"dead_letters": letters}
-
-
-def _set_aside(file: Quarantined) -> dict[str, Any]:
-    found_at = to_rfc3339(file.found_at_us)
-    return {"day": file.day, "rows": file.rows, "found_at": found_at, "reason": file.reason}
-
-
-def _extent(view: View, current: Any) -> dict[str, float] | None:
-    lng, lat = view.latest["lng"][current], view.latest["lat"][current]
-    if not len(lng):
-        return None
-    return {
-        "minLat": float(lat.min()),
-        "maxLat": float(lat.max()),
-        "minLng": float(lng.min()),
-        "maxLng": float(lng.max()),
-    }

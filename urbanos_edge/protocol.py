@@ -15,10 +15,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from urbanos_edge.answers import Answers
+from urbanos_edge.api.export import LINE
 from urbanos_edge.ws import WAY
 
 PIECE_BYTES: Final = 8 << 10
 """What the parser gets at a time: each request in it that must wait costs some kilobytes."""
+
+FAREWELL_S: Final = 2.0
+"""How long a client may still send after a frame that was refused."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -82,9 +86,19 @@ class HttpProtocol(HttpToolsProtocol):
         """Nothing came before these bytes that is not answered yet, and the client is reading."""
         return self._is_idle() and not self._in_message and not self.flow.write_paused
 
+    @property
+    def waiting_bytes(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def drop(self) -> None:
+        """As `export.Line`; an answer that is whole stays so."""
+        if not self._is_idle():
+            self.transport.abort()
+
     def on_message_begin(self) -> None:
         self._in_message = True
         super().on_message_begin()
+        cast("dict[str, object]", self.scope)["extensions"] = {LINE: self}
 
     def on_message_complete(self) -> None:
         self._in_message = False
@@ -122,7 +136,30 @@ class _Flow(FlowControl):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Uvicorn's protocol; itself the `live.Way` that it offers the application."""
+    """Uvicorn's protocol; itself the `live.Way` that it offers the application.
+
+    But for how it refuses a frame: a socket that is closed while bytes come in answers them with a
+    reset, which may reach the client before it has read why. So they are read and dropped.
+    """
+
+    _has_refused = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self._has_refused:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        """Say why, and close once the client has heard it or `FAREWELL_S` are over."""
+        refused = self.conn.close_sent
+        assert refused is not None
+        self._has_refused = self.close_sent = True
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": refused.code, "reason": refused.reason}
+        )
+        self.transport.writelines(self.conn.data_to_send())
+        self.close_timer = self.loop.call_later(FAREWELL_S, self.transport.close)
+        self.read_paused = False
+        self.transport.resume_reading()
 
     async def run_asgi(self) -> None:
         extensions = cast(dict[str, object], self.scope["extensions"])

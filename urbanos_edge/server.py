@@ -75,6 +75,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._node.live.end()
+        self._node.exports.stopping.set()
         await super().shutdown(sockets)
 
     @contextmanager

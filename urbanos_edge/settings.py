@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -79,6 +79,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     cache_ttl_aggregated_s: Annotated[
         float, Meta(ge=0, description="seconds that clusters and statistics are kept")
     ] = 10
+    cache_ttl_historical_s: Annotated[
+        float, Meta(ge=0, description="seconds that history is kept")
+    ] = 300
     cdn_purge_url: Annotated[
         str,
         Meta(
@@ -86,9 +89,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             description="where a CDN is told by POST which grids changed; none if empty",
         ),
     ] = ""
-    aqi_standard: Annotated[str, Meta(description="the index that readings are graded by")] = (
-        "us-epa-2024"
-    )
+    aqi_standard: Annotated[
+        str, Meta(description=f"the index that readings are graded by: {', '.join(STANDARDS)}")
+    ] = "us-epa-2024"
     time_zone: Annotated[
         str, Meta(description="where days begin on charts and in 24 h means; storage is UTC")
     ] = "UTC"
@@ -106,6 +109,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int, Meta(ge=0, le=23, description="hour of the day, in `time_zone`, of the daily backup")
     ] = 2
     backup_keep: Annotated[int, Meta(ge=1, description="backups that are kept")] = 7
+    sync_dsn: Annotated[
+        str, Meta(description="the centre's PostgreSQL, as libpq names it; none if empty: no sync")
+    ] = ""
+    sync_mode: Annotated[
+        Literal["aggregates", "readings"],
+        Meta(description='what the centre gets: "aggregates", or the "readings", too'),
+    ] = "aggregates"
     announce: Annotated[bool, Meta(description="tell the local network of this node by mDNS")] = (
         True
     )
@@ -117,6 +127,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def max_body_bytes(self) -> int:
         return self.max_body_mib << 20
+
+    @property
+    def owes_readings(self) -> bool:
+        """Whether there is a centre that is to have the readings themselves."""
+        return bool(self.sync_dsn) and self.sync_mode == "readings"
 
 
 def load(

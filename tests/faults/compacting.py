@@ -36,21 +36,24 @@ READINGS: Final = 1_000
 """In each flush."""
 SENSORS: Final = 200
 DIFFERENT: Final = 3
+OF_COMPACTION: Final = tuple(step for step in STEPS if step != "files written")
+"""The steps that it has in common with a flush, in their order."""
 _SUMS: Final = "count(*), sum(hash(r)), round(sum(pm25), 3), count(DISTINCT (sensor_id, timestamp))"
 """Of every column of every reading, whatever the order."""
 
 
-def compact_under_readers(folder: Path, for_s: float) -> Figures:
-    """Kill it at every step in turn until the time is over."""
+def compact_under_readers(folder: Path, for_s: float, *, at_every_step: bool = False) -> Figures:
+    """Kill it at every step in turn until the time is over, but at each once if so demanded."""
     figures = Figures("compaction")
     folder.mkdir(parents=True, exist_ok=True)
     _prepare(folder / "full")
     at, until_s = folder / "at", time.monotonic() + for_s
-    kills: dict[str, int] = dict.fromkeys(STEPS, 0)
+    kills: dict[str, int] = dict.fromkeys(OF_COMPACTION, 0)
     for number in itertools.count():
-        if time.monotonic() > until_s:
+        if time.monotonic() > until_s and (number >= len(OF_COMPACTION) or not at_every_step):
             break
-        step, occurrence = STEPS[number % len(STEPS)], number // len(STEPS) % 3 + 1
+        step = OF_COMPACTION[number % len(OF_COMPACTION)]
+        occurrence = number // len(OF_COMPACTION) % 3 + 1
         shutil.rmtree(at, ignore_errors=True)
         shutil.copytree(folder / "full", at)
         kills[step] += _run(at, step, occurrence) == -signal.SIGKILL
@@ -61,6 +64,8 @@ def compact_under_readers(folder: Path, for_s: float) -> Figures:
             figures.complaints.append(f"after a kill at '{step}': ended with {ended}")
     figures.more |= {"kills": sum(kills.values()), "reads": _reads(folder)}
     figures.more["steps_killed_at"] = sum(1 for times in kills.values() if times)
+    if at_every_step:
+        figures.complaints += [f"never killed at '{step}'" for step in kills if not kills[step]]
     return figures
 
 

@@ -54,11 +54,9 @@ class Figures:
         assert self.more["serving_after_s"] <= SERVING_WITHIN_S * patience()
 
     def as_json(self) -> dict[str, Any]:
-        """One flat object for a line of JSON."""
-        tally = {
-            name: getattr(self, name)
-            for name in ("name", "rounds", "acknowledged", "lost", "doubled", "wrong")
-        }
+        """One flat object for a line of JSON; without load there was nothing to lose."""
+        of_load = ("acknowledged", "lost", "doubled") if self.acknowledged else ()
+        tally = {name: getattr(self, name) for name in ("name", "rounds", *of_load, "wrong")}
         if self.ready_s:
             tally |= {
                 "ready_s_median": round(statistics.median(self.ready_s), 2),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.faults import io_errors, saboteur
+from tests.faults.compacting import compact_under_readers
 from tests.faults.cuts import cut_power
 from tests.faults.disks import NEEDED, PATH, leaving_in_order
 from tests.faults.figures import Figures
@@ -20,6 +21,7 @@ from tests.faults.full import fill_disk
 from tests.faults.io_errors import break_engine, fail_syncs, lock_database
 from tests.faults.kills import kill_at_each_step, kill_at_random
 from tests.faults.victim import READY_WITHIN_S, ROOT, patience
+from tests.faults.years import age_a_year
 
 PAGE: Final = ROOT / "docs" / "reliability.md"
 BEGIN: Final = "<!-- runs: written by scripts/soak --record -->"
@@ -73,6 +75,14 @@ def _fatal(folder: Path, count: int) -> Iterator[Figures]:
         yield break_engine(folder / str(number), seed=70 + number)
 
 
+def _compaction(folder: Path, count: int) -> Iterator[Figures]:
+    yield compact_under_readers(folder, for_s=60 * count, at_every_step=True)
+
+
+def _year(folder: Path, count: int) -> Iterator[Figures]:
+    yield age_a_year(folder, readings_a_day=count)
+
+
 RUNS: Final[dict[str, tuple[Run, int, str]]] = {
     "kill": (_kill, 200, "kill -9 at random moments under load"),
     "steps": (_steps, 3, "kill -9 at every step of a flush, the first N times it is reached"),
@@ -82,6 +92,8 @@ RUNS: Final[dict[str, tuple[Run, int, str]]] = {
     "ioerror": (_ioerror, 5, "syncs that return EIO for 5 s, then a power cut"),
     "busy": (_busy, 2, "somebody else holds SQLite's write lock for 8 s"),
     "fatal": (_fatal, 2, "DuckDB fails for good in the middle of a flush"),
+    "compaction": (_compaction, 10, "kill -9 at each step under 8 readers, for N minutes"),
+    "year": (_year, 1_000_000, "a start on a year of N readings a day; 5 GB of disk"),
 }
 
 
@@ -106,7 +118,7 @@ def _is_as_promised(figures: Figures) -> bool:
         return bool(figures.lost)
     for complaint in figures.complaints[:5]:
         _say(complaint, to_stderr=True)
-    return not figures.complaints and max(figures.ready_s) <= READY_WITHIN_S * patience()
+    return not figures.complaints and max(figures.ready_s, default=0) <= READY_WITHIN_S * patience()
 
 
 def _record(name: str, count: int | None, figures: Figures) -> None:
@@ -132,15 +144,15 @@ def _say(line: str, to_stderr: bool = False) -> None:
 
 
 def _options() -> argparse.Namespace:
-    listing = "\n".join(f"  {name:<10} {about} ({n})" for name, (_, n, about) in RUNS.items())
+    listing = "\n".join(f"  {name:<10} {about} ({n:,})" for name, (_, n, about) in RUNS.items())
     parser = argparse.ArgumentParser(
         prog="scripts/soak",
         description="The long fault runs; everything when none is named.",
-        epilog=f"runs, and how often each does it:\n{listing}",
+        epilog=f"runs, and how often each does it, or its N:\n{listing}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="name", help="run only these")
-    parser.add_argument("--count", type=int, help="do it so many times instead")
+    parser.add_argument("--count", type=int, help="another number than the one in brackets")
     parser.add_argument("--record", action="store_true", help="put the figures into the docs")
     options = parser.parse_args()
     missing = [tool for tool in (*NEEDED, "strace") if shutil.which(tool, path=PATH) is None]

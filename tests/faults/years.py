@@ -30,7 +30,11 @@ from urbanos_edge.store import Store, day_of, start_of
 DAYS: Final = 365
 KEPT_DAYS: Final = 90
 SENSORS: Final = 7_000
-RSS_MIB: Final = 512
+LIMITS: Final = {
+    "peak_rss_mib": 512,
+    "most_files_of_a_sealed_day": 4,
+    "files_of_the_open_day": 89,
+}
 _SHIFT_READINGS: Final = """
 COPY (
     SELECT * REPLACE (
@@ -66,6 +70,7 @@ def age_a_year(folder: Path, readings_a_day: int, sensors: int = SENSORS) -> Fig
         _look_around(old)
         figures.more["peak_rss_mib"] = _peak_rss_mib(old)
         _weigh(old, data_dir, figures)
+    _hold_against_limits(figures)
     figures.rounds = 1
     return figures
 
@@ -189,3 +194,10 @@ def _weigh(node: Victim, data_dir: Path, figures: Figures) -> None:
         "most_files_of_a_sealed_day": max(n for day, n in by_day.items() if day != open_day),
         "files_of_the_open_day": by_day[open_day],
     }
+
+
+def _hold_against_limits(figures: Figures) -> None:
+    for name, limit in LIMITS.items():
+        if figures.more[name] > limit:
+            found = f"{name.replace('_', ' ')} {figures.more[name]}"
+            figures.complaints.append(f"{found}, more than {limit}")

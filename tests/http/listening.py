@@ -106,7 +106,12 @@ def reset(link: socket.socket) -> None:
 def masked(opcode: int, content: bytes) -> bytes:
     """A client's frame (RFC 6455 5.2) under a mask of zeros."""
     size = len(content)
-    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    if size < 126:
+        length = bytes([0x80 | size])
+    elif size < 1 << 16:
+        length = b"\xfe" + size.to_bytes(2, "big")
+    else:
+        length = b"\xff" + size.to_bytes(8, "big")
     return bytes([opcode]) + length + b"\0\0\0\0" + content
 
 

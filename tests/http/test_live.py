@@ -185,6 +185,16 @@ def test_a_huge_frame_ends_its_own_connection_only(
         assert bystander.hear()["gridId"] == spot.grid_id
 
 
+def test_who_still_sends_a_huge_frame_hears_why_it_is_refused(server: NodeProcess) -> None:
+    frame = masked(0x81, b"x" * 2_000_000)
+    with raw_listener(server) as link:
+        link.sendall(frame[:100_000])
+        farewell = link.recv(1000)
+        assert (farewell[:1], farewell[2:4]) == (b"\x88", (1009).to_bytes(2, "big"))
+        for at in range(100_000, len(frame), 100_000):
+            link.sendall(frame[at : at + 100_000])  # a reset would break it off
+
+
 def test_bytes_that_are_no_text_end_their_own_connection_only(
     server: NodeProcess, gateway: str, spot: Spot
 ) -> None:

@@ -44,6 +44,8 @@ def past_the_router(app: ASGIApp, node: Node) -> ASGIApp:
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         is_ours = scope.get("method") == "POST" and scope["path"] == PATH
+        if is_ours:
+            scope["path_template"] = PATH
         await (door if is_ours else app)(scope, receive, send)
 
     return wrapped

@@ -82,7 +82,9 @@ async def _given(scope: Any, answers: Answers, entry: Entry, hit: bool, kind: Ki
     }
     form = await entry.form(coding_for(entry, kind, asked.get(b"accept-encoding")))
     query: bytes = scope["query_string"]
-    answers.serve(scope["raw_path"] + (b"?" + query if query else b""), entry, kind)
+    route: str = scope["path_template"]
+    answers.traffic.note_fetched(route, hit)
+    answers.serve(scope["raw_path"] + (b"?" + query if query else b""), entry, kind, route)
     return answer(entry, form, hit, kind, asked.get(b"if-none-match"))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio.to_thread
 from litestar import Response, get
 from litestar.types import ControllerRouterHandler
 
+from urbanos_edge import health
 from urbanos_edge.api.respond import json
+from urbanos_edge.aqi import STANDARDS, Scale, Standard
 from urbanos_edge.node import Node
 
 
@@ -26,22 +30,44 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     @get("/api/v1/status", tags=["status"])
     async def status() -> Response[bytes]:
         """What an operator or a page wants to know at a glance."""
-        return json(await anyio.to_thread.run_sync(node.status))
+        return json(await anyio.to_thread.run_sync(health.status, node))
 
     @get("/api/v1/standard", sync_to_thread=False, tags=["status"])
     def standard() -> Response[bytes]:
-        """The air quality index in use: bands, words, colours and where they are published."""
-        used = node.standard
-        return json(
-            {
-                "id": used.id,
-                "name": used.name,
-                "publisher": used.publisher,
-                "document": used.document,
-                "version": used.version,
-                "pollutants": used.pollutants,
-                "bands": used.bands,
-            }
-        )
+        """The air quality index in use: bands, words, colours, periods, and where they stand."""
+        return json(_told(node.standard))
 
-    return [alive, ready, status, standard]
+    @get("/api/v1/standards", sync_to_thread=False, tags=["status"])
+    def standards() -> Response[bytes]:
+        """The same of every index that `aqi_standard` may name."""
+        return json([_told(known) for known in STANDARDS.values()])
+
+    return [alive, ready, status, standard, standards]
+
+
+def _told(standard: Standard) -> dict[str, Any]:
+    """A standard without its breakpoints."""
+    return {
+        "id": standard.id,
+        "name": standard.name,
+        "publisher": standard.publisher,
+        "document": standard.document,
+        "date": standard.date,
+        "version": standard.version,
+        "assist": standard.assist,
+        "pollutants": standard.pollutants,
+        "periods": {
+            pollutant: [_period(scale) for scale in scales]
+            for pollutant, scales in standard.scales.items()
+        },
+        "bands": standard.bands,
+    }
+
+
+def _period(scale: Scale) -> dict[str, Any]:
+    return {
+        "period": scale.period,
+        "current": scale.current or scale.period,
+        "unit": scale.unit,
+        "celsius": scale.celsius,
+    }

@@ -28,6 +28,7 @@ MAX_ZOOM: Final = 16
 DRAWN_AT_ONCE: Final = 250
 """Features drawn within half a millisecond; a worker thread would take that long to ask."""
 _PATH: Final = re.compile(r"/tiles/readings/([0-9]{1,2})/([0-9]{1,6})/([0-9]{1,7}\.mvt)")
+_ROUTE: Final = "/tiles/readings/{z}/{x}/{file}"
 _FIELDS: Final = {
     "clusters": {
         "count": "readings in the last 24 h",
@@ -84,8 +85,11 @@ def past_the_router(app: ASGIApp, node: Node) -> ASGIApp:
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         wanted = _PATH.fullmatch(scope["path"]) if scope.get("method") == "GET" else None
-        door = app if wanted is None else _door(node, int(wanted[1]), int(wanted[2]), wanted[3])
-        await door(scope, receive, send)
+        if wanted is None:
+            await app(scope, receive, send)
+            return
+        scope["path_template"] = _ROUTE
+        await _door(node, int(wanted[1]), int(wanted[2]), wanted[3])(scope, receive, send)
 
     return wrapped
 

@@ -13,15 +13,7 @@ import msgspec
 
 from urbanos_edge.archives.rows import MapError
 from urbanos_edge.reading import QUANTITIES
-
-MOLAR_MASS: Final = {"o3": 48.00, "no2": 46.01, "so2": 64.07, "co": 28.01}
-"""g/mol, as US EPA and EEA convert; two decimals."""
-MOLAR_VOLUME: Final = {0: 22.41, 20: 24.04, 25: 24.45}
-"""L/mol at 1013 hPa by temperature in °C.
-
-25 °C: US EPA (40 CFR 50), and China since 2018-09-01. 20 °C: Directive 2008/50/EC, annex VI.
-0 °C: China before that (GB 3095-2012, 3.14: 273 K). The two-decimal figures in regulatory use.
-"""
+from urbanos_edge.units import MOLAR_MASS, MOLAR_VOLUME, ugm3_per_ppb
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -83,11 +75,11 @@ def _gas(name: str, *, in_ppm: bool) -> dict[str, Unit]:
         "ppm": Unit("ppm", times=1000.0 / ppb_per_unit),
     }
     for mass, ugm3 in BY_MASS.items():
-        for celsius, volume in MOLAR_VOLUME.items():
+        for celsius in MOLAR_VOLUME:
             units[f"{mass}@{celsius}c"] = Unit(
                 f"{mass[:2].replace('u', 'µ')}/m³ at {celsius} °C",
-                times=volume * ugm3,
-                per=MOLAR_MASS[name] * ppb_per_unit,
+                times=ugm3,
+                per=ugm3_per_ppb(name, celsius) * ppb_per_unit,
             )
     return units
 

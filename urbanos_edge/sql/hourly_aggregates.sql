@@ -1,6 +1,7 @@
 -- Readings gathered per sensor, cell of zoom 18 and hour. Per quantity, as integers of 1/10,000 of
 -- its unit: count, sum, sum of squares, lowest and highest of the unflagged ones; and how many were
--- flagged. `lng`, `lat` and `last_at_us` are of the newest reading, flagged or not.
+-- flagged. `lng`, `lat` and `last_at_us` are of the newest reading, flagged or not. A value beyond
+-- what an integer holds is beyond what is credible, too: it is flagged and only counted.
 SELECT
     sensor_id,
     hour,
@@ -34,8 +35,10 @@ FROM (
             lat,
             flags,
             aqi_value::BIGINT * 10000 AS q_aqi,
-            round(
-                COLUMNS('^(pm1|pm25|pm10|o3|no2|so2|co|temperature|humidity|pressure)$') * 10000
+            IF(
+                abs(COLUMNS('^(pm1|pm25|pm10|o3|no2|so2|co|temperature|humidity|pressure)$')) < 9e14,
+                round(COLUMNS('^(pm1|pm25|pm10|o3|no2|so2|co|temperature|humidity|pressure)$') * 10000),
+                0 * COLUMNS('^(pm1|pm25|pm10|o3|no2|so2|co|temperature|humidity|pressure)$')
             )::BIGINT AS 'q_\1'
         FROM read_parquet({files})
         WHERE timestamp >= make_timestamptz({since_us}) AND timestamp < make_timestamptz({until_us})

@@ -20,7 +20,8 @@ export function positionOnBands(standard: Standard, index: number): number {
   const place = standard.bands.indexOf(band);
   const before = standard.bands[place - 1];
   const width = band.high !== null ? band.high - band.low : before ? band.low - before.low : 1;
-  const within = Math.min(Math.max((index - band.low) / width, 0), 1);
+  // A band of a single index (the European standards') is met in its middle.
+  const within = width === 0 ? 0.5 : Math.min(Math.max((index - band.low) / width, 0), 1);
   return (place + within) / standard.bands.length;
 }
 

@@ -18,6 +18,17 @@ test('on a bar every band is equally wide', () => {
   expect(positionOnBands(usEpa, 5000)).toBe(1);
 });
 
+test('a band of a single index is met in its middle', () => {
+  const bands = [1, 2, 3, 4].map((level) => ({
+    ...usEpa.bands[0]!,
+    level,
+    low: level,
+    high: level,
+  }));
+  expect(positionOnBands({ ...usEpa, bands }, 1)).toBeCloseTo(0.5 / 4);
+  expect(positionOnBands({ ...usEpa, bands }, 4)).toBeCloseTo(3.5 / 4);
+});
+
 test('luminance is that of WCAG', () => {
   expect(relativeLuminance('#000000')).toBe(0);
   expect(relativeLuminance('#ffffff')).toBeCloseTo(1);

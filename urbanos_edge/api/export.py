@@ -1,0 +1,177 @@
+"""GET /api/v1/export: readings of a span as a file, streamed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any, Final, NamedTuple, Protocol, cast
+
+import anyio
+from litestar import Request, get
+from litestar.params import QueryParameter
+from litestar.response.base import ASGIResponse
+from litestar.types import ControllerRouterHandler, Receive, Scope, Send
+
+from urbanos_edge.api.parameters import bounds, day_or_moment_us
+from urbanos_edge.api.respond import send_error
+from urbanos_edge.errors import Unprocessable
+from urbanos_edge.export import FORMATS, MAX_DAYS, WORLD, Exports, Wanted, checked
+from urbanos_edge.grid import Bounds
+from urbanos_edge.node import Node
+
+LINE: Final = "urbanos.line"
+"""The ASGI extension by which the server offers a `Line`."""
+STALLED_S: Final = 60.0
+"""How long a client may take nothing of what waits for it."""
+LOOKS: Final = 12
+"""How often in that time it is looked at."""
+_log = logging.getLogger(__name__)
+
+From = Annotated[
+    str | None,
+    QueryParameter(name="from", description="RFC 3339 with a zone, or a day in UTC; inclusive"),
+]
+To = Annotated[
+    str | None,
+    QueryParameter(
+        name="to",
+        description=f"the same, exclusive, at most {MAX_DAYS} days later; now",
+    ),
+]
+Box = Annotated[
+    str | None,
+    QueryParameter(name="bbox", description="minLng,minLat,maxLng,maxLat; the whole world"),
+]
+Format = Annotated[str, QueryParameter(name="format", description=", ".join(FORMATS))]
+
+
+class Line(Protocol):
+    """The connection an answer goes out on."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was sent and not taken yet."""
+
+    def drop(self) -> None:
+        """Break it off, so that the client sees that something is missing."""
+
+
+def routes(node: Node) -> list[ControllerRouterHandler]:
+    @get("/api/v1/export", sync_to_thread=False, tags=["export"])
+    def export(
+        request: Request[Any, Any, Any],
+        from_: From = None,
+        to: To = None,
+        bbox: Box = None,
+        kind: Format = "csv",
+    ) -> ASGIResponse:
+        """The stored readings of a span as one file, in no particular order.
+
+        An answer that breaks off is incomplete: its connection ends without the last chunk.
+        """
+        since_us = day_or_moment_us("from", from_)
+        if since_us is None:
+            raise Unprocessable("say 'from' when: a moment or a day", code="range_missing")
+        until_us = day_or_moment_us("to", to)
+        if until_us is None:
+            until_us = max(node.clock.now_us(), since_us)
+        return _Export(node.exports, checked(Wanted(since_us, until_us, kind, box(bbox))))
+
+    return [export]
+
+
+def box(text: str | None) -> Bounds:
+    """Read `minLng,minLat,maxLng,maxLat`; the world when it was not given.
+
+    Raises:
+        Unprocessable: not four numbers, or not a box.
+    """
+    if text is None:
+        return WORLD
+    try:
+        min_lng, min_lat, max_lng, max_lat = map(float, text.split(","))
+    except ValueError as error:
+        raise Unprocessable(
+            "bbox must be four numbers: minLng,minLat,maxLng,maxLat", code="invalid_bounds"
+        ) from error
+    return bounds(min_lat, max_lat, min_lng, max_lng)
+
+
+class _Export(ASGIResponse):
+    """Streams one export, and breaks it off with its client or with the node."""
+
+    _should_set_content_length = False
+
+    def __init__(self, exports: Exports, wanted: Wanted) -> None:
+        super().__init__(
+            media_type=wanted.media_type,
+            headers={
+                "Cache-Control": "no-store",
+                "Content-Disposition": f'attachment; filename="{wanted.file_name}"',
+                "X-Total-Rows-Estimate": str(exports.rows_about(wanted)),
+            },
+        )
+        self._exports, self._wanted = exports, wanted
+        self._sent_bytes = 0
+        self._has_begun = self._is_whole = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        line = cast(Line, cast("dict[str, object]", scope["extensions"])[LINE])
+        async with anyio.create_task_group() as tasks:
+            cut = tasks.cancel_scope.cancel
+            tasks.start_soon(_after, cut, until_gone, receive)
+            tasks.start_soon(_after, cut, self._exports.stopping.wait)
+            tasks.start_soon(_after, cut, until_stalled, partial(self._progress, line))
+            await self._send(scope, receive, send)
+            cut()
+        if self._has_begun and not self._is_whole:
+            line.drop()
+            await until_gone(receive)
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with self._exports.open(self._wanted) as pieces:
+                await self.start_response(send)
+                self._has_begun = True
+                async for piece in pieces:
+                    self._sent_bytes += len(piece)
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            self._is_whole = True
+        except Exception as error:
+            if not self._has_begun:
+                await send_error(scope, receive, send, error)
+            else:
+                _log.error("an export broke off: %s", error)
+
+    def _progress(self, line: Line) -> Progress:
+        return Progress(self._sent_bytes, line.waiting_bytes)
+
+
+class Progress(NamedTuple):
+    """Bytes sent so far, and how many of the last ones the client has not taken yet."""
+
+    sent: int
+    waiting: int
+
+
+async def until_gone(receive: Receive) -> None:
+    """Return when nobody waits for the answer any more."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def until_stalled(progress: Callable[[], Progress], within_s: float = STALLED_S) -> None:
+    """Return when the client has taken nothing for so long although something waits for it."""
+    before, looks = progress(), 0
+    while looks < LOOKS:
+        await anyio.sleep(within_s / LOOKS)
+        now = progress()
+        looks = looks + 1 if now.waiting and now == before else 0
+        before = now
+
+
+async def _after(cut: Callable[[], None], wait: Callable[..., Awaitable[Any]], *given: Any) -> None:
+    await wait(*given)
+    cut()

@@ -1,0 +1,75 @@
+"""What a sensor measured over a span of time."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+import anyio.to_thread
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import QueryParameter
+from litestar.types import ControllerRouterHandler
+from msgspec.structs import astuple
+
+from urbanos_edge.answers import LONG_S
+from urbanos_edge.api.parameters import moment_us
+from urbanos_edge.api.respond import JSON, cached
+from urbanos_edge.history import Asked
+from urbanos_edge.node import Node
+
+From = Annotated[
+    str | None,
+    QueryParameter(name="from", description="RFC 3339 with a zone; 24 hours before `to`"),
+]
+To = Annotated[
+    str | None,
+    QueryParameter(name="to", description="RFC 3339 with a zone; now"),
+]
+Kind = Annotated[
+    str | None,
+    QueryParameter(
+        name="resolution",
+        description="raw, 5m, 1h or 1d; by the span: up to 6 hours, 3 days, 120 days, more",
+    ),
+]
+Quantity = Annotated[
+    str | None,
+    QueryParameter(
+        name="quantity", description="names joined by commas, aqi among them; all that occur"
+    ),
+]
+
+
+def routes(node: Node) -> list[ControllerRouterHandler]:
+    @get("/api/v1/sensors/{sensor_id:str}/history", tags=["sensors"])
+    async def sensor_history(
+        request: Request[Any, Any, Any],
+        sensor_id: str,
+        from_: From = None,
+        to: To = None,
+        resolution: Kind = None,
+        quantity: Quantity = None,
+    ) -> Response[bytes]:
+        """Readings, or count, mean, lowest and highest per bucket, column by column."""
+        asked = node.history.asked(
+            node.sensors.get(sensor_id).id,
+            moment_us("from", from_),
+            moment_us("to", to),
+            resolution,
+            None if quantity is None else quantity.split(","),
+        )
+        entry, hit = await node.cache.get(
+            ("history", node.settings.time_zone, node.standard.grading, *astuple(asked)),
+            node.settings.cache_ttl_historical_s,
+            partial(node.history.revision, asked),
+            partial(anyio.to_thread.run_sync, _read, node, asked),
+            lasting=node.history.is_settled(asked),
+        )
+        return await cached(request, entry, hit, JSON, LONG_S)
+
+    return [sensor_history]
+
+
+def _read(node: Node, asked: Asked) -> bytes:
+    return msgspec.json.encode(node.history.read(asked))

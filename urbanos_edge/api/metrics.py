@@ -1,0 +1,64 @@
+"""GET /metrics for Prometheus, and the counting of requests around the application."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Any, Final
+
+import anyio.to_thread
+from litestar import Request, Response, get
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
+from prometheus_client.exposition import choose_encoder
+
+from urbanos_edge.metrics import registry
+from urbanos_edge.node import Node
+from urbanos_edge.traffic import UNMATCHED, Traffic
+
+_ANY_PAGE: Final = "/{path}"
+"""The route of the web pages, which takes what no other does."""
+
+
+def routes(node: Node) -> list[ControllerRouterHandler]:
+    numbers = registry(node)
+
+    @get("/metrics", tags=["status"])
+    async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The node's numbers in Prometheus' text format, or as OpenMetrics where asked for."""
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        body = await anyio.to_thread.run_sync(encode, numbers)
+        headers = {"Content-Type": media_type, "Cache-Control": "no-store"}
+        return Response(body, headers=headers, media_type=media_type)
+
+    return [metrics]
+
+
+def counted(app: ASGIApp, traffic: Traffic) -> ASGIApp:
+    """Count what the application answers, and how long it takes to the head of each answer.
+
+    Streams and slow clients would otherwise show as a slow node.
+    """
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await app(scope, receive, send)
+            return
+        began_s = time.perf_counter()
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                took_s = time.perf_counter() - began_s
+                traffic.note(scope["method"], _route(scope, status), status, took_s)
+            await send(message)
+
+        await app(scope, receive, noted)
+
+    return wrapped
+
+
+def _route(scope: Scope, status: int) -> str:
+    """The pattern that the router found; what none is for shares one name."""
+    route = scope.get("path_template") or UNMATCHED
+    return UNMATCHED if route == _ANY_PAGE and status == HTTPStatus.NOT_FOUND else route
