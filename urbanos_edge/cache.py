@@ -69,13 +69,16 @@ class Entry:
 
     async def form(self, coding: str) -> Form:
         """The body in a coding; plain when packing gains nothing."""
+        if coding in self.forms or len(self.body) < PACKED_ASIDE:
+            return self.form_at_once(coding)
+        made = self.forms[coding] = await anyio.to_thread.run_sync(self._packed, coding)
+        return made
+
+    def form_at_once(self, coding: str) -> Form:
+        """As `form`, without asking how long it takes."""
         made = self.forms.get(coding)
         if made is None:
-            if len(self.body) < PACKED_ASIDE:
-                made = self._packed(coding)
-            else:
-                made = await anyio.to_thread.run_sync(self._packed, coding)
-            self.forms[coding] = made
+            made = self.forms[coding] = self._packed(coding)
         return made
 
     def _packed(self, coding: str) -> Form:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, count, repeat
-from typing import Final, cast
+from typing import Any, Final
 
 EXTENT: Final = 4096
 """Coordinates run from 0 to here within a tile, y downwards."""
@@ -65,11 +65,11 @@ def _start(tags: int, at: int) -> bytes:
     return b"\x12" + _varint(len(head) + tags + len(_POINT[at]) + at) + head
 
 
-def _tags(key: bytes, column: Column, numbers: dict[Value, bytes]) -> list[Iterable[bytes]]:
+def _tags(key: bytes, column: Sequence[Any], numbers: dict[Value, bytes]) -> list[Iterable[bytes]]:
     """Iterables that side by side give a feature's pair of key and value numbers."""
     if None in column:
         return [[b"" if value is None else key + numbers[value] for value in column]]
-    return [repeat(key), map(numbers.__getitem__, cast(Sequence[Value], column))]
+    return [repeat(key), map(numbers.__getitem__, column)]
 
 
 @lru_cache(maxsize=64)

@@ -207,3 +207,26 @@ def test_the_tilejson_leads_to_the_tiles(server: NodeProcess, gateway: str, spot
         template = template.replace(name, str(value))
     assert template.startswith(server.url)
     assert "sensors" in mapbox_vector_tile.decode(server.client.get(template).content)
+
+
+def test_a_tile_drawn_at_once_is_the_one_that_the_route_draws(
+    server: NodeProcess, gateway: str, spot: Spot
+) -> None:
+    send(server, gateway, reading(spot, "drawn"))
+    z, x, y = tile_of(spot, 14).z, tile_of(spot, 14).x, tile_of(spot, 14).y
+    path = f"/tiles/readings/{z}/{x}/{y}.mvt"
+    answers = [
+        server.client.get(path),
+        server.client.get(path),
+        server.client.get(path, headers={"Connection": "close"}),  # not plain: by the route
+    ]
+    assert [answer.headers["x-cache"] for answer in answers] == ["MISS", "HIT", "HIT"]
+    assert len({answer.content for answer in answers}) == 1
+    assert len({answer.headers["etag"] for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("tile", ["19/0/0", "3/8/0", "3/0/8", "99/1/1"])
+def test_a_tile_outside_the_world_is_refused(server: NodeProcess, tile: str) -> None:
+    answer = server.client.get(f"/tiles/readings/{tile}.mvt")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "invalid_grid_id"

@@ -14,12 +14,10 @@ from litestar.types import Receive, Scope, Send
 from urbanos_edge.answers import (
     OF_INTEREST,
     SHORT_S,
-    Answer,
     Answers,
     Kind,
     answer,
     coding_for,
-    fields_of,
 )
 from urbanos_edge.cache import Entry
 from urbanos_edge.errors import EdgeError
@@ -50,33 +48,8 @@ async def cached(
     From now on the same request is answered by `Answers` while the entry is fresh.
     """
     answers: Answers = request.app.state["answers"]
+    scope: Any = request.scope
     kind = Kind(media_type, max_age_s)
-    given = await _given(request.scope, answers, entry, hit, kind)
-    return Response(
-        given.body, status_code=given.status, headers=given.headers, media_type=media_type
-    )
-
-
-async def send_cached(
-    scope: Scope, send: Send, answers: Answers, entry: Entry, hit: bool, media_type: str
-) -> None:
-    """As `cached`, from a bare ASGI application."""
-    given = await _given(scope, answers, entry, hit, Kind(media_type))
-    headers = [
-        (name.encode("latin-1"), value.encode("latin-1"))
-        for name, value in fields_of(given, media_type)
-    ]
-    await send({"type": "http.response.start", "status": given.status, "headers": headers})
-    await send({"type": "http.response.body", "body": given.body, "more_body": False})
-
-
-async def send_error(scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
-    """As `error_response`, from a bare ASGI application."""
-    request = Request[Any, Any, Any](scope)
-    await error_response(request, error).to_asgi_response(None, request)(scope, receive, send)
-
-
-async def _given(scope: Any, answers: Answers, entry: Entry, hit: bool, kind: Kind) -> Answer:
     asked = {
         name: value.decode("latin-1") for name, value in scope["headers"] if name in OF_INTEREST
     }
@@ -85,7 +58,16 @@ async def _given(scope: Any, answers: Answers, entry: Entry, hit: bool, kind: Ki
     route: str = scope["path_template"]
     answers.traffic.note_fetched(route, hit)
     answers.serve(scope["raw_path"] + (b"?" + query if query else b""), entry, kind, route)
-    return answer(entry, form, hit, kind, asked.get(b"if-none-match"))
+    given = answer(entry, form, hit, kind, asked.get(b"if-none-match"))
+    return Response(
+        given.body, status_code=given.status, headers=given.headers, media_type=media_type
+    )
+
+
+async def send_error(scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
+    """As `error_response`, from a bare ASGI application."""
+    request = Request[Any, Any, Any](scope)
+    await error_response(request, error).to_asgi_response(None, request)(scope, receive, send)
 
 
 def json(content: Any, status: int = 200) -> Response[bytes]:

@@ -1,33 +1,36 @@
 """The readings' vector tiles and their TileJSON.
 
-A tile is drawn in less time than the framework takes to find its route. So it is a bare ASGI
-application, which the router knows like any other and `past_the_router` leads to directly.
+Most tiles are drawn in less time than the framework takes to find their route. `drawing` is how the
+connection itself draws them; the rest, and requests that are not plain, go through the route.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Final
 
 import anyio.to_thread
 from litestar import Request, Response, get
-from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
+from litestar.types import ControllerRouterHandler
 
 from urbanos_edge import tiles
-from urbanos_edge.api.respond import json, send_cached, send_error
+from urbanos_edge.answers import Drawing, Drawn, Kind
+from urbanos_edge.api.respond import cached, json
 from urbanos_edge.cache import Entry
 from urbanos_edge.errors import Unprocessable
-from urbanos_edge.grid import Tile, checked_tile
+from urbanos_edge.grid import FINEST_ZOOM, Tile, checked_tile
 from urbanos_edge.node import Node
+from urbanos_edge.rollup import View
 
 MVT: Final = "application/vnd.mapbox-vector-tile"
 MAX_ZOOM: Final = 16
 """Maps stretch this zoom's tiles beyond it; the node answers up to zoom 18 all the same."""
 DRAWN_AT_ONCE: Final = 250
 """Features drawn within half a millisecond; a worker thread would take that long to ask."""
-_PATH: Final = re.compile(r"/tiles/readings/([0-9]{1,2})/([0-9]{1,6})/([0-9]{1,7}\.mvt)")
+_KIND: Final = Kind(MVT)
+_TARGET: Final = re.compile(rb"/tiles/readings/([0-9]{1,2})/([0-9]{1,6})/([0-9]{1,6})\.mvt")
 _ROUTE: Final = "/tiles/readings/{z}/{x}/{file}"
 _FIELDS: Final = {
     "clusters": {
@@ -73,54 +76,60 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         )
 
     @get("/tiles/readings/{z:int}/{x:int}/{file:str}", tags=["tiles"])
-    async def tile(request: Request[Any, Any, Any], z: int, x: int, file: str) -> ASGIApp:
+    async def tile(request: Request[Any, Any, Any], z: int, x: int, file: str) -> Response[bytes]:
         """One vector tile, `{y}.mvt`: layers `clusters` and `sensors`; empty where nothing is."""
-        return _door(node, z, x, file)
+        entry, hit = await _drawn(node, checked_tile(z, x, row_number(file, ".mvt")))
+        return await cached(request, entry, hit, MVT)
 
     return [tilejson, tile]
-
-
-def past_the_router(app: ASGIApp, node: Node) -> ASGIApp:
-    """Draw tiles before the application is asked; the rest is its own."""
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        wanted = _PATH.fullmatch(scope["path"]) if scope.get("method") == "GET" else None
-        if wanted is None:
-            await app(scope, receive, send)
-            return
-        scope["path_template"] = _ROUTE
-        await _door(node, int(wanted[1]), int(wanted[2]), wanted[3])(scope, receive, send)
-
-    return wrapped
-
-
-def _door(node: Node, z: int, x: int, file: str) -> ASGIApp:
-    async def door(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            entry, hit = await _drawn(node, checked_tile(z, x, row_number(file, ".mvt")))
-        except Exception as error:
-            await send_error(scope, receive, send, error)
-        else:
-            await send_cached(scope, send, node.answers, entry, hit, MVT)
-
-    return door
 
 
 async def _drawn(node: Node, wanted: Tile) -> tuple[Entry, bool]:
     """The tile, and whether it was there."""
     view = node.view()
-    draw = partial(tiles.render, view, wanted, node.standard, node.sensors.name_of)
-    key, ttl_s = ("tile", wanted), node.settings.cache_ttl_grid_s
-
-    def revision() -> Hashable:
-        return view.hour, view.revision_in(wanted)
+    if tiles.weight(view, wanted) <= DRAWN_AT_ONCE:
+        return _drawn_at_once(node, view, wanted)
 
     async def build() -> bytes:
-        return await anyio.to_thread.run_sync(draw)
+        return await anyio.to_thread.run_sync(_draw, node, view, wanted)
 
-    if tiles.weight(view, wanted) <= DRAWN_AT_ONCE:
-        return node.cache.get_at_once(key, ttl_s, revision, draw)
-    return await node.cache.get(key, ttl_s, revision, build)
+    revision, ttl_s = partial(_revision, view, wanted), node.settings.cache_ttl_grid_s
+    return await node.cache.get(("tile", wanted), ttl_s, revision, build)
+
+
+def drawing(node: Node) -> Drawing:
+    """Finds the tiles that are drawn without leaving the event loop, by their targets."""
+
+    def find(target: bytes) -> Callable[[], Drawn] | None:
+        named = _TARGET.fullmatch(target)
+        if named is None:
+            return None
+        z, x, y = map(int, named.groups())
+        if z > FINEST_ZOOM or max(x, y) >> z:
+            return None
+        wanted, view = Tile(z, x, y), node.view()
+        if tiles.weight(view, wanted) > DRAWN_AT_ONCE:
+            return None
+        return lambda: Drawn(*_drawn_at_once(node, view, wanted), _KIND, _ROUTE)
+
+    return find
+
+
+def _drawn_at_once(node: Node, view: View, wanted: Tile) -> tuple[Entry, bool]:
+    return node.cache.get_at_once(
+        ("tile", wanted),
+        node.settings.cache_ttl_grid_s,
+        partial(_revision, view, wanted),
+        partial(_draw, node, view, wanted),
+    )
+
+
+def _draw(node: Node, view: View, wanted: Tile) -> bytes:
+    return tiles.render(view, wanted, node.standard, node.sensors.name_of)
+
+
+def _revision(view: View, wanted: Tile) -> Hashable:
+    return view.hour, view.revision_in(wanted)
 
 
 def row_number(file: str, suffix: str) -> int:
