@@ -21,7 +21,7 @@ from urbanos_edge.node import Node
 from urbanos_edge.reading import Reading
 from urbanos_edge.recent import NOTHING_HERE_US
 from urbanos_edge.rows import Row
-from urbanos_edge.segment import merged, packed, segment
+from urbanos_edge.segment import merged, packed, segment, taken
 
 WORLD = Tile(0, 0, 0)
 TILES = [WORLD, *(tile_at(60.171, 24.941, zoom) for zoom in (8, 12, 16, 18))]
@@ -199,7 +199,7 @@ def table(count: int, seed: int) -> dict[str, Any]:
 def test_merged_segments_hold_the_rows_of_all() -> None:
     first, second = table(50, 1), table(70, 2)
     one = merged([segment(5, first), segment(5, second)])
-    rows = one.take(one.rows_of(np.array([2, 7])))
+    rows = taken([(one, one.rows_of(np.array([2, 7])))])
     for name, column in rows.items():
         both = np.concatenate([first[name], second[name]])
         origin = np.concatenate([first["origin"], second["origin"]])

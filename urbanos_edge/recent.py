@@ -26,13 +26,13 @@ from urbanos_edge.identity import MERGED
 from urbanos_edge.manifest import File
 from urbanos_edge.quality import FLAG_LABELS
 from urbanos_edge.rollup import Places
-from urbanos_edge.segment import Ints, Segment, Table, merged, segment
+from urbanos_edge.segment import Ints, Rows, Segment, Table, merged, segment, taken
 from urbanos_edge.store import Store
 
 NOTHING_HERE_US: Final = 2**62
 """The horizon while nothing is loaded."""
 HOURS: Final = DAY_US // HOUR_US
-LOAD_ROWS: Final = 120_000
+LOAD_ROWS: Final = 60_000
 """About as many are loaded at a time, which bounds the memory it takes."""
 SHORTEST_US: Final = HOUR_US // 32
 """Of what is loaded at a time; the longest is an hour."""
@@ -140,12 +140,13 @@ class Recent:
         state = self._state
         wanted = np.sort(state.origins.places.inside(tile))
         since_us = max(since_us, state.horizon_us - 1)
-        found: list[Table] = []
+        found: list[tuple[Segment, Rows]] = []
         for hour in sorted(state.hours, reverse=True) if len(wanted) else ():
-            if (hour + 1) * HOUR_US <= since_us or sum(map(_length, found)) >= limit:
+            if (hour + 1) * HOUR_US <= since_us or sum(len(rows) for _, rows in found) >= limit:
                 break
-            found += [_newest_of(part, wanted, since_us, limit) for part in state.hours[hour]]
-        rows = _joined(found)
+            parts = state.hours[hour]
+            found += [(part, _newest_of(part, wanted, since_us, limit)) for part in parts]
+        rows = _taken(found)
         order = np.lexsort((state.origins.columns["rank"][rows["origin"]], -rows["timestamp_us"]))
         first = order[:limit]
         newest = {name: column[first] for name, column in rows.items()}
@@ -162,12 +163,12 @@ class Recent:
         number = labels.index(sensor_id) if sensor_id in labels else -1
         wanted = np.flatnonzero(columns["sensor"] == number)
         found = [
-            _between(part, wanted, from_us, until_us)
+            (part, _between(part, wanted, from_us, until_us))
             for hour, parts in state.hours.items()
             if hour * HOUR_US < until_us and (hour + 1) * HOUR_US > from_us
             for part in parts
         ]
-        return _batch(state.origins, _joined(found)), state.horizon_us
+        return _batch(state.origins, _taken(found)), state.horizon_us
 
     def tiles_between(self, first: Tile, last: Tile) -> list[Tile]:
         """The tiles with rows, of those from the north-west to the south-east one."""
@@ -339,20 +340,20 @@ def _identity(sensor: Ints, at_us: Ints, hour: int) -> Ints:
     return sensor << 32 | (at_us - hour * HOUR_US)
 
 
-def _newest_of(part: Segment, origins: Ints, since_us: int, limit: int) -> Table:
+def _newest_of(part: Segment, origins: Ints, since_us: int, limit: int) -> Rows:
     """The newest rows of some origins in a segment; those of the last moment may be more."""
     rows = part.rows_of(origins)
     at_us = part.at_us(rows)
     if len(rows) > limit:
         since_us = max(since_us, int(np.partition(at_us, -limit)[-limit]) - 1)
-    return part.take(rows[at_us > since_us])
+    return rows[at_us > since_us]
 
 
-def _between(part: Segment, origins: Ints, from_us: int, until_us: int) -> Table:
+def _between(part: Segment, origins: Ints, from_us: int, until_us: int) -> Rows:
     """The rows of some origins in a segment and a span."""
     rows = part.rows_of(origins)
     at_us = part.at_us(rows)
-    return part.take(rows[(at_us >= from_us) & (at_us < until_us)])
+    return rows[(at_us >= from_us) & (at_us < until_us)]
 
 
 def _rows_in(files: Sequence[File], end_us: int, span_us: int) -> float:
@@ -371,10 +372,10 @@ def _length(rows: Table) -> int:
     return len(rows["origin"])
 
 
-def _joined(tables: Sequence[Table]) -> Table:
-    if not tables:
+def _taken(picks: Sequence[tuple[Segment, Rows]]) -> Table:
+    if not picks:
         return {name: np.empty(0, np.int64) for name in ("origin", *_KEPT)}
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    return taken(picks)
 
 
 def _batch(origins: Origins, rows: Table) -> Batch:

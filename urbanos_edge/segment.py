@@ -38,12 +38,7 @@ class Packed:
 
     def at(self, rows: Rows) -> npt.NDArray[np.float64]:
         """The numbers in these rows, bit for bit those that were packed."""
-        values = self.values[rows]
-        if not self.scale:
-            return values
-        numbers = values / self.scale
-        numbers[values == _ABSENT[values.dtype]] = np.nan
-        return numbers
+        return _unpacked(self.values[rows], self.scale)
 
 
 def packed(numbers: npt.NDArray[np.float64]) -> Packed | None:
@@ -96,17 +91,6 @@ class Segment:
         """The moments of rows."""
         return self.offset[rows].astype(np.int64) + self.hour * HOUR_US
 
-    def take(self, rows: Rows) -> Table:
-        """Rows as the columns that `segment` takes."""
-        at_us = self.at_us(rows)
-        return {
-            "origin": self.origin[rows],
-            "timestamp_us": at_us,
-            "received_us": at_us + self.lag.at(rows).astype(np.int64),
-            "flags": self.flags[rows],
-            **{name: self.values(name, rows) for name in MERGED},
-        }
-
     def values(self, name: str, rows: Rows) -> npt.NDArray[np.float64]:
         """One of the columns MERGED in these rows."""
         column = self.columns.get(name)
@@ -114,7 +98,7 @@ class Segment:
 
     def without(self, dropped: npt.NDArray[np.bool_]) -> Segment:
         """The other rows."""
-        return segment(self.hour, self.take(np.flatnonzero(~dropped)))
+        return segment(self.hour, taken([(self, np.flatnonzero(~dropped))]))
 
     def renumbered(self, numbers: npt.NDArray[np.int32]) -> Segment:
         """The same with new numbers of origins, in the same order as the old ones."""
@@ -127,6 +111,22 @@ def segment(hour: int, rows: Table) -> Segment:
     offset = rows["timestamp_us"] - hour * HOUR_US
     lag = rows["received_us"] - rows["timestamp_us"]
     return _sorted(hour, rows["origin"], offset, lag, rows["flags"], rows.__getitem__)
+
+
+def taken(picks: Sequence[tuple[Segment, Rows]]) -> Table:
+    """Rows of several segments one after the other, as the columns that `segment` takes."""
+    at_us = np.concatenate([part.at_us(rows) for part, rows in picks])
+    lag = _gathered([(part.lag, rows) for part, rows in picks])
+    return {
+        "origin": np.concatenate([part.origin[rows] for part, rows in picks]),
+        "timestamp_us": at_us,
+        "received_us": at_us + lag.astype(np.int64),
+        "flags": np.concatenate([part.flags[rows] for part, rows in picks]),
+        **{
+            name: _gathered([(part.columns.get(name), rows) for part, rows in picks])
+            for name in MERGED
+        },
+    }
 
 
 def merged(parts: Sequence[Segment]) -> Segment:
@@ -168,6 +168,30 @@ def _sorted(
         flags[order].astype(np.uint8),
         {name: column for name, column in columns.items() if column is not None},
     )
+
+
+def _gathered(picks: Sequence[tuple[Packed | None, Rows]]) -> npt.NDArray[np.float64]:
+    """Numbers from several columns, unpacked all at once where they are packed alike."""
+    kinds = {None if packed is None else (packed.scale, packed.values.dtype) for packed, _ in picks}
+    if kinds == {None}:
+        return np.full(sum(len(rows) for _, rows in picks), np.nan)
+    if len(kinds) == 1:
+        values = np.concatenate([packed.values[rows] for packed, rows in picks if packed])
+        return _unpacked(values, next(packed.scale for packed, _ in picks if packed))
+    return np.concatenate(
+        [
+            np.full(len(rows), np.nan) if packed is None else packed.at(rows)
+            for packed, rows in picks
+        ]
+    )
+
+
+def _unpacked(values: npt.NDArray[Any], scale: int) -> npt.NDArray[np.float64]:
+    if not scale:
+        return values
+    numbers = values / scale
+    numbers[values == _ABSENT[values.dtype]] = np.nan
+    return numbers
 
 
 def _smallest(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
