@@ -63,7 +63,11 @@ def start_node(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    """One real node for a whole module, flushing every half second."""
-    process = NodeProcess(tmp_path_factory.mktemp("node"), {"flush_interval_s": 0.5})
+    """One real node for a whole module, flushing every half second.
+
+    Nobody is anybody's neighbour there: tests send what they like from places side by side.
+    """
+    settings = {"flush_interval_s": 0.5, "neighbour_radius_km": 0}
+    process = NodeProcess(tmp_path_factory.mktemp("node"), settings)
     yield process
     process.stop()

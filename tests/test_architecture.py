@@ -11,11 +11,11 @@ import urbanos_edge
 
 PACKAGE = Path(urbanos_edge.__file__).parent
 FLOW = (
-    *("errors", "clock", "progress", "grid", "reading", "units"),
-    *("batch", "aqi", "quality", "grading"),
+    *("errors", "clock", "progress", "grid", "reading", "units", "names"),
+    *("batch", "aqi", "quality", "course", "neighbourhood", "watch", "grading"),
     *("settings", "disk"),
     *("adapters", "database", "tokens", "sensors", "spool", "dead_letters"),
-    *("receipt", "group", "ingest"),
+    *("sources", "inbox", "receipt", "group", "ingest", "reception", "registry"),
     *(
         "steps",
         "engine",
@@ -25,6 +25,7 @@ FLOW = (
         "manifest",
         "store",
         "damage",
+        "remembered",
         "identity",
         "flush",
     ),
@@ -40,10 +41,12 @@ FLOW = (
         "segment",
         "recent",
     ),
+    *("rules", "runs", "events", "outbox", "standing", "heard", "alerts"),
     *("check", "targets", "backup", "restore"),
     *(
         "rows",
         "query",
+        "flagged",
         "resolution",
         "history",
         "pipe",
@@ -56,10 +59,11 @@ FLOW = (
         "live",
         "discovery",
     ),
-    *("shelf", "cache", "traffic", "answers", "purge", "uptime"),
-    *("node", "health", "metrics", "upkeep", "demo", "fleet", "control", "commands"),
+    *("shelf", "cache", "traffic", "answers", "purge", "delivery", "uptime"),
+    *("node", "health", "metrics", "upkeep", "vigil", "demo", "fleet", "control", "commands"),
     *("api", "ws", "app", "protocol", "server"),
-    *("archives", "replay", "asking", "care", "exporting", "cli", "__main__"),
+    *("archives", "replay", "asking", "alerting", "care"),
+    *("exporting", "flagging", "registering", "cli", "__main__"),
 )
 
 

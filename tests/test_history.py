@@ -264,7 +264,10 @@ def test_a_day_has_the_hours_that_begin_in_it(
     store(
         node,
         reading(SENSOR, hour_us - HOUR_US + 60 * SECOND_US),
-        *[reading(SENSOR, at_us) for at_us in moments_us],
+        *[  # not always the same, or it would be stuck
+            reading(SENSOR, at_us, values={"pm25": 12.0 + number % 2})
+            for number, at_us in enumerate(moments_us)
+        ],
         reading(SENSOR, moments_us[-1] + HOUR_US),
     )
     answer = asked(node, begin_us + 5, moments_us[-1], "1d", "pm25")
@@ -427,13 +430,15 @@ def test_the_means_of_a_real_archive_are_those_another_tool_gives(node: Node, da
         ],
     )
     assert len(rows) > 10_000
+    left_out = [row[0] for row in stored(node, "epoch_us(timestamp)", "WHERE flags <> ''")]
+    assert 0 < len(left_out) < 100
     span = rows[0][0], rows[-1][0] + 1
     for name, width in (("5m", "5 minutes"), ("1h", "1 hour"), ("1d", "1 day")):
         answer = asked(node, *span, name, "pm10")
         theirs = duckdb.sql(
             f"""SELECT epoch_us(time_bucket(INTERVAL '{width}', taken)) AS bucket_us, count(*),
                 avg(pm10), min(pm10), max(pm10)
-            FROM {table} WHERE pm10 BETWEEN 0 AND 1995 AND pm25 BETWEEN 0 AND 995
+            FROM {table} WHERE epoch_us(taken) NOT IN {tuple(left_out)}
             GROUP BY bucket_us ORDER BY bucket_us"""
         ).fetchall()
         ours = answer.series["pm10"]

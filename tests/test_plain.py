@@ -21,9 +21,11 @@ from urbanos_edge.batch import reading_at, unpack
 from urbanos_edge.clock import RELEASED_US, SECOND_US, Clock, Instant
 from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.disk import DiskGuard
+from urbanos_edge.inbox import Inbox
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.reading import Reading
 from urbanos_edge.sensors import Sensors
+from urbanos_edge.sources import Sources
 from urbanos_edge.spool import Spool
 from urbanos_edge.tokens import Token
 
@@ -49,7 +51,14 @@ class Door:
         clock = Clock(read=lambda: Instant(NOW_US, NOW_US), awaits=lambda: False)
         disk = DiskGuard(self.directory, reserve_mib=0, ballast_mib=0, now_us=NOW_US)
         self.ingest = Ingest(
-            self.database, self.spool, disk, self.sensors, clock, self._deliver_urgent
+            self.database,
+            self.spool,
+            disk,
+            self.sensors,
+            Sources(self.database, self.sensors, clock),
+            Inbox(self.database),
+            clock,
+            self._deliver_urgent,
         )
         self._seen = 0
 

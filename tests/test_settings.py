@@ -31,6 +31,8 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
         ({"URBANOS_FLUSH_INTERVAL_S": "0"}, "flush_interval_s"),
         ({"URBANOS_AQI_STANDARD": "astrology"}, "aqi_standard 'astrology' is unknown"),
         ({"URBANOS_TIME_ZONE": "Mars/Base"}, "time_zone 'Mars/Base' is unknown"),
+        ({"URBANOS_FIELD_MAP": "dust=PM_fine"}, "field_map: 'dust' is neither a quantity"),
+        ({"URBANOS_FIELD_MAP": "no2=N:ugm3"}, "field_map: no2 in ugm3 needs the temperature"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_and_is_named(

@@ -29,6 +29,7 @@ from urbanos_edge.errors import EdgeError
 from urbanos_edge.fleet import run_fleet
 from urbanos_edge.node import Node
 from urbanos_edge.upkeep import back_up_daily, scrub_forever
+from urbanos_edge.vigil import watch_forever
 
 BEGIN_AGAIN_S: Final = 5
 WORKER_THREADS: Final = 8
@@ -88,6 +89,7 @@ def _head_only(send: Send) -> Send:
 async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
     """Everything the node does by itself, from start to stop; the last flush is the end of it."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = WORKER_THREADS
+    await node.registry.finish_claims()
     control = await listen(node.data_dir, commands(node, url))
     try:
         async with anyio.create_task_group() as tasks:
@@ -102,6 +104,8 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
             tasks.start_soon(kept_running, node.watch_clock_forever)
             tasks.start_soon(kept_running, node.watch_readiness_forever)
             tasks.start_soon(kept_running, node.purge.send_forever)
+            tasks.start_soon(kept_running, watch_forever, node)
+            tasks.start_soon(kept_running, node.delivery.send_forever)
             if node.settings.demo:
                 tasks.start_soon(kept_running, run_fleet, node, Fleet())
             if node.settings.announce:

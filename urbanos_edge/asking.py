@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,6 +16,7 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from urbanos_edge import control
 from urbanos_edge.commands import commands
@@ -105,3 +107,22 @@ def progress_bar(doing: str) -> Iterator[Tell]:
     ) as bar:
         task = bar.add_task(doing, total=1.0)
         yield lambda done, what: bar.update(task, completed=done, description=what)
+
+
+def show(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], as_json: bool) -> None:
+    """Print rows as JSON, or these fields of them as a table."""
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(rows)))
+        return
+    table = Table(*(field.removesuffix("_us").replace("_", " ") for field in fields))
+    for row in rows:
+        table.add_row(*(_cell(field, row[field]) for field in fields))
+    Console().print(table)
+
+
+def _cell(field: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if field.endswith("_at_us"):
+        return datetime.fromtimestamp(value / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return str(value)

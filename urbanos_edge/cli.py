@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,15 +13,17 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from urbanos_edge import __version__, control
-from urbanos_edge.asking import ask, data_dir_option, json_option, progress_bar
+from urbanos_edge.alerting import alert
+from urbanos_edge.asking import ask, data_dir_option, json_option, progress_bar, show
 from urbanos_edge.basemap import import_basemap
 from urbanos_edge.care import add_care_commands
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.exporting import export
+from urbanos_edge.flagging import flags
 from urbanos_edge.node import BASEMAP_NAME, Node
+from urbanos_edge.registering import inbox, sensor
 from urbanos_edge.replay import replay_command
 from urbanos_edge.server import listening_socket, serve_forever
 from urbanos_edge.settings import default_config, load
@@ -49,7 +50,7 @@ class OneLineErrors(click.Group):
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="urbanos-edge")
+@click.version_option(__version__, prog_name="urbanos-edge", hidden=True)
 def main() -> None:
     """A city's air-quality network in one box."""
 
@@ -57,6 +58,10 @@ def main() -> None:
 main.add_command(replay_command)
 add_care_commands(main)
 main.add_command(export)
+main.add_command(flags)
+main.add_command(sensor)
+main.add_command(inbox)
+main.add_command(alert)
 
 
 @main.command()
@@ -76,6 +81,7 @@ def serve(
     flags = {"host": host, "port": port, "demo": demo}
     settings = load(flags, config=config or default_config(data_dir))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it names addresses with their keys
     with control.own(data_dir), listening_socket(settings) as listener:
         node = Node(settings, data_dir)
         try:
@@ -111,7 +117,7 @@ def create_token(data_dir: Path, scope: str, sensor: str | None, name: str) -> N
 def list_tokens(data_dir: Path, as_json: bool) -> None:
     """Show all tokens, without their secrets."""
     found = ask(data_dir, "tokens")
-    _show(found, ("id", "scope", "sensor_id", "name", "created_at_us", "revoked_at_us"), as_json)
+    show(found, ("id", "scope", "sensor_id", "name", "created_at_us", "revoked_at_us"), as_json)
 
 
 @token.command("revoke")
@@ -150,20 +156,6 @@ def status(data_dir: Path, as_json: bool) -> None:
         click.echo(f"{outcome.replace('_', ' '):<13} {readings:,}")
 
 
-@main.group()
-def sensor() -> None:
-    """Look at the registered sensors."""
-
-
-@sensor.command("list")
-@data_dir_option
-@json_option
-def list_sensors(data_dir: Path, as_json: bool) -> None:
-    """Show all registered sensors."""
-    fields = ("id", "name", "lat", "lng", "source", "registered_at_us")
-    _show(ask(data_dir, "sensors"), fields, as_json)
-
-
 @main.group("dead-letters")
 def dead_letters() -> None:
     """Readings that could not be taken or stored."""
@@ -176,7 +168,7 @@ def dead_letters() -> None:
 def list_dead_letters(data_dir: Path, as_json: bool, limit: int) -> None:
     """Show the newest dead letters: when, why and what."""
     fields = ("id", "rejected_at_us", "code", "message", "payload")
-    _show(ask(data_dir, "dead_letters", {"limit": limit}), fields, as_json)
+    show(ask(data_dir, "dead_letters", {"limit": limit}), fields, as_json)
 
 
 @dead_letters.command("requeue")
@@ -253,25 +245,7 @@ def expire(data_dir: Path, as_json: bool, dry_run: bool) -> None:
     the disk is almost full; a dry run shows it with the reason.
     """
     dropped = ask(data_dir, "expire", {"dry_run": dry_run})
-    _show(dropped, ("day", "files", "rows", "bytes", "owed_hours", "waits"), as_json)
-
-
-def _show(rows: list[dict[str, Any]], fields: tuple[str, ...], as_json: bool) -> None:
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(rows)))
-        return
-    table = Table(*(field.removesuffix("_us").replace("_", " ") for field in fields))
-    for row in rows:
-        table.add_row(*(_cell(field, row[field]) for field in fields))
-    Console().print(table)
-
-
-def _cell(field: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if field.endswith("_at_us"):
-        return datetime.fromtimestamp(value / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    return str(value)
+    show(dropped, ("day", "files", "rows", "bytes", "owed_hours", "waits"), as_json)
 
 
 def _prepare_demo(node: Node) -> None:

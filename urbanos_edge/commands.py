@@ -9,14 +9,19 @@ import anyio.to_thread
 import msgspec
 
 from urbanos_edge import health
+from urbanos_edge.adapters import Location, Name
 from urbanos_edge.basemap import import_basemap
 from urbanos_edge.check import forget_lost
 from urbanos_edge.control import Command, LongCommand
 from urbanos_edge.errors import BadRequest
+from urbanos_edge.flagged import flagged
 from urbanos_edge.node import BASEMAP_NAME, Node
 from urbanos_edge.progress import Tell
+from urbanos_edge.registry import Latitude, Longitude, Wanted
+from urbanos_edge.rules import read_rule
 from urbanos_edge.tokens import Scope
 from urbanos_edge.upkeep import back_up, check
+from urbanos_edge.vigil import add_rule, list_rules, remove_rule, try_receivers
 
 
 class TokenWanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -25,6 +30,23 @@ class TokenWanted(msgspec.Struct, forbid_unknown_fields=True):
     scope: Scope
     sensor: str | None = None
     name: str = ""
+
+
+class NewSensor(msgspec.Struct, forbid_unknown_fields=True):
+    """Arguments of `sensor_add`."""
+
+    id: Name
+    lat: Latitude
+    lng: Longitude
+    name: Name | None = None
+
+
+class SensorChange(msgspec.Struct, forbid_unknown_fields=True):
+    """Arguments of `sensor_change`."""
+
+    id: str
+    name: Name | None = None
+    place: Location | None = None
 
 
 def commands(node: Node, url: str | None = None) -> dict[str, Command | LongCommand]:
@@ -43,9 +65,6 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
 
     async def status(_: dict[str, Any]) -> Any:
         return {"url": url, **await anyio.to_thread.run_sync(health.status, node)}
-
-    async def sensors(_: dict[str, Any]) -> Any:
-        return msgspec.to_builtins(node.sensors.list())
 
     async def dead_letters(arguments: dict[str, Any]) -> Any:
         limit = _number(arguments, "limit")
@@ -78,6 +97,11 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
             await anyio.to_thread.run_sync(forget_lost, node.store, node.database)
         return msgspec.to_builtins(report)
 
+    async def flags(arguments: dict[str, Any]) -> Any:
+        span = _number(arguments, "since_us"), _number(arguments, "until_us")
+        found = await anyio.to_thread.run_sync(flagged, node.store, node.engine, *span)
+        return msgspec.to_builtins(found)
+
     async def backup(arguments: dict[str, Any], tell: Tell) -> Any:
         target = arguments.get("target") or node.settings.backup_target
         if not target:
@@ -100,15 +124,109 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
         "tokens": tokens,
         "revoke_token": revoke_token,
         "status": status,
-        "sensors": sensors,
         "dead_letters": dead_letters,
         "requeue": requeue,
         "purge": purge,
         "flush": flush,
         "compact": LongCommand(compact),
         "expire": expire,
+        "flags": flags,
         "basemap_import": basemap_import,
+        **_registry_commands(node),
+        **_alert_commands(node),
     }
+
+
+def _registry_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def sensors(_: dict[str, Any]) -> Any:
+        return node.registry.list()
+
+    async def sensor(arguments: dict[str, Any]) -> Any:
+        return node.registry.show(_text(arguments, "id"))
+
+    async def sensor_add(arguments: dict[str, Any]) -> Any:
+        new = msgspec.convert(arguments, NewSensor)
+        await node.registry.add(new.id, new.name or new.id, new.lat, new.lng)
+
+    async def sensor_change(arguments: dict[str, Any]) -> Any:
+        change = msgspec.convert(arguments, SensorChange)
+        place = None if change.place is None else (change.place.lat, change.place.lng)
+        await node.registry.change(change.id, name=change.name, place=place)
+
+    async def sensor_remove(arguments: dict[str, Any]) -> Any:
+        await node.registry.remove(_text(arguments, "id"))
+
+    async def sensor_token(arguments: dict[str, Any]) -> Any:
+        sensor_id = node.sensors.get(_text(arguments, "id")).id
+        older = [token.id for token in node.tokens.of_sensor(sensor_id)]
+        name = str(arguments.get("name", ""))
+        return {
+            "token": await node.tokens.create("sensor", sensor_id=sensor_id, name=name),
+            "older": older,
+        }
+
+    async def inbox(_: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.inbox.list))
+
+    async def ignored(_: dict[str, Any]) -> Any:
+        found = node.inbox.ignored.items()
+        return [{"sender": sender, "ignored_at_us": at_us} for sender, at_us in found]
+
+    async def inbox_claim(arguments: dict[str, Any]) -> Any:
+        wanted = msgspec.convert(arguments, Wanted)
+        return node.registry.tell(await node.registry.claim(wanted))
+
+    async def inbox_ignore(arguments: dict[str, Any]) -> Any:
+        sender = _text(arguments, "sender")
+        await (node.registry.heed if arguments.get("undo") else node.registry.ignore)(sender)
+
+    return {
+        "sensors": sensors,
+        "sensor": sensor,
+        "sensor_add": sensor_add,
+        "sensor_change": sensor_change,
+        "sensor_remove": sensor_remove,
+        "sensor_token": sensor_token,
+        "inbox": inbox,
+        "ignored": ignored,
+        "inbox_claim": inbox_claim,
+        "inbox_ignore": inbox_ignore,
+    }
+
+
+def _alert_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def alert_add(arguments: dict[str, Any]) -> Any:
+        return await add_rule(node, read_rule(arguments))
+
+    async def alert_rules(_: dict[str, Any]) -> Any:
+        return await anyio.to_thread.run_sync(list_rules, node)
+
+    async def alerts(arguments: dict[str, Any]) -> Any:
+        limit, now_us = _number(arguments, "limit"), node.clock.now_us()
+        shown = await anyio.to_thread.run_sync(node.alerts.shown, limit, now_us)
+        return msgspec.to_builtins(shown)
+
+    async def alert_remove(arguments: dict[str, Any]) -> Any:
+        await remove_rule(node, _number(arguments, "id"))
+
+    async def alert_test(arguments: dict[str, Any]) -> Any:
+        number = None if arguments.get("id") is None else _number(arguments, "id")
+        return await try_receivers(node, number)
+
+    return {
+        "alert_add": alert_add,
+        "alert_rules": alert_rules,
+        "alerts": alerts,
+        "alert_remove": alert_remove,
+        "alert_test": alert_test,
+    }
+
+
+def _text(arguments: dict[str, Any], name: str) -> str:
+    value = arguments.get(name)
+    if not isinstance(value, str):
+        raise BadRequest(f"'{name}' must be a text")
+    return value
 
 
 def _number(arguments: dict[str, Any], name: str) -> int:

@@ -50,7 +50,7 @@ _BATTERY_S: Final = 4 * 3600
 _PLUME_EVERY_S: Final = 7200
 _PLUME_LASTS_S: Final = 9600
 _PLUME_RAMP_S: Final = 1200
-_PLUME_RADIUS_M: Final = 130.0
+_PLUME_RADIUS_M: Final = 180.0
 
 
 class DemoSensor(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ while its entries leave the spool. A crash at any step leaves either the entries
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +24,17 @@ from urbanos_edge.changed import hours_of, mark
 from urbanos_edge.clock import DAY_US, Clock
 from urbanos_edge.damage import again_without_damage
 from urbanos_edge.engine import Engine, statement
+from urbanos_edge.errors import EdgeError
 from urbanos_edge.grading import grade
 from urbanos_edge.identity import Folded, Rows, fold
 from urbanos_edge.quality import FLAG_LABELS
+from urbanos_edge.remembered import last_readings
 from urbanos_edge.spool import Entry, Spool, count
 from urbanos_edge.steps import reached
 from urbanos_edge.store import Change, Store, day_of
+from urbanos_edge.watch import Watch
 
+_log = logging.getLogger(__name__)
 Settle = Callable[[apsw.Connection], None]
 
 _LABELS = """
@@ -62,12 +67,16 @@ class Mover:
         engine: Engine,
         standard: aqi.Standard,
         clock: Clock,
+        watch: Watch,
     ) -> None:
         self._spool = spool
         self._store = store
         self._engine = engine
         self._standard = standard
         self._clock = clock
+        self._watch = watch
+        self._remembers = False
+        """Whether the watch knows what was stored before this process."""
         self._start_mark_us = store.newest_at_us()
         self._marks_us: dict[str, int] = {}
 
@@ -86,6 +95,7 @@ class Mover:
         Raises:
             StorageUnavailable, DiskFull: nothing was stored.
         """
+        self._remember()
         days = {day_of(n * DAY_US) for n in np.unique(arrivals["timestamp_us"] // DAY_US).tolist()}
         return again_without_damage(
             self._store, lambda file: file.day in days, lambda: self._store_once(arrivals, settle)
@@ -100,6 +110,8 @@ class Mover:
             stored = self._find_stored(cursor, arrivals)
             folded = fold(arrivals, stored)
             grade(self._standard, folded.batch)
+            findings = self._watch.judge(folded.batch)
+            folded.batch.columns["flags"] |= findings.flags
             self._write(cursor, change, folded, stored)
             reached("files written")
             flushed = Flushed(
@@ -107,8 +119,25 @@ class Mover:
             )
             hours = hours_of(folded.batch["timestamp_us"])
             change.commit(lambda work: self._settle(work, settle, flushed, hours))
+        self._watch.take(findings)
         self._raise_marks(folded.batch)
         return flushed
+
+    def _remember(self) -> None:
+        """Let the watch see what was stored last, before the first flush of this process.
+
+        No reading waits for that: if it cannot be read, the watch begins anew.
+        """
+        if self._remembers:
+            return
+        self._remembers = True
+        try:
+            batch = last_readings(self._store, self._engine, self._clock.now_us())
+        except (EdgeError, duckdb.Error):
+            _log.exception("what sensors said last cannot be read; flags begin anew")
+            return
+        if batch is not None:
+            self._watch.take(self._watch.judge(batch))
 
     def forget_marks(self) -> None:
         """Look up every identity that may be stored: files came back that were set aside."""

@@ -18,6 +18,7 @@ from urbanos_edge.batch import Packing
 from urbanos_edge.database import Database
 from urbanos_edge.dead_letters import DeadLetter, bury
 from urbanos_edge.errors import Unavailable
+from urbanos_edge.inbox import Held, drop, keep
 from urbanos_edge.sensors import Sensor, Sensors
 from urbanos_edge.spool import Spool, count
 
@@ -38,8 +39,16 @@ class Group:
     def __init__(self) -> None:
         self.packing = Packing()
         self.letters: list[DeadLetter] = []
+        self.held: list[Held] = []
+        self.claimed: list[str] = []
+        """Senders of whom what waited in the inbox is among the readings now."""
+        self._candidates = 0
         self._introduced: dict[str, Sensor] = {}
         self._waiting: list[asyncio.Future[None]] = []
+
+    def __len__(self) -> int:
+        """Readings and what is held."""
+        return len(self.packing) + self._candidates
 
     @property
     def introduced(self) -> list[Sensor]:
@@ -47,6 +56,12 @@ class Group:
 
     def introduce(self, sensors: Iterable[Sensor]) -> None:
         self._introduced |= {sensor.id: sensor for sensor in sensors}
+
+    def hold(self, held: Iterable[Held]) -> None:
+        """Let these wait in the inbox."""
+        for message in held:
+            self.held.append(message)
+            self._candidates += len(message.kept)
 
     def wait(self) -> asyncio.Future[None]:
         """A future of the caller's own: one that gives up takes no other along."""
@@ -79,14 +94,14 @@ class Groups:
 
     def check_room(self, readings: int) -> None:
         """Raise Unavailable when too much waits for the disk, or the spool has no room."""
-        waiting = sum(len(group.packing) for group in self._waiting)
+        waiting = sum(len(group) for group in self._waiting)
         self._spool.check_room(waiting + readings)
         if waiting >= MAX_WAITING_READINGS or self.requests >= MAX_WAITING:
             raise Unavailable("the node is busy; try again", code="overloaded")
 
     def open(self) -> Group:
         """The group that takes what comes now; it may close at the next `await`."""
-        if not self._waiting or len(self._waiting[-1].packing) >= GROUP_READINGS:
+        if not self._waiting or len(self._waiting[-1]) >= GROUP_READINGS:
             self._waiting.append(Group())
         return self._waiting[-1]
 
@@ -128,3 +143,7 @@ class Groups:
         if group.letters:
             bury(connection, group.letters)
             count(connection, {"rejected": len(group.letters)})
+        if group.held:
+            keep(connection, group.held)
+        if group.claimed:
+            drop(connection, group.claimed)

@@ -60,6 +60,8 @@ def status(node: Node) -> dict[str, Any]:
             "waiting_days": sum(1 for day in node.expiry.due() if day.waits),
             "dropped_owed": totals.get("expired_owed", 0),
         },
+        "inbox": node.inbox.counts(),
+        "alerts": _alerts_status(node),
         "totals": totals,
         "unknown_quantities": dict(node.ingest.unknown_quantities),
         "listeners": node.live.listeners,
@@ -92,6 +94,17 @@ def _uptime_status(node: Node, connection: apsw.Connection) -> dict[str, Any]:
         "budget_left_s": round(report.budget_left_s, 1),
         "ready_s": round(node.uptime.ready_s, 1),
         "unready_s": round(node.uptime.unready_s, 1),
+    }
+
+
+def _alerts_status(node: Node) -> dict[str, Any]:
+    return {
+        "rules": len(node.alerts.rules()),
+        "raised": sum(node.alerts.raised().values()),
+        "turned_away": node.alerts.turned_away,
+        "events_waiting": len(node.outbox),
+        "events_dropped": node.outbox.dropped,
+        "receivers_failing": node.delivery.failing,
     }
 
 

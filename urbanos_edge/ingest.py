@@ -1,7 +1,8 @@
 """From candidate to durable reading: check, place, time, and put into the spool.
 
 Everything a request brings becomes true in one transaction: its readings, the sensors they
-introduce, and the letters about what was refused. It is answered after that.
+introduce, what waits in the inbox, and the letters about what was refused. It is answered after
+that.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ import numpy as np
 from urbanos_edge.adapters import Candidate, Malformed, Message
 from urbanos_edge.adapters.plain import Plain
 from urbanos_edge.batch import Rows
-from urbanos_edge.clock import SECOND_US, Clock, to_rfc3339, to_us
+from urbanos_edge.clock import SECOND_US, Clock, Stamp, to_rfc3339, to_us
 from urbanos_edge.database import Database
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import Forbidden, ReadingRejected
 from urbanos_edge.group import Groups
+from urbanos_edge.inbox import Inbox, Kept
 from urbanos_edge.reading import QUANTITY_NAMES, Reading, Timing
-from urbanos_edge.receipt import Arrival, Judged, Receipt
+from urbanos_edge.receipt import Judged, Receipt, Statement
 from urbanos_edge.sensors import Sensor, Sensors
+from urbanos_edge.sources import Arrival, Sources
 from urbanos_edge.spool import Spool
 from urbanos_edge.tokens import Token
 
@@ -34,7 +37,15 @@ URGENT_PRIORITY: Final = 8
 EXPRESS_PER_MINUTE: Final = 10
 """Urgent readings a minute and token; more take the normal way."""
 MAX_UNKNOWN_NAMES: Final = 200
+UNSAID: Final = Arrival("json")
+"""Of a message whose token says all about its origin."""
 _KNOWN: Final = frozenset(QUANTITY_NAMES)
+
+
+class Placeless(ReadingRejected):
+    """Everything is there but where it was measured."""
+
+    code = "no_location"
 
 
 class Ingest:
@@ -46,12 +57,16 @@ class Ingest:
         spool: Spool,
         disk: DiskGuard,
         sensors: Sensors,
+        sources: Sources,
+        inbox: Inbox,
         clock: Clock,
         deliver_urgent: Callable[[Sequence[Reading]], Awaitable[None]],
     ) -> None:
         self._groups = Groups(database, spool, sensors)
         self._disk = disk
         self._sensors = sensors
+        self._sources = sources
+        self._inbox = inbox
         self._clock = clock
         self._deliver_urgent = deliver_urgent
         self._newest: dict[str, tuple[int, bytes]] = {}
@@ -64,18 +79,25 @@ class Ingest:
         """Requests that wait for the disk."""
         return self._groups.requests
 
-    async def accept(self, message: Message, token: Token) -> Receipt:
+    async def accept(
+        self, message: Message, token: Token | None, came: Arrival = UNSAID
+    ) -> Receipt:
         """Take what is good in a message, bury what is not, and return once both are durable.
+
+        Without a token, claimed senders are believed as far as their rule is satisfied, and what
+        unknown ones say waits in the inbox. It does so, too, when a token that writes for all
+        brings it, but nobody says where the sensor stands.
 
         Raises:
             Unavailable, StorageUnavailable, DiskFull: nothing of the message was kept.
         """
         self._disk.check_room()
         self._groups.check_room(len(message))
-        judged = self._judge(message, token, self._clock.now_us())
+        judged = self._judge(message, token, came)
         arrived = await self._keep(judged)
         judged.receipt.duplicates = self._count_known(arrived)
-        await self._hurry(judged.readings, token)
+        if token is not None:
+            await self._hurry(judged.readings, token)
         return judged.receipt
 
     async def keep(self, readings: Sequence[Reading]) -> None:
@@ -84,35 +106,88 @@ class Ingest:
         Raises:
             Unavailable, StorageUnavailable, DiskFull: nothing was kept.
         """
-        await self._keep(Judged(list(readings)))
+        await self._keep(Judged(self._clock.now_us(), list(readings)))
 
-    async def _keep(self, judged: Judged) -> Iterable[Arrival]:
+    async def settle(self) -> None:
+        """Return once everything that was judged before is durable."""
+        await self._groups.commit(self._groups.open())
+
+    async def take_from_inbox(self, sender: str, sensor_id: str, kept: Sequence[Kept]) -> Receipt:
+        """Make readings of a sensor from all that waited of a sender, each as of its arrival.
+
+        Raises:
+            Unavailable, StorageUnavailable, DiskFull: all of it still waits.
+        """
+        self._disk.check_room()
+        self._groups.check_room(len(kept))
+        judged = Judged(self._clock.now_us())
+        for index, one in enumerate(kept):
+            candidate, stamp = one.read(), Stamp(one.arrived_us, one.is_trusted)
+            try:
+                reading = self._reading(candidate, sensor_id, one.arrived_us, stamp)
+            except ReadingRejected as error:
+                judged.refuse(index, candidate, error)
+                continue
+            judged.take(index, reading)
+        judged.close()
+        await self._keep(judged, claimed=[sender])
+        return judged.receipt
+
+    async def _keep(self, judged: Judged, claimed: Sequence[str] = ()) -> Iterable[Statement]:
         group = self._groups.open()
         arrived = judged.pack(group.packing)
         group.introduce(self._introduced(judged.readings))
         group.letters += judged.letters
+        if judged.held:
+            group.hold(judged.held.values())
+        group.claimed += claimed
         await self._groups.commit(group)
         return arrived
 
-    def _judge(self, message: Message, token: Token, received_us: int) -> Judged:
+    def _judge(self, message: Message, token: Token | None, came: Arrival) -> Judged:
         """Look at the elements one by one, at those of a plain message only where it is needed."""
-        judged = Judged()
+        judged = Judged(self._clock.now_us())
         elements: Iterable[int] = range(len(message))
-        if isinstance(message, Plain):
-            judged.rows = message.rows(received_us)
-            elements = self._unusual(message, judged.rows, token, received_us)
+        if isinstance(message, Plain) and token is not None:
+            judged.rows = message.rows(judged.judged_us)
+            elements = self._unusual(message, judged.rows, token, judged.judged_us)
         for index in elements:
-            element = message[index]
-            try:
-                reading = self._reading(element, token, received_us)
-            except (ReadingRejected, Forbidden) as error:
-                judged.refuse(index, element, error, received_us)
-                continue
-            judged.readings.append(reading)
-            if judged.rows is not None:
-                judged.rows.put(index, reading)
+            self._judge_one(judged, index, message[index], token, came)
         judged.close()
         return judged
+
+    def _judge_one(
+        self,
+        judged: Judged,
+        index: int,
+        element: Candidate | Malformed,
+        token: Token | None,
+        came: Arrival,
+    ) -> None:
+        """Take, refuse or hold one element.
+
+        Who shows nothing writes no letters, for they would push out those about known sensors.
+        """
+        is_known = token is not None
+        try:
+            candidate = _candidate(element)
+            sender = _sender(candidate, token)
+            sensor_id = self._sources.admit(sender, token, came)
+            is_known = True
+            if sensor_id is not None:
+                judged.take(index, self._reading(candidate, sensor_id, judged.judged_us))
+                return
+        except Placeless as error:
+            if token is None or not token.writes_for_all:
+                judged.refuse(index, element, error)
+                return
+        except (ReadingRejected, Forbidden) as error:
+            judged.refuse(index, element, error, bury=is_known)
+            return
+        if self._inbox.is_ignored(sender):
+            judged.ignore(index)
+        else:
+            judged.hold(index, sender, came, candidate, self._clock.stamp())
 
     def _unusual(self, message: Plain, rows: Rows, token: Token, received_us: int) -> list[int]:
         """The plain readings that must be judged one by one; nothing is to be said of the others.
@@ -135,25 +210,24 @@ class Ingest:
         unusual: list[int] = np.flatnonzero(~is_usual).tolist()
         return unusual
 
-    def _reading(self, element: Candidate | Malformed, token: Token, received_us: int) -> Reading:
-        if isinstance(element, Malformed):
-            raise element.error
-        sensor_id = element.sensor_id or token.sensor_id or _anonymous_id(element)
-        if not token.may_write(sensor_id):
-            raise Forbidden("this token may not write for that sensor", code="not_your_sensor")
-        lat, lng = self._place(element, sensor_id)
-        timestamp_us, timing = self._moment(element, received_us)
+    def _reading(
+        self, candidate: Candidate, sensor_id: str, received_us: int, stamp: Stamp | None = None
+    ) -> Reading:
+        """A candidate as a reading of a sensor; `stamp` is now unless it arrived earlier."""
+        timestamp_us, timing = self._moment(candidate, received_us, stamp)
+        values = self._values(candidate)
+        lat, lng = self._place(candidate, sensor_id)
         return Reading(
             sensor_id=sensor_id,
             timestamp_us=timestamp_us,
             received_us=received_us,
             lat=lat,
             lng=lng,
-            values=self._values(element),
-            source=element.source,
-            pollution_type=element.type,
-            priority=element.priority,
-            reported_aqi=element.aqi,
+            values=values,
+            source=candidate.source,
+            pollution_type=candidate.type,
+            priority=candidate.priority,
+            reported_aqi=candidate.aqi,
             timing=timing,
         )
 
@@ -162,14 +236,14 @@ class Ingest:
             return candidate.location.lat, candidate.location.lng
         sensor = self._sensors.find(sensor_id)
         if sensor is None or sensor.lat is None or sensor.lng is None:
-            raise ReadingRejected(
-                "no location is given and none is registered for this sensor", code="no_location"
-            )
+            raise Placeless("no location is given and none is registered for this sensor")
         return sensor.lat, sensor.lng
 
-    def _moment(self, candidate: Candidate, received_us: int) -> tuple[int, Timing]:
+    def _moment(
+        self, candidate: Candidate, received_us: int, stamp: Stamp | None
+    ) -> tuple[int, Timing]:
         if candidate.timestamp is None:
-            stamp = self._clock.stamp()
+            stamp = stamp or self._clock.stamp()
             return stamp.at_us, Timing.NODE if stamp.is_trusted else Timing.NODE_IN_DOUBT
         timestamp_us = to_us(candidate.timestamp)
         if timestamp_us > received_us + FUTURE_LIMIT_US and self._clock.doubt is None:
@@ -200,7 +274,7 @@ class Ingest:
             if name in self.unknown_quantities or len(self.unknown_quantities) < MAX_UNKNOWN_NAMES:
                 self.unknown_quantities[name] += 1
 
-    def _count_known(self, arrived: Iterable[Arrival]) -> int:
+    def _count_known(self, arrived: Iterable[Statement]) -> int:
         """Count what repeats the newest reading of its sensor; the flush finds the rest."""
         known = 0
         for sensor_id, timestamp_us, words in arrived:
@@ -247,6 +321,17 @@ class Ingest:
         room = min(wanted, EXPRESS_PER_MINUTE - len(used))
         used.extend([now_us] * room)
         return room
+
+
+def _candidate(element: Candidate | Malformed) -> Candidate:
+    if isinstance(element, Malformed):
+        raise element.error
+    return element
+
+
+def _sender(candidate: Candidate, token: Token | None) -> str:
+    own = token.sensor_id if token is not None else None
+    return candidate.sensor_id or own or _anonymous_id(candidate)
 
 
 def _anonymous_id(candidate: Candidate) -> str:

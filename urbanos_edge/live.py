@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import Unprocessable
-from urbanos_edge.grid import Tile
+from urbanos_edge.events import Alert, Event, Kind
+from urbanos_edge.grid import FINEST_ZOOM, Tile, tile_at
 from urbanos_edge.rollup import Update, inside
 from urbanos_edge.rows import row_of
 
@@ -53,6 +54,18 @@ class GridUpdate(msgspec.Struct, tag="grid-update", tag_field="type"):
 
     grid_id: str = msgspec.field(name="gridId")
     data: GridData
+    timestamp: str
+    seq: int
+    boot: str
+
+
+class AlertNews(msgspec.Struct, tag="alert", tag_field="type"):
+    """The frame that tells what happened to an alert at a place in the grid."""
+
+    grid_id: str = msgspec.field(name="gridId")
+    id: str
+    event: Kind
+    alert: Alert
     timestamp: str
     seq: int
     boot: str
@@ -242,6 +255,20 @@ class Live:
                 data = _grid_data(update, tile, sites, rows, now_us)
                 yield Draft(tile, data, to_rfc3339(now_us))
 
+    def draft_alerts(
+        self, events: Sequence[Event], rooms: Sequence[Tile], now_us: int
+    ) -> Iterator[Draft]:
+        """Draft what happened to alerts for the rooms around their places; in any thread."""
+        for event in events:
+            lat, lng = event.alert.lat, event.alert.lng
+            if lat is None or lng is None:
+                continue
+            _, x, y = tile_at(lat, lng, FINEST_ZOOM)
+            for tile in rooms:
+                shift = FINEST_ZOOM - tile.z
+                if (x >> shift, y >> shift) == (tile.x, tile.y):
+                    yield Draft(tile, event, to_rfc3339(now_us))
+
     def number(self, drafts: Sequence[Draft]) -> list[Message]:
         """Give drafts their sequence numbers, in order."""
         first = self.seq + 1
@@ -303,13 +330,16 @@ class Draft:
     """A frame that has no number yet."""
 
     tile: Tile
-    data: GridData
+    news: GridData | Event
     sent_at: str
 
     def frame(self, seq: int, boot: str) -> bytes:
-        return msgspec.json.encode(
-            GridUpdate(self.tile.grid_id, self.data, self.sent_at, seq, boot)
-        )
+        numbered = (self.sent_at, seq, boot)
+        grid_id, news = self.tile.grid_id, self.news
+        if isinstance(news, Event):
+            told = AlertNews(grid_id, news.id, news.event, news.alert, *numbered)
+            return msgspec.json.encode(told)
+        return msgspec.json.encode(GridUpdate(grid_id, news, *numbered))
 
 
 def _grid_data(

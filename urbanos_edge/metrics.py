@@ -66,6 +66,17 @@ _NUMBERS: Final = {
         "Bytes held back on the disk, to finish with when it is full",
         "disk.ballast_bytes",
     ),
+    "urbanos_inbox_senders": ("Senders that nobody has claimed", "inbox.senders"),
+    "urbanos_inbox_candidates": ("What is kept of them", "inbox.candidates"),
+    "urbanos_alerts_raised": ("Alerts that are raised", "alerts.raised"),
+    "urbanos_alert_events_waiting": (
+        "Events of alerts that receivers have not confirmed",
+        "alerts.events_waiting",
+    ),
+    "urbanos_alert_receivers_failing": (
+        "Receivers of alerts that did not confirm the last time",
+        "alerts.receivers_failing",
+    ),
     "urbanos_dead_letters": ("Dead letters kept", "totals.dead_letters"),
     "urbanos_quarantined_files": ("Damaged files that were set aside", "quarantined"),
     "urbanos_availability_ratio": (
@@ -102,7 +113,10 @@ _COUNTERS: Final = {
     "urbanos_unready_seconds": ("Seconds in which it ran and was not", "uptime.unready_s"),
 }
 """All since the process began."""
-_OUTCOMES: Final = ("stored", "duplicates", "revisions", "rejected", "expired", "expired_owed")
+_OUTCOMES: Final = (
+    *("stored", "duplicates", "revisions", "rejected"),
+    *("expired", "expired_owed", "held", "held_dropped"),
+)
 """Series that are there before they count, or nobody would see their first step."""
 
 

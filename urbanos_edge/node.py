@@ -16,19 +16,22 @@ import apsw
 
 from urbanos_edge import owed
 from urbanos_edge.adapters import node_json
+from urbanos_edge.alerts import Alerts
 from urbanos_edge.answers import Answers
 from urbanos_edge.aqi import STANDARDS
 from urbanos_edge.basemap import Basemap
-from urbanos_edge.batch import pack, unpack
+from urbanos_edge.batch import Batch, pack, unpack
 from urbanos_edge.cache import Cache
 from urbanos_edge.clock import Clock, Correction
 from urbanos_edge.compact import Compactor
 from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.dead_letters import DeadLetters
+from urbanos_edge.delivery import Delivery
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.drain import Drain
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.events import Event
 from urbanos_edge.expire import Expiry
 from urbanos_edge.export import Exports
 from urbanos_edge.flush import Flushed, Mover
@@ -37,22 +40,29 @@ from urbanos_edge.grid import Tile
 from urbanos_edge.history import History
 from urbanos_edge.hours import Hours
 from urbanos_edge.identity import fold
+from urbanos_edge.inbox import Inbox, shift
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.live import Draft, Live
+from urbanos_edge.names import parse_field_map
+from urbanos_edge.outbox import Outbox
 from urbanos_edge.purge import Place, Purge
 from urbanos_edge.query import Query
 from urbanos_edge.reading import Reading
 from urbanos_edge.recent import Recent
+from urbanos_edge.reception import Passwords, Reception
+from urbanos_edge.registry import Registry
 from urbanos_edge.restamp import known_doubt, remember_doubt, restamp
 from urbanos_edge.rollup import Rollup, View
 from urbanos_edge.sensors import Sensors
 from urbanos_edge.settings import Settings
 from urbanos_edge.shelf import Shelf
+from urbanos_edge.sources import Sources
 from urbanos_edge.spool import Spool
 from urbanos_edge.store import Store
 from urbanos_edge.tokens import Token, Tokens
 from urbanos_edge.traffic import Durations, Traffic
 from urbanos_edge.uptime import LOOK_EVERY_S, Uptime
+from urbanos_edge.watch import Watch
 
 BASEMAP_NAME = "basemap.mbtiles"
 LOOK_AT_CLOCK_S = 1
@@ -84,21 +94,50 @@ class Node:
         self.clock = Clock(known_doubt(self.database))
         self.started_us = self.clock.now_us()
         self.standard = STANDARDS[settings.aqi_standard]
+        self.field_map = parse_field_map(settings.field_map)
         self.engine = Engine(
             settings.duckdb_memory_mib, self.data_dir / ".tmp" / "duckdb", [self.data_dir]
         )
         self.tokens = Tokens(self.database, self.clock)
         self.sensors = Sensors(self.database)
+        self.sources = Sources(self.database, self.sensors, self.clock)
+        self.inbox = Inbox(self.database)
         self.spool = Spool(self.database, settings.spool_limit)
         self.dead_letters = DeadLetters(self.database)
         self.disk = DiskGuard(
             self.data_dir, settings.disk_reserve_mib, settings.ballast_mib, self.started_us
         )
         self.ingest = Ingest(
-            self.database, self.spool, self.disk, self.sensors, self.clock, self._deliver_urgent
+            self.database,
+            self.spool,
+            self.disk,
+            self.sensors,
+            self.sources,
+            self.inbox,
+            self.clock,
+            self._deliver_urgent,
+        )
+        passwords = Passwords(self.database)
+        self.reception = Reception(self.tokens, self.sources, passwords, self.ingest)
+        self.registry = Registry(
+            self.database,
+            self.sensors,
+            self.sources,
+            self.tokens,
+            self.inbox,
+            passwords,
+            self.ingest,
+            self.clock,
         )
         self.store = Store(self.data_dir, self.database, self.engine, keep_unlisted=keep_unlisted)
-        self.mover = Mover(self.spool, self.store, self.engine, self.standard, self.clock)
+        self.mover = Mover(
+            self.spool,
+            self.store,
+            self.engine,
+            self.standard,
+            self.clock,
+            Watch(settings.neighbour_radius_km * 1000),
+        )
         self.drain = Drain(
             self.database,
             self.spool,
@@ -149,6 +188,11 @@ class Node:
         self.purge = Purge(settings.cdn_purge_url)
         self.live = Live()
         self.node_id = settings.node_id or self._own_id()
+        self.outbox = Outbox(self.database)
+        self.delivery = Delivery(self.outbox, settings, self.clock)
+        self.alerts = Alerts(
+            self.database, self.sensors, self.delivery.receivers, self.node_id, self.view()
+        )
         self.basemap: Basemap | None = None
         self.uptime = Uptime(self.database, self.clock)
         self.flush_failure: str | None = None
@@ -290,6 +334,7 @@ class Node:
     async def restamp(self, correction: Correction) -> int:
         """Move what was stamped in doubt to its right time; return how many readings moved."""
         await self.flush()
+        await self.database.write(partial(shift, correction=correction))
         async with self.flushing:
             moved = await anyio.to_thread.run_sync(self._move_in_time, correction)
         self.cache.something_changed()
@@ -370,6 +415,7 @@ class Node:
             self.recent.add(part.batch, part.revised, now_us)
             update = self.rollup.apply(part.batch, part.revised, now_us)
             drafts += self.live.draft(update, rooms, now_us)
+            drafts += self._draft_alerts(part.batch, update.view, rooms, now_us)
             changed |= self.purge.changed_in(update.view)
         self.history.follow()
         return drafts, changed
@@ -380,6 +426,7 @@ class Node:
         self.recent.forget()
         self.history.follow()
         self.rollup.reload(self.clock.now_us())
+        self.alerts.reload()
         self.cache.something_changed()
         self.purge.note_everything()
 
@@ -397,13 +444,32 @@ class Node:
         now_us = self.clock.now_us()
         update = self.rollup.deliver(batch, now_us)
         drafts = list(self.live.draft(update, rooms, now_us))
+        drafts += self._draft_alerts(batch, update.view, rooms, now_us)
         return drafts, self.purge.changed_in(update.view)
+
+    def _draft_alerts(
+        self, batch: Batch, view: View, rooms: Sequence[Tile], now_us: int
+    ) -> list[Draft]:
+        """Draft what rules make of a change; one that fails must not hold up the map."""
+        try:
+            events = self.alerts.look(batch, view, now_us)
+        except Exception:
+            _log.exception("the rules for alerts failed")
+            events = []
+        return list(self.live.draft_alerts(events, rooms, now_us))
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Tell who listens what was raised and cleared otherwise than by readings."""
+        if events:
+            now_us, rooms = self.clock.now_us(), self.live.rooms()
+            self._announce(list(self.live.draft_alerts(events, rooms, now_us)), set())
 
     def _announce(self, drafts: Sequence[Draft], changed: set[Place]) -> None:
         """Tell our own cache first: who hears the news must not get what was before it."""
         self.cache.something_changed()
         self.purge.note(changed)
         self.live.send(self.live.number(drafts))
+        self.delivery.wake()
 
     def _own_id(self) -> str:
         """This node's id, made at the first start and kept."""

@@ -9,12 +9,15 @@ import msgspec
 
 from urbanos_edge.adapters import Candidate, Malformed
 from urbanos_edge.batch import Packing, Rows, finest_tile, said
+from urbanos_edge.clock import Stamp
 from urbanos_edge.dead_letters import MAX_PAYLOAD, DeadLetter
 from urbanos_edge.errors import Forbidden, ReadingRejected
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Tile
+from urbanos_edge.inbox import Held, Kept
 from urbanos_edge.reading import Reading
+from urbanos_edge.sources import Arrival
 
-Arrival = tuple[str, int, bytes]
+Statement = tuple[str, int, bytes]
 """A sensor, a moment, and what was said of it, as `said` gives it."""
 
 
@@ -28,10 +31,16 @@ class Refusal(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Receipt:
-    """What became of a request. Every accepted reading is durable; `place` is the first one's."""
+    """What became of a request. Every accepted reading is durable; `place` is the first one's.
+
+    `held` counts what waits in the inbox, as durable as a reading, and `ignored` what was thrown
+    away without a word because its sender is to be ignored.
+    """
 
     accepted: int = 0
     duplicates: int = 0
+    held: int = 0
+    ignored: int = 0
     place: tuple[float, float] | None = None
     refused: list[Refusal] = field(default_factory=list)
     errors: list[ReadingRejected | Forbidden] = field(default_factory=list)
@@ -53,37 +62,65 @@ class Judged:
     When there are rows, the readings are among them.
     """
 
+    judged_us: int
     readings: list[Reading] = field(default_factory=list)
     rows: Rows | None = None
     letters: list[DeadLetter] = field(default_factory=list)
+    held: dict[str, Held] = field(default_factory=dict)
+    """By sender."""
     receipt: Receipt = field(default_factory=Receipt)
+    _left_out: set[int] = field(default_factory=set)
+
+    def take(self, index: int, reading: Reading) -> None:
+        self.readings.append(reading)
+        if self.rows is not None:
+            self.rows.put(index, reading)
 
     def refuse(
         self,
         index: int,
         element: Candidate | Malformed,
         error: ReadingRejected | Forbidden,
-        rejected_at_us: int,
+        *,
+        bury: bool = True,
     ) -> None:
+        """Leave an element out, and write a letter about it unless told otherwise."""
+        self._left_out.add(index)
         self.receipt.refused.append(Refusal(index, error.code, error.message))
         self.receipt.errors.append(error)
-        self.letters.append(_letter(element, error, rejected_at_us))
+        if bury:
+            self.letters.append(_letter(element, error, self.judged_us))
+
+    def hold(self, index: int, sender: str, came: Arrival, sent: Candidate, stamp: Stamp) -> None:
+        """Let an element wait in the inbox for its sender to be claimed."""
+        self._left_out.add(index)
+        self.receipt.held += 1
+        held = self.held.get(sender)
+        if held is None:
+            held = Held(sender, came.protocol, came.address, self.judged_us)
+            self.held[sender] = held
+        held.kept.append(Kept(stamp.at_us, stamp.is_trusted, msgspec.json.encode(sent)))
+
+    def ignore(self, index: int) -> None:
+        """Leave an element out without a word."""
+        self._left_out.add(index)
+        self.receipt.ignored += 1
 
     def close(self) -> None:
-        """Leave out what was refused, and note what is left."""
+        """Leave out what was not accepted, and note what is left."""
         receipt = self.receipt
         if self.rows is None:
             receipt.accepted = len(self.readings)
             if self.readings:
                 receipt.place = self.readings[0].lat, self.readings[0].lng
             return
-        if receipt.refused:
-            self.rows = self.rows.without({refusal.index for refusal in receipt.refused})
+        if self._left_out:
+            self.rows = self.rows.without(self._left_out)
         receipt.accepted = len(self.rows)
         if receipt.accepted:
             receipt.place = (float(self.rows.rows["lat"][0]), float(self.rows.rows["lng"][0]))
 
-    def pack(self, packing: Packing) -> Iterable[Arrival]:
+    def pack(self, packing: Packing) -> Iterable[Statement]:
         """Add what was accepted; return sensor, moment and what is said of it, one by one."""
         if self.rows is not None:
             packed = packing.add_rows(self.rows)

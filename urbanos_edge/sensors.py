@@ -67,6 +67,13 @@ class Sensors:
         await self._database.write(lambda connection: self.save(connection, sensors))
         self.remember(sensors)
 
+    async def remove(self, sensor_id: str) -> None:
+        """Forget a sensor and, in the same moment, the sources claimed for it."""
+        statement = "DELETE FROM sensors WHERE id = ?"
+        await self._database.write(lambda work: work.execute(statement, (sensor_id,)))
+        self._by_id.pop(sensor_id, None)
+        self.revision += 1
+
     def save(self, connection: apsw.Connection, sensors: Sequence[Sensor]) -> None:
         """Write sensors as part of a larger work; call `remember` once it is committed."""
         connection.executemany(

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -17,6 +18,7 @@ from msgspec import Meta
 
 from urbanos_edge.aqi import STANDARDS
 from urbanos_edge.errors import SettingsError
+from urbanos_edge.names import FieldMapError, parse_field_map
 
 ENVIRONMENT_PREFIX: Final = "URBANOS_"
 DATA_DIR_VARIABLE: Final = "URBANOS_DATA_DIR"
@@ -92,6 +94,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     aqi_standard: Annotated[
         str, Meta(description=f"the index that readings are graded by: {', '.join(STANDARDS)}")
     ] = "us-epa-2024"
+    neighbour_radius_km: Annotated[
+        float,
+        Meta(ge=0, le=100, description="how far away sensors are compared; 0: with nobody"),
+    ] = 10
     time_zone: Annotated[
         str, Meta(description="where days begin on charts and in 24 h means; storage is UTC")
     ] = "UTC"
@@ -109,6 +115,32 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int, Meta(ge=0, le=23, description="hour of the day, in `time_zone`, of the daily backup")
     ] = 2
     backup_keep: Annotated[int, Meta(ge=1, description="backups that are kept")] = 7
+    alert_webhook_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://\S+)?$",
+            description="where alerts are told by POST; a rule may name another; none if empty",
+        ),
+    ] = ""
+    alert_secret: Annotated[
+        str,
+        Meta(
+            pattern=r"^(whsec_([A-Za-z0-9+/]{4}){6,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)?$",
+            description="what webhooks are signed with: whsec_ and 24 or more bytes in base64",
+        ),
+    ] = ""
+    alert_mqtt_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(mqtts?://\S+)?$",
+            description="the broker that alerts are told, mqtts://user:password@host:port;"
+            " none if empty",
+        ),
+    ] = ""
+    alert_mqtt_topic: Annotated[
+        str,
+        Meta(pattern=r"^[^+#\x00]{1,200}$", description="the topic there"),
+    ] = "urbanos/alerts"
     sync_dsn: Annotated[
         str, Meta(description="the centre's PostgreSQL, as libpq names it; none if empty: no sync")
     ] = ""
@@ -116,6 +148,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Literal["aggregates", "readings"],
         Meta(description='what the centre gets: "aggregates", or the "readings", too'),
     ] = "aggregates"
+    field_map: Annotated[
+        str,
+        Meta(
+            description="what fields and tags of devices are, where their names do not say it:"
+            " quantity=field:unit,sensor_id=tag,…; see [sensors](sensors.md#field-names)"
+        ),
+    ] = ""
     announce: Annotated[bool, Meta(description="tell the local network of this node by mDNS")] = (
         True
     )
@@ -167,6 +206,15 @@ def default_config(data_dir: Path) -> Path | None:
     return path if path.is_file() else None
 
 
+def is_address(url: str) -> bool:
+    """Whether a URL names a host, and no impossible port."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -197,3 +245,12 @@ def _check_names(settings: Settings) -> None:
         ZoneInfo(settings.time_zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise SettingsError(f"time_zone '{settings.time_zone}' is unknown") from error
+    for name in ("alert_webhook_url", "alert_mqtt_url"):
+        if getattr(settings, name) and not is_address(getattr(settings, name)):
+            raise SettingsError(f"{name} names no host, or an impossible port")
+    if settings.alert_webhook_url and not settings.alert_secret:
+        raise SettingsError("alert_webhook_url needs an alert_secret to sign with")
+    try:
+        parse_field_map(settings.field_map)
+    except FieldMapError as error:
+        raise SettingsError(f"field_map: {error.message}") from error

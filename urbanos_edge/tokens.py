@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
 import apsw
@@ -15,6 +16,7 @@ from urbanos_edge.errors import Forbidden, NotFound, Unauthorized, Unprocessable
 
 Scope = Literal["sensor", "gateway", "operator", "admin", "sync"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+SECRET_PREFIX: Final = "uoe_"
 _COLUMNS: Final = "id, scope, sensor_id, name, created_at_us, revoked_at_us, hash"
 
 
@@ -58,6 +60,11 @@ class Tokens:
     def list(self) -> list[Token]:
         return sorted(self._by_hash.values(), key=lambda token: token.id)
 
+    def of_sensor(self, sensor_id: str) -> Sequence[Token]:
+        """The tokens of one sensor that were not revoked, the oldest first."""
+        found = [token for token in self._by_hash.values() if token.sensor_id == sensor_id]
+        return sorted((t for t in found if t.revoked_at_us is None), key=lambda token: token.id)
+
     async def create(self, scope: Scope, *, sensor_id: str | None = None, name: str = "") -> str:
         """Make a token and return its secret, which is kept nowhere.
 
@@ -66,7 +73,7 @@ class Tokens:
         """
         if (scope == "sensor") != (sensor_id is not None):
             raise Unprocessable("a token of scope 'sensor', and no other, names its sensor")
-        secret = f"uoe_{secrets.token_urlsafe(32)}"
+        secret = f"{SECRET_PREFIX}{secrets.token_urlsafe(32)}"
         digest = _hash(secret)
         created_at_us = self._clock.now_us()
 

@@ -86,7 +86,8 @@ class Restartable:
         self.node.stop()
 
     def _start(self) -> NodeProcess:
-        return NodeProcess(self._directory, {"flush_interval_s": 3600})
+        settings = {"flush_interval_s": 3600, "neighbour_radius_km": 0}
+        return NodeProcess(self._directory, settings)
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,8 @@ def test_a_cluster_carries_the_attributes_of_the_contract(
     """Three readings of one sensor a moment apart: the same index, so also its mean and colour."""
     end_us = now_us()
     values = {"pm25": pm25}
-    send(server, gateway, *[reading(spot, "one", end_us - n, values=values) for n in range(3)])
+    name = f"one-{index}"  # of one sensor such different values would be spikes
+    send(server, gateway, *[reading(spot, name, end_us - n, values=values) for n in range(3)])
     (cluster,) = features(server, tile_of(spot, 12), "clusters")
     expected = {"count": 3, "avg_aqi": index, "max_aqi": index, "color": EPA_COLORS[index]}
     assert {name: cluster["properties"].get(name) for name in expected} == expected

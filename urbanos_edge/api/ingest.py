@@ -15,11 +15,13 @@ from litestar import Request, post
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from urbanos_edge.adapters import Message, node_json
+from urbanos_edge.api.arrival import address
 from urbanos_edge.api.body import ClientGone, read_body
 from urbanos_edge.api.respond import JSON, error_response
 from urbanos_edge.errors import EdgeError, Forbidden, Unauthorized, UnsupportedMedia
 from urbanos_edge.node import Node
 from urbanos_edge.receipt import Receipt
+from urbanos_edge.reception import Arrival
 from urbanos_edge.tokens import Token
 
 PATH: Final = "/api/v1/data/ingest"
@@ -54,7 +56,7 @@ def past_the_router(app: ASGIApp, node: Node) -> ASGIApp:
 def _door(node: Node) -> ASGIApp:
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            status, body = await _take(node, dict(scope["headers"]), receive)
+            status, body = await _take(node, scope, receive)
         except ClientGone:
             return
         except Exception as error:
@@ -68,14 +70,15 @@ def _door(node: Node) -> ASGIApp:
     return door
 
 
-async def _take(node: Node, headers: dict[bytes, bytes], receive: Receive) -> tuple[int, bytes]:
+async def _take(node: Node, scope: Scope, receive: Receive) -> tuple[int, bytes]:
     """Read a request and make its readings durable; return status and body of the answer."""
+    headers = dict(scope["headers"])
     token = bearer(node, _text(headers, b"authorization"))
     token.demand("sensor", "gateway")
     limit = node.settings.max_body_bytes
     body = await read_body(receive, _text(headers, b"content-encoding"), limit)
     message, is_many = _read(_text(headers, b"content-type"), body)
-    receipt = await node.ingest.accept(message, token)
+    receipt = await node.ingest.accept(message, token, Arrival("json", address(scope)))
     return _many(receipt) if is_many else _one(receipt)
 
 
@@ -112,15 +115,16 @@ def _read(content_type: str, body: bytes) -> tuple[Message, bool]:
     raise UnsupportedMedia(f"'{media_type[:60]}' is not read here; send JSON or NDJSON")
 
 
+_HELD: Final = "The sensor is unknown and no location was given; it waits in the inbox for a claim"
+
+
 def _one(receipt: Receipt) -> tuple[int, bytes]:
     if receipt.errors:
         raise receipt.errors[0]
-    answer = {
-        "success": True,
-        "gridId": receipt.grid_id,
-        "message": "Data queued for processing",
-    }
-    return 202, msgspec.json.encode(answer)
+    message = "Data queued for processing" if receipt.accepted else _HELD
+    return 202, msgspec.json.encode(
+        {"success": True, "gridId": receipt.grid_id, "message": message}
+    )
 
 
 def _many(receipt: Receipt) -> tuple[int, bytes]:
@@ -129,7 +133,9 @@ def _many(receipt: Receipt) -> tuple[int, bytes]:
         "duplicates": receipt.duplicates,
         "rejected": receipt.refused,
     }
-    if receipt.accepted or not receipt.refused:
+    if receipt.held:
+        tally["held"] = receipt.held
+    if receipt.accepted or receipt.held or not receipt.refused:
         return 202, msgspec.json.encode({"success": True, **tally})
     error: EdgeError = receipt.errors[0]
     everywhere = all(isinstance(other, Forbidden) for other in receipt.errors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -20,6 +20,7 @@ from urbanos_edge.reading import QUANTITIES
 from urbanos_edge.rollup import View
 from urbanos_edge.rows import row_of
 from urbanos_edge.sensors import Sensor
+from urbanos_edge.sources import RULES, Rule
 
 MAX_LISTED = 10_000
 
@@ -34,7 +35,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         """Registered sensors by id, with their latest index; `after` continues a list."""
 
         def revision() -> Hashable:
-            return node.sensors.revision, node.view().revision
+            return node.sensors.revision, node.sources.revision, node.view().revision
 
         async def build() -> bytes:
             return await anyio.to_thread.run_sync(_list, node, limit, after)
@@ -48,7 +49,9 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         """One sensor, with its latest values, their units and sub-indexes."""
         sensor = node.sensors.get(sensor_id)
         view = node.view()
-        shown = _brief(node, view, sensor)
+        shown = _brief(node, view, sensor, node.sources.rules())
+        sources = node.sources.of_sensor(sensor.id)
+        shown["sources"] = [{"protocol": one.protocol, "rule": one.rule} for one in sources]
         if shown["latest"] is not None:
             shown["latest"]["values"] = _values(view, view.row_by_sensor[sensor.id])
         return json(shown)
@@ -59,13 +62,15 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
 def _list(node: Node, limit: int, after: str) -> bytes:
     view = node.view()
     following = [sensor for sensor in node.sensors.list() if sensor.id > after]
-    listed = [_brief(node, view, sensor) for sensor in following[:limit]]
+    rules = node.sources.rules()
+    listed = [_brief(node, view, sensor, rules) for sensor in following[:limit]]
     return msgspec.json.encode(
         {"sensors": listed, "count": len(listed), "total": len(node.sensors)}
     )
 
 
-def _brief(node: Node, view: View, sensor: Sensor) -> dict[str, Any]:
+def _brief(node: Node, view: View, sensor: Sensor, rules: Mapping[str, Rule]) -> dict[str, Any]:
+    """What everybody may know; `rules` names those whose readings may come without a token."""
     index = view.row_by_sensor.get(sensor.id)
     return {
         "id": sensor.id,
@@ -74,6 +79,7 @@ def _brief(node: Node, view: View, sensor: Sensor) -> dict[str, Any]:
         "lng": sensor.lng,
         "source": sensor.source,
         "registered_at": to_rfc3339(sensor.registered_at_us),
+        "rule": rules.get(sensor.id, RULES[0]),
         "latest": None if index is None else _latest(node, view, index),
     }
 

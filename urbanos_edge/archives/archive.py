@@ -13,8 +13,6 @@ from typing import BinaryIO, Final, Literal, Protocol, cast
 import msgspec
 
 from urbanos_edge.archives.columns import (
-    NAMES,
-    SENSOR_COMMUNITY_NAMES,
     Columns,
     Source,
     assign,
@@ -26,6 +24,7 @@ from urbanos_edge.archives.delimited import SENSOR_COMMUNITY_HEADER, CellReader
 from urbanos_edge.archives.ndjson import ObjectReader
 from urbanos_edge.archives.rows import ArchiveError, MapError, Rejected, Row, Stations
 from urbanos_edge.archives.stations import read_stations
+from urbanos_edge.names import NAMES, SENSOR_COMMUNITY_NAMES
 
 Format = Literal["sensor-community", "csv", "ndjson"]
 FORMATS: Final = ("auto", "sensor-community", "csv", "ndjson")

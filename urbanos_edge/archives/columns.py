@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import csv
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from urbanos_edge.archives.rows import MapError
-from urbanos_edge.archives.units import BY_MASS, NODE_UNITS, UNITS, Unit, unit_named
+from urbanos_edge.names import LAT, LNG, MAP_ITEM, Known, plain_name
 from urbanos_edge.reading import QUANTITY_NAMES
+from urbanos_edge.units import NODE_UNITS, Unit, UnknownUnit, unit_named
 
-_WHO_WHERE_WHEN: Final = {
+_WHO_WHERE_WHEN: Final[dict[str, Sequence[str]]] = {
     "sensor_id": (
         "sensorid sensor stationid station siteid site deviceid device nodeid node "
         "locationid id name"
     ).split(),
-    "lat": ["lat", "latitude"],
-    "lng": ["lng", "lon", "long", "longitude"],
+    "lat": LAT,
+    "lng": LNG,
     "timestamp": (
         "timestamp timestamputc time timeutc datetime datetimeutc utc observedat measuredat "
         "createdat date"
@@ -28,22 +28,7 @@ _WHO_WHERE_WHEN: Final = {
 }
 """Names in use, in order of preference, as `plain_name` writes them."""
 
-_QUANTITIES: Final = {
-    "pm1": ["pm1", "pm1.0", "pm01"],
-    "pm25": ["pm25", "pm2.5", "pm2p5", "pm02"],
-    "pm10": ["pm10", "pm10.0"],
-    "o3": ["o3", "ozone"],
-    "no2": ["no2", "nitrogendioxide"],
-    "so2": ["so2", "sulphurdioxide", "sulfurdioxide"],
-    "co": ["co", "carbonmonoxide"],
-    "temperature": ["temperature", "temp", "airtemperature", "atmp"],
-    "humidity": ["humidity", "hum", "rh", "relativehumidity", "rhum"],
-    "pressure": ["pressure", "pres", "press", "airpressure"],
-}
 TARGETS: Final = (*_WHO_WHERE_WHEN, *QUANTITY_NAMES)
-
-_MAP_ITEM: Final = re.compile(r",(?=\s*\w+\s*=)")
-"""A comma that starts the next item: a column may have commas in its name (`PM2,5`)."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -78,7 +63,7 @@ def parse_map(spec: str) -> dict[str, Source]:
         MapError: not of that form, an unknown target or unit, or a target named twice.
     """
     sources: dict[str, Source] = {}
-    for item in _MAP_ITEM.split(spec) if spec.strip() else ():
+    for item in MAP_ITEM.split(spec) if spec.strip() else ():
         target, equals, source = item.partition("=")
         target = target.strip()
         if not equals or not source.strip():
@@ -137,41 +122,6 @@ def check_map(chosen: Mapping[str, Source], names: Sequence[str]) -> None:
             raise MapError(f"there is no column '{source.column}'; there is: {', '.join(names)}")
 
 
-def plain_name(name: str) -> str:
-    """Return `pm2.5ugm3` for `PM2_5 (µg/m³)`: lower case, a point only between digits."""
-    folded = name.lower().replace("µ", "u").replace("μ", "u").replace("³", "3")  # noqa: RUF001
-    between_digits = re.sub(r"(?<=\d)[^a-z0-9@]+(?=\d)", ".", folded)
-    return re.sub(r"[^a-z0-9@.]|(?<!\d)\.|\.(?!\d)", "", between_digits)
-
-
-Known = Mapping[str, tuple[str, str]]
-"""By plain name of a column: the quantity, and the name of its unit ('' for the node's)."""
-
-
-def _names_with_units() -> dict[str, tuple[str, str]]:
-    known = {}
-    for quantity, synonyms in _QUANTITIES.items():
-        for synonym in synonyms:
-            known[synonym] = (quantity, "")
-            for unit in (*UNITS[quantity], *BY_MASS):
-                known.setdefault(synonym + plain_name(unit), (quantity, unit))
-    return known
-
-
-NAMES: Final[Known] = _names_with_units()
-"""Columns of plain CSV and flat JSON, with or without a unit in the name."""
-
-SENSOR_COMMUNITY_NAMES: Final[Known] = {
-    "p0": ("pm1", ""),
-    "p1": ("pm10", ""),
-    "p2": ("pm25", ""),
-    "temperature": ("temperature", ""),
-    "humidity": ("humidity", ""),
-    "pressure": ("pressure", "Pa"),
-}
-"""Columns of sensor.community (opendata-stuttgart/sensors-software, airrohr-firmware)."""
-
-
 def _found(by_name: Mapping[str, str], known: Known, taken: set[str]) -> dict[str, Source]:
     quantities: dict[str, Source] = {}
     for plain, column in by_name.items():
@@ -180,7 +130,7 @@ def _found(by_name: Mapping[str, str], known: Known, taken: set[str]) -> dict[st
         quantity, unit = known[plain]
         if quantity not in quantities:
             quantities[quantity] = Source(
-                column, unit_named(quantity, unit) if unit else NODE_UNITS[quantity]
+                column, _unit(quantity, unit) if unit else NODE_UNITS[quantity]
             )
     return quantities
 
@@ -191,7 +141,14 @@ def _parse_source(target: str, source: str) -> Source:
         return Source(source.strip())
     if not colon:
         return Source(unit, NODE_UNITS[target])
-    return Source(column.strip(), unit_named(target, unit))
+    return Source(column.strip(), _unit(target, unit))
+
+
+def _unit(quantity: str, spelling: str) -> Unit:
+    try:
+        return unit_named(quantity, spelling)
+    except UnknownUnit as error:
+        raise MapError(error.message) from error
 
 
 def _unknown_target(target: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from urbanos_edge.archives.columns import NAMES, Columns, Source, assign
+from urbanos_edge.archives.columns import Columns, Source, assign
 from urbanos_edge.archives.rows import (
     Refused,
     Rejected,
@@ -19,6 +19,7 @@ from urbanos_edge.archives.rows import (
     parse_number,
     parse_time,
 )
+from urbanos_edge.names import NAMES
 
 _SHAPES_KEPT = 256
 

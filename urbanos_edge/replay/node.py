@@ -46,11 +46,12 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of a request; `accepted` includes the `duplicates`."""
+    """What became of a request; `accepted` includes the `duplicates`, and not what was `held`."""
 
     rejected: list[Refusal]
     accepted: int = 0
     duplicates: int = 0
+    held: int = 0
 
 
 class NodeCounts(msgspec.Struct, frozen=True):

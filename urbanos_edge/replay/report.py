@@ -105,6 +105,11 @@ def closing_lines(summary: ReplaySummary) -> list[str]:
         f"Rejected: {text}, first at {tally.first[code]}{_ADVICE.get(code, '')}."
         for code, text in rejected.items()
     ]
+    if tally.held:
+        lines.append(
+            f"Held in the node's inbox for want of a place: {tally.held:,}; give their places"
+            " with --stations and replay again."
+        )
     by_reason = f" ({', '.join(rejected.values())})" if rejected else ""
     lines.append(
         f"{'Done' if summary.complete else 'Stopped'} after {span(summary.elapsed_s)}: "

@@ -185,6 +185,7 @@ class _Replay:
         tally.sent += len(readings)
         tally.accepted += answer.accepted
         tally.duplicates += answer.duplicates
+        tally.held += answer.held
         self._state.position = batch.position
         if time.monotonic() - self._saved_s > _SAVE_EVERY_S:
             self._file.save(self._state)

@@ -18,7 +18,8 @@ START: Position = (0, 0)
 class Tally(msgspec.Struct):
     """What became of the rows of a replay, up to its position.
 
-    `accepted` includes the `duplicates` the node named in its answers. `first` names the file and
+    `accepted` includes the `duplicates` the node named in its answers; `held` waits in its inbox,
+    for want of a place, as far as that has room. `first` names the file and
     line of the first row rejected for each reason.
     """
 
@@ -26,6 +27,7 @@ class Tally(msgspec.Struct):
     sent: int = 0
     accepted: int = 0
     duplicates: int = 0
+    held: int = 0
     rejected: dict[str, int] = {}
     first: dict[str, str] = {}
 

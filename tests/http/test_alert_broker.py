@@ -1,0 +1,104 @@
+"""Alerts over MQTT, with Debian's Mosquitto and its own client."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.http.sending import Spot, make_token, reading, send
+from tests.processes import NodeProcess, free_port, wait_until
+from urbanos_edge import control
+
+TOPIC = "city/alerts"
+SMOKE = {"when": "over", "quantity": "pm25", "threshold": 35}
+USER = ("node", "p@ss:w/rd")
+
+
+class Broker:
+    """Mosquitto on the loopback address, which lets one user in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"mqtt://node:p%40ss%3Aw%2Frd@127.0.0.1:{self.port}"
+        passwords = folder / "passwords"
+        subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), *USER], check=True)
+        self._config = folder / "mosquitto.conf"
+        lines = [f"listener {self.port} 127.0.0.1", f"password_file {passwords}"]
+        lines += ["user root"]  # else root would become somebody who may not read the folder
+        self._config.write_text("\n".join(lines) + "\n")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        words = ["/usr/sbin/mosquitto", "-c", str(self._config)]
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+            try:
+                wait_until(self._is_listening, 10)
+                yield
+            finally:
+                process.terminate()
+
+    def _is_listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @contextmanager
+    def heard(self, count: int) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+        """Subscribe; the function waits for so many messages and returns them."""
+        words = ["stdbuf", "-oL", "mosquitto_sub", "-p", str(self.port), "-u", USER[0]]
+        words += ["-P", USER[1], "-q", "1", "-t", TOPIC, "-C", str(count), "-W", "30", "-d"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            lines = iter(process.stdout.readline, "")
+            assert any("SUBACK" in line for line in lines)
+            yield lambda: [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Broker:
+    return Broker(tmp_path)
+
+
+@pytest.fixture
+def told_node(broker: Broker, start_node: Callable[..., NodeProcess]) -> NodeProcess:
+    node = start_node(alert_mqtt_url=broker.url, alert_mqtt_topic=TOPIC, flush_interval_s=3600)
+    control.request(node.data_dir, "alert_add", SMOKE)
+    return node
+
+
+def test_events_reach_a_subscriber_in_order(
+    told_node: NodeProcess, broker: Broker, spot: Spot
+) -> None:
+    gateway = make_token(told_node, "gateway")
+    with broker.running():
+        told_node.run("alert", "test")
+        with broker.heard(2) as heard:
+            for pm25 in (80, 5):
+                send(told_node, gateway, reading(spot, "one", values={"pm25": pm25}))
+            raised, cleared = heard()
+        assert (raised["type"], raised["event"], cleared["event"]) == ("alert", "raised", "cleared")
+        assert raised["alert"]["sensor_id"] == "one"
+        assert raised["id"] != cleared["id"]
+        wait_until(lambda: told_node.status()["alerts"]["events_waiting"] == 0, 5)
+
+
+def test_what_a_broker_missed_it_gets_when_it_is_back(
+    told_node: NodeProcess, broker: Broker, spot: Spot
+) -> None:
+    gateway = make_token(told_node, "gateway")
+    for pm25 in (80, 5, 80):
+        send(told_node, gateway, reading(spot, "one", values={"pm25": pm25}))
+    wait_until(lambda: told_node.status()["alerts"]["receivers_failing"] == 1, 10)
+    assert told_node.status()["alerts"]["events_waiting"] == 3
+    with broker.running(), broker.heard(3) as heard:
+        assert [event["event"] for event in heard()] == ["raised", "cleared", "raised"]
+    log = told_node.log()
+    assert "the MQTT broker could not be told of an alert" in log
+    assert "p@ss" not in log
+    assert "p%40ss" not in log

@@ -1,0 +1,145 @@
+"""The parts of a vendor's message, however they are spelled: objects, numbers, names and places.
+
+Vendors' messages come from firmware that nobody will mend, so nothing here refuses a message for
+one strange part: what cannot be read is None.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from urbanos_edge.adapters import Location, Malformed
+from urbanos_edge.errors import BadRequest, ReadingRejected
+from urbanos_edge.names import LONGEST_NAME, Meaning
+from urbanos_edge.reading import QUANTITY_NAMES
+
+LONGEST_NUMBER: Final = 40
+"""Characters of a number that came as text."""
+LONGEST_SENDER: Final = 120
+MAX_ASIDE: Final = 100
+"""Fields of one message that are set aside; what is more is not even counted."""
+_LONGEST_INTEGER: Final = 18
+_SPOILED: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters and halves of characters: no name has them."""
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object; NaN, Infinity and numbers beyond a double are let through.
+
+    Raises:
+        BadRequest: not JSON, or no object.
+    """
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = _lenient(body)
+    if not isinstance(found, dict):
+        raise BadRequest("the body is no JSON object", code="invalid_json")
+    return found
+
+
+def number(given: object) -> float | None:
+    """A finite number, also one in a text; None for anything else, truth values among it."""
+    if type(given) is float:
+        return given if math.isfinite(given) else None
+    if isinstance(given, str) and len(given) <= LONGEST_NUMBER and "_" not in given:
+        try:
+            given = float(given)
+        except ValueError:
+            return None
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    try:
+        value = float(given)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def sender(given: object) -> str | None:
+    """A sender's name for itself; None when it has none, or none that can be kept."""
+    name = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+    if not isinstance(name, str):
+        return None
+    name = name.strip()
+    return name if 0 < len(name) <= LONGEST_SENDER and not _SPOILED.search(name) else None
+
+
+def place(lat: object, lng: object) -> Location | None:
+    """A place on the globe; 0, 0 is what a unit sends that does not know where it stands."""
+    north, east = number(lat), number(lng)
+    if north is None or east is None or north == east == 0:
+        return None
+    return Location(north, east) if abs(north) <= 90 and abs(east) <= 180 else None
+
+
+def moment(given: object) -> datetime | None:
+    """A moment in RFC 3339; one without a zone is in UTC."""
+    if not isinstance(given, str):
+        return None
+    try:
+        found = datetime.fromisoformat(given.strip())
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def malformed(message: str, code: str, payload: bytes) -> Malformed:
+    return Malformed(ReadingRejected(message, code=code), payload)
+
+
+class Values:
+    """What one message measured: the first value of each quantity, and what was set aside."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, float] = {}
+        self._aside: dict[str, float | None] = {}
+
+    def take(self, name: str, given: object, meaning: Meaning | None) -> None:
+        """Note a field; what means nothing, is no number or repeats a quantity is set aside."""
+        value = number(given)
+        measured = number(meaning.value(value)) if meaning and value is not None else None
+        if meaning is None or measured is None or meaning.quantity in self._found:
+            self.set_aside(name, value)
+        else:
+            self._found[meaning.quantity] = measured
+
+    def set_aside(self, name: str, value: float | None = None) -> None:
+        """Keep a value under a name that no quantity has, so that ingest counts it."""
+        if len(self._aside) < MAX_ASIDE:
+            kept = _SPOILED.sub("?", name[:LONGEST_NAME])
+            self._aside[kept] = None if kept in QUANTITY_NAMES else value
+
+    def join(self, others: Values) -> bool:
+        """Add others, unless both have the same quantity."""
+        if not self._found.keys().isdisjoint(others._found):
+            return False
+        self._found |= others._found
+        for name, value in others._aside.items():
+            self.set_aside(name, value)
+        return True
+
+    def all(self) -> dict[str, float | None]:
+        return {**self._aside, **self._found}
+
+    @property
+    def quantities(self) -> frozenset[str]:
+        return frozenset(self._found)
+
+
+def _lenient(body: bytes) -> Any:
+    text = body.decode("utf-8", "replace")
+    try:
+        return json.loads(text, parse_int=_integer)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BadRequest("the body is not JSON", code="invalid_json") from error
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else float(digits)

@@ -1,0 +1,80 @@
+"""Alerts for everybody, and their rules for operators."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Annotated, Any, Final
+
+import anyio.to_thread
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.params import QueryParameter
+from litestar.types import ControllerRouterHandler
+
+from urbanos_edge.api.body import read_body
+from urbanos_edge.api.ingest import bearer
+from urbanos_edge.api.respond import JSON, cached, json
+from urbanos_edge.node import Node
+from urbanos_edge.rules import read_rule
+from urbanos_edge.vigil import add_rule, list_rules, remove_rule, try_receivers
+
+MAX_LISTED: Final = 10_000
+MAX_RULE_BYTES: Final = 1 << 20
+
+
+def routes(node: Node) -> list[ControllerRouterHandler]:
+    def demand_operator(request: Request[Any, Any, Any]) -> None:
+        bearer(node, request.headers.get("authorization", "")).demand("operator")
+
+    @get("/api/v1/alerts", tags=["alerts"])
+    async def list_alerts(
+        request: Request[Any, Any, Any],
+        limit: Annotated[int, QueryParameter(ge=1, le=MAX_LISTED)] = 1000,
+    ) -> Response[bytes]:
+        """The alerts that are raised, then those that were cleared, the newest first."""
+
+        def revision() -> Hashable:
+            return node.alerts.revision
+
+        async def build() -> bytes:
+            return await anyio.to_thread.run_sync(_list, node, limit)
+
+        # No time to live: an alert is listed as soon as it is raised.
+        entry, hit = await node.cache.get(("alerts", limit), 0, revision, build)
+        return await cached(request, entry, hit, JSON)
+
+    @get("/api/v1/alert-rules", tags=["alerts"])
+    async def list_all_rules(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """All rules, with how many of their alerts are raised."""
+        demand_operator(request)
+        rules = await anyio.to_thread.run_sync(list_rules, node)
+        return json({"rules": rules, "count": len(rules)})
+
+    @post("/api/v1/alert-rules", status_code=201, tags=["alerts"])
+    async def make_rule(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Keep a rule; it is met at once where the newest readings already meet it."""
+        demand_operator(request)
+        encoding = request.headers.get("content-encoding", "")
+        body = await read_body(request.receive, encoding, MAX_RULE_BYTES)
+        return json(await add_rule(node, read_rule(body)), 201)
+
+    @delete("/api/v1/alert-rules/{number:int}", status_code=200, tags=["alerts"])
+    async def drop_rule(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
+        """Forget a rule; its alerts are cleared."""
+        demand_operator(request)
+        await remove_rule(node, number)
+        return json({"removed": number})
+
+    @post("/api/v1/alert-rules/{number:int}/test", status_code=200, tags=["alerts"])
+    async def try_rule(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
+        """Send an event of kind `test` to whom this rule tells; 502 if they do not confirm it."""
+        demand_operator(request)
+        return json({"delivered": await try_receivers(node, number)})
+
+    return [list_alerts, list_all_rules, make_rule, drop_rule, try_rule]
+
+
+def _list(node: Node, limit: int) -> bytes:
+    alerts = node.alerts.shown(limit, node.clock.now_us())
+    raised = sum(node.alerts.raised().values())
+    return msgspec.json.encode({"alerts": alerts, "count": len(alerts), "raised": raised})

@@ -1,0 +1,73 @@
+"""The inbox over HTTP, for operators: who is unknown, claimed or ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.types import ControllerRouterHandler
+
+from urbanos_edge.api.ingest import bearer
+from urbanos_edge.api.respond import json
+from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.inbox import LIMITS, Unknown
+from urbanos_edge.node import Node
+from urbanos_edge.registry import Wanted
+
+
+class Named(msgspec.Struct, forbid_unknown_fields=True):
+    """The sender to ignore, or to hear again."""
+
+    sender: str
+    undo: bool = False
+
+
+def routes(node: Node) -> list[ControllerRouterHandler]:
+    def demand_operator(request: Request[Any, Any, Any]) -> None:
+        bearer(node, request.headers.get("authorization", "")).demand("operator")
+
+    @get("/api/v1/inbox", tags=["inbox"])
+    async def list_inbox(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Unknown senders with the newest of what each sent, the latest heard first."""
+        demand_operator(request)
+        senders = await anyio.to_thread.run_sync(node.inbox.list)
+        return json(
+            {
+                "senders": [_told(unknown) for unknown in senders],
+                "count": len(senders),
+                "ignored": {sender: to_rfc3339(us) for sender, us in node.inbox.ignored.items()},
+                "limits": LIMITS,
+            }
+        )
+
+    @post("/api/v1/inbox/claim", status_code=200, tags=["inbox"])
+    async def claim(request: Request[Any, Any, Any], data: Wanted) -> Response[bytes]:
+        """Make a sender speak for a sensor, and import what waits of it."""
+        demand_operator(request)
+        return json(node.registry.tell(await node.registry.claim(data)))
+
+    @post("/api/v1/inbox/ignore", status_code=200, tags=["inbox"])
+    async def ignore(request: Request[Any, Any, Any], data: Named) -> Response[bytes]:
+        """Hear a sender no more, or again."""
+        demand_operator(request)
+        await (node.registry.heed if data.undo else node.registry.ignore)(data.sender)
+        return json({"sender": data.sender, "ignored": not data.undo})
+
+    return [list_inbox, claim, ignore]
+
+
+def _told(unknown: Unknown) -> dict[str, Any]:
+    return {
+        "sender": unknown.sender,
+        "protocol": unknown.protocol,
+        "address": unknown.address,
+        "first_seen_at": to_rfc3339(unknown.first_seen_at_us),
+        "last_seen_at": to_rfc3339(unknown.last_seen_at_us),
+        "messages": unknown.messages,
+        "kept": unknown.kept,
+        "bytes": unknown.bytes,
+        "dropped": unknown.dropped,
+        "last": unknown.last,
+    }

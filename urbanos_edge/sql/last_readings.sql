@@ -1,0 +1,20 @@
+-- The last readings of `heard_sensors`, as the columns of a batch, by sensor and time. Of up to 1,000
+-- with something unchanged there is one reading in ten minutes of the day before, too.
+WITH kept AS (
+    SELECT stored.*
+    FROM read_parquet($files) AS stored
+    JOIN heard_sensors USING (sensor_id)
+    WHERE timestamp >= make_timestamptz($since_us) AND timestamp >= last_from
+    UNION ALL
+    SELECT *
+    FROM read_parquet($day_files)
+    SEMI JOIN (FROM heard_sensors WHERE is_unchanged LIMIT 1000) USING (sensor_id)
+    WHERE timestamp >= make_timestamptz($day_since_us) AND timestamp < make_timestamptz($since_us)
+    QUALIFY row_number() OVER (
+        PARTITION BY sensor_id, epoch_us(timestamp) // 600_000_000 ORDER BY timestamp
+    ) = 1
+)
+SELECT {stored_row_columns}
+FROM kept
+WHERE NOT contains(flags, 'clock')
+ORDER BY sensor_id, timestamp
