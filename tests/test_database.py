@@ -25,13 +25,13 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def put(name: str, value: str) -> str:
-    return f"INSERT INTO node VALUES ('{name}', '{value}')"
+    return f"INSERT INTO totals VALUES ('{name}', '{value}')"
 
 
 def names(path: Path) -> set[str]:
     """What another process would read after a crash at this moment."""
     with sqlite3.connect(path) as other:
-        return {row[0] for row in other.execute("SELECT name FROM node")}
+        return {row[0] for row in other.execute("SELECT outcome FROM totals")}
 
 
 def test_a_write_is_on_the_disk_when_it_returns(database: Database, tmp_path: Path) -> None:
