@@ -76,9 +76,16 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 def receiving() -> Iterator[Receiver]:
     """A receiver that listens until the block ends."""
     made = Receiver()
-    thread = threading.Thread(target=made.server.serve_forever, daemon=True)
+    with served(made.server):
+        yield made
+
+
+@contextmanager
+def served(server: ThreadingHTTPServer) -> Iterator[None]:
+    """Let a server answer until the block ends."""
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    yield
+    server.shutdown()
+    server.server_close()
     thread.join()

@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 
 from tests.http.sending import flush, make_token, moment, now_us, reading, send, spot_number
 from tests.processes import NodeProcess, wait_until
+from tests.receiver import served
 from urbanos_edge.errors import SettingsError
 from urbanos_edge.grid import FINEST_ZOOM
 from urbanos_edge.purge import MAX_GRIDS, MAX_PENDING, Purge
@@ -61,20 +61,10 @@ def _handler(cdn: Cdn) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-@contextmanager
-def serving() -> Iterator[Cdn]:
-    made = Cdn()
-    thread = threading.Thread(target=made.server.serve_forever, daemon=True)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    thread.join()
-
-
 @pytest.fixture
 def cdn() -> Iterator[Cdn]:
-    with serving() as made:
+    made = Cdn()
+    with served(made.server):
         yield made
 
 
@@ -150,7 +140,8 @@ def test_a_failing_cdn_is_logged_once_without_its_address(
 
 
 def test_a_cdn_that_is_not_there_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with serving() as gone:
+    gone = Cdn()
+    with served(gone.server):
         purge = Purge(gone.url)
     purge.note_everything()
     send_once(purge)
