@@ -36,6 +36,8 @@ data_dir_option = click.option(
 T = TypeVar("T")
 BUSY_S: Final = 10
 """How long a command waits while a node starts or stops, or another command is at work."""
+PIPED_WIDTH: Final = 240
+"""Of a table that goes into a file or another program."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -114,10 +116,15 @@ def show(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], as_json: bool
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(rows)))
         return
-    table = Table(*(field.removesuffix("_us").replace("_", " ") for field in fields))
+    table = Table()
+    for field in fields:  # what is cut short could not be typed into the next command
+        table.add_column(field.removesuffix("_us").replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(_cell(field, row[field]) for field in fields))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(table)
 
 
 def _cell(field: str, value: Any) -> str:
