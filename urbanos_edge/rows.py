@@ -19,7 +19,7 @@ from urbanos_edge.reading import reading_ids
 _STORED_SHIFT = FINEST_ZOOM - STORED_ZOOM
 
 
-class Row(msgspec.Struct):
+class Row(msgspec.Struct, gc=False):
     """One graded reading. Quantities are in the units of `reading.QUANTITIES`, null when absent.
 
     `aqi_value` grades this reading's own concentrations; `reported_aqi` is what the client said.
