@@ -6,6 +6,7 @@ HTTP/1.1: the answer to a request that equals an earlier one. WebSocket: frames 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -143,6 +144,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """
 
     _has_refused = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.ping_interval:
+            # Who came together, as after an outage, would be asked together for ever after.
+            self.ping_interval *= random.uniform(0.5, 1.0)
 
     def data_received(self, data: bytes) -> None:
         if not self._has_refused:
