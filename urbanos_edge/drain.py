@@ -26,7 +26,7 @@ from urbanos_edge.flush import Flushed, Mover
 from urbanos_edge.reading import Reading
 from urbanos_edge.spool import Entry, Spool, count
 
-CHUNK_READINGS: Final = 500_000
+CHUNK_READINGS: Final = 250_000
 """Readings one transaction moves at most; bounds the memory a flush takes."""
 _log = logging.getLogger(__name__)
 _STORAGE_FAULTS: Final = (StorageUnavailable, DiskFull)
