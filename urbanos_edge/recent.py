@@ -36,6 +36,8 @@ LOAD_ROWS: Final = 60_000
 """About as many are loaded at a time, which bounds the memory it takes."""
 SHORTEST_US: Final = HOUR_US // 32
 """Of what is loaded at a time; the longest is an hour."""
+MOST_ROWS: Final = 4 * LOAD_ROWS
+"""What is denser than this even in the shortest span is left to the files."""
 _ORIGIN_BYTES: Final = 200
 """What an origin costs, with its strings and its places in the indexes, roughly."""
 
@@ -104,9 +106,11 @@ class Recent:
         state, hour = self._state, now_us // HOUR_US
         is_first = state.horizon_us == NOTHING_HERE_US
         end_us = (hour + 1) * HOUR_US if is_first else state.horizon_us
-        from_us = end_us - self._load_us(end_us)
+        span_us = self._load_us(end_us)
+        from_us = end_us - span_us
         is_old = from_us < (hour - HOURS) * HOUR_US
-        self.is_loading = not (is_old or state.hours and self._is_full())
+        is_dense = _rows_in(self._store.files, end_us, span_us) > MOST_ROWS
+        self.is_loading = not (is_old or is_dense or state.hours and self._is_full())
         if not self.is_loading:
             return False
         found = self._read(from_us, NOTHING_HERE_US if is_first else end_us)
