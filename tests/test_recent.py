@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.readings import reading
 from tests.test_flush import store
+from urbanos_edge import recent
 from urbanos_edge.clock import DAY_US, HOUR_US, all_to_rfc3339, to_rfc3339
 from urbanos_edge.grid import Tile, tile_at
 from urbanos_edge.identity import MERGED
@@ -116,6 +117,21 @@ def test_when_memory_is_full_the_oldest_hours_give_way(open_node: Callable[..., 
     load(node)
     assert node.recent.bytes <= 2 << 20, "what does not fit is not loaded again"
     assert_same(node, limits=(1000,))
+
+
+def test_what_is_too_dense_to_be_loaded_comes_from_the_files(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "LOAD_ROWS", 5)
+    monkeypatch.setattr(recent, "MOST_ROWS", 50)
+    at_us = node.clock.now_us() - 2 * HOUR_US
+    store(node, *[reading(f"s{n}", at_us + n) for n in range(100)])
+    store(node, *arrivals(node, 30, 7, hours=1))
+    node.recent.forget()
+    load(node)
+    assert node.recent.horizon_us > at_us and node.recent.rows <= 30
+    assert not node.recent.is_loading
+    assert_same(node)
 
 
 def test_readings_that_come_late_are_not_forgotten(node: Node) -> None:
