@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, WebSocket
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    FloatRect,
+    Locator,
+    Page,
+    Request,
+    Route,
+    WebSocket,
+)
 
 from tests.processes import wait_until
 
@@ -114,6 +123,12 @@ class Visit:
     def _note_subscription(self, frame: str | bytes) -> None:
         if json.loads(frame)["type"] == "subscribe-grid":
             self.subscriptions.append(str(frame))
+
+
+def box_at_rest(shown: Locator) -> FloatRect | None:
+    """Where something lies once it has stopped moving."""
+    shown.evaluate("e => Promise.all(e.getAnimations().map(a => a.finished)).then(() => null)")
+    return shown.bounding_box()
 
 
 def reading(

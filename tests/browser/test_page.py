@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.pages import GREEN, YELLOW, Visit, reading
+from tests.browser.pages import GREEN, YELLOW, Visit, box_at_rest, reading
 from tests.processes import NodeProcess
 
 Open = Callable[..., Visit]
@@ -65,7 +65,7 @@ def test_a_phone_held_upright_shows_the_map_and_a_sheet_below_it(
     page = shown.page
     sheet = page.locator(".panel")
     expect(sheet.locator(".index-badge")).to_have_text("50")
-    box = sheet.bounding_box()
+    box = box_at_rest(sheet)
     assert box is not None
     assert (box["x"], box["width"]) == (0, PHONE["width"])
     assert PHONE["height"] * 0.3 < box["y"] and box["y"] + box["height"] == PHONE["height"]
@@ -86,7 +86,7 @@ def test_the_attribution_stays_in_sight_above_the_sheet(
     expect(page.locator(".panel .index-badge")).to_have_text("50")
     attribution = page.get_by_text("OpenStreetMap contributors")
     expect(attribution).to_be_visible()
-    text, sheet = attribution.bounding_box(), page.locator(".panel").bounding_box()
+    text, sheet = attribution.bounding_box(), box_at_rest(page.locator(".panel"))
     assert text is not None and sheet is not None
     assert text["y"] + text["height"] <= sheet["y"]
 
