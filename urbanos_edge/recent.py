@@ -106,10 +106,11 @@ class Recent:
         state, hour = self._state, now_us // HOUR_US
         is_first = state.horizon_us == NOTHING_HERE_US
         end_us = (hour + 1) * HOUR_US if is_first else state.horizon_us
-        span_us = self._load_us(end_us)
+        files = self._store.files
+        span_us = _load_us(files, end_us)
         from_us = end_us - span_us
         is_old = from_us < (hour - HOURS) * HOUR_US
-        is_dense = _rows_in(self._store.files, end_us, span_us) > MOST_ROWS
+        is_dense = _rows_in(files, end_us, span_us) > MOST_ROWS
         self.is_loading = not (is_old or is_dense or state.hours and self._is_full())
         if not self.is_loading:
             return False
@@ -181,13 +182,6 @@ class Recent:
         inside = (x >= first.x) & (x <= last.x) & (y >= first.y) & (y <= last.y)
         found = set(zip(x[inside].tolist(), y[inside].tolist(), strict=True))
         return [Tile(first.z, *place) for place in sorted(found)]
-
-    def _load_us(self, end_us: int) -> int:
-        """How long a span before a moment may be loaded at once, by what the manifest says."""
-        span_us = HOUR_US
-        while span_us > SHORTEST_US and _rows_in(self._store.files, end_us, span_us) > LOAD_ROWS:
-            span_us //= 2
-        return span_us
 
     def _is_full(self) -> bool:
         """Whether another hour like those that are here would be too much."""
@@ -358,6 +352,14 @@ def _between(part: Segment, origins: Ints, from_us: int, until_us: int) -> Rows:
     rows = part.rows_of(origins)
     at_us = part.at_us(rows)
     return rows[(at_us >= from_us) & (at_us < until_us)]
+
+
+def _load_us(files: Sequence[File], end_us: int) -> int:
+    """How long a span before a moment may be loaded at once, by what the manifest says."""
+    span_us = HOUR_US
+    while span_us > SHORTEST_US and _rows_in(files, end_us, span_us) > LOAD_ROWS:
+        span_us //= 2
+    return span_us
 
 
 def _rows_in(files: Sequence[File], end_us: int, span_us: int) -> float:

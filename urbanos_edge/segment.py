@@ -91,11 +91,6 @@ class Segment:
         """The moments of rows."""
         return self.offset[rows].astype(np.int64) + self.hour * HOUR_US
 
-    def values(self, name: str, rows: Rows) -> npt.NDArray[np.float64]:
-        """One of the columns MERGED in these rows."""
-        column = self.columns.get(name)
-        return np.full(len(rows), np.nan) if column is None else column.at(rows)
-
     def without(self, dropped: npt.NDArray[np.bool_]) -> Segment:
         """The other rows."""
         return segment(self.hour, taken([(self, np.flatnonzero(~dropped))]))
@@ -134,15 +129,14 @@ def merged(parts: Sequence[Segment]) -> Segment:
     every = [np.arange(len(part)) for part in parts]
 
     def column_of(name: str) -> npt.NDArray[np.float64]:
-        return np.concatenate(
-            [part.values(name, rows) for part, rows in zip(parts, every, strict=True)]
-        )
+        columns = [part.columns.get(name) for part in parts]
+        return _gathered(list(zip(columns, every, strict=True)))
 
     return _sorted(
         parts[0].hour,
         np.concatenate([part.origin.astype(np.int32) for part in parts]),
         np.concatenate([part.offset for part in parts]),
-        np.concatenate([part.lag.at(rows) for part, rows in zip(parts, every, strict=True)]),
+        _gathered([(part.lag, rows) for part, rows in zip(parts, every, strict=True)]),
         np.concatenate([part.flags for part in parts]),
         column_of,
     )

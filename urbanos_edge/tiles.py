@@ -75,11 +75,9 @@ def _clusters(
     view: View, tile: Tile, standard: aqi.Standard, sensors: slice, sites: slice
 ) -> bytes:
     bits, shift = 2 * max(FINEST_ZOOM - tile.z - _RASTER_BITS, 0), FINEST_ZOOM - tile.z
-    nearby = view.sensor_spots.totals(sensors, bits)
+    cells, nearby = view.site_spots.totals(sites, bits), view.sensor_spots.totals(sensors, bits)
     rows = []
-    for cell, (places, x, y, readings, graded, total, worst) in view.site_spots.totals(
-        sites, bits
-    ).items():
+    for cell, (places, x, y, readings, graded, total, worst) in cells.items():
         number, rated, indexes, at, worst_now = nearby.get(cell, _NOBODY)
         tenths = (20 * indexes + rated) // (2 * rated) if rated else None
         rows.append(
