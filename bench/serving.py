@@ -21,7 +21,7 @@ from bench.tools import peers_packages
 from urbanos_edge.app import create_app
 from urbanos_edge.control import own
 from urbanos_edge.node import Node
-from urbanos_edge.server import BACKLOG, MAX_FRAME_BYTES, STOP_WITHIN_S, serve_forever
+from urbanos_edge.server import BACKLOG, OPTIONS, serve_forever
 from urbanos_edge.settings import Settings, load
 
 HOST: Final = "127.0.0.1"
@@ -54,19 +54,10 @@ def _uvicorn(settings: Settings, data_dir: Path, descriptor: int | None) -> None
         host=HOST,
         port=settings.port,
         fd=descriptor,
-        loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
-        ws_max_size=MAX_FRAME_BYTES,
-        ws_per_message_deflate=False,
         backlog=BACKLOG,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        lifespan="on",
-        timeout_graceful_shutdown=STOP_WITHIN_S,
+        **OPTIONS,
     )
     uvicorn.Server(config).run()
 

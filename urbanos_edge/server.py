@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import uvicorn
 
@@ -22,6 +22,19 @@ BACKLOG: Final = 2048
 STOP_WITHIN_S: Final = 5
 MAX_FRAME_BYTES: Final = 64 << 10
 """The largest WebSocket frame a client may send."""
+OPTIONS: Final[dict[str, Any]] = {
+    "loop": "uvloop",
+    "ws_max_size": MAX_FRAME_BYTES,
+    "ws_per_message_deflate": False,
+    "access_log": False,
+    "log_config": None,
+    "server_header": False,
+    "date_header": False,
+    "proxy_headers": False,
+    "lifespan": "on",
+    "timeout_graceful_shutdown": STOP_WITHIN_S,
+}
+"""What Uvicorn is told whatever its protocols are."""
 
 
 @contextmanager
@@ -50,18 +63,9 @@ def serve_forever(node: Node, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     config = uvicorn.Config(
         create_app(node, f"http://127.0.0.1:{port}", port),
-        loop="uvloop",
         http=cast(type[asyncio.Protocol], partial(HttpProtocol, node.answers)),
         ws=WebSocketProtocol,
-        ws_max_size=MAX_FRAME_BYTES,
-        ws_per_message_deflate=False,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        lifespan="on",
-        timeout_graceful_shutdown=STOP_WITHIN_S,
+        **OPTIONS,
     )
     _Server(config, node).run(sockets=[listener])
 
