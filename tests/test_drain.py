@@ -13,7 +13,7 @@ import pytest
 from tests.processes import wait_until
 from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
-from urbanos_edge import steps
+from urbanos_edge import rounds, steps
 from urbanos_edge.batch import pack
 from urbanos_edge.errors import DiskFull, EdgeError, OutOfMemory, StorageUnavailable
 from urbanos_edge.health import status
@@ -143,7 +143,7 @@ def test_the_node_tries_again_by_itself(
 
     async def run() -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(node.flush_forever)
+            tasks.start_soon(rounds.flush_forever, node)
             await anyio.to_thread.run_sync(wait_until, is_drained, 10)
             tasks.cancel_scope.cancel()
 

@@ -16,6 +16,7 @@ from tests.processes import wait_until
 from tests.readings import NOW_US, reading
 from tests.test_expire import TODAY_US, days, expiry
 from tests.test_flush import store
+from urbanos_edge import rounds
 from urbanos_edge.clock import DAY_US, HOUR_US
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.expire import OWED
@@ -184,8 +185,8 @@ def test_a_disk_that_becomes_low_does_not_wait_for_the_hour(
 
     async def work() -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(node.expire_forever)
-            tasks.start_soon(node.watch_disk_forever)
+            tasks.start_soon(rounds.expire_forever, node)
+            tasks.start_soon(rounds.watch_disk_forever, node)
             await anyio.sleep(0.5)
             assert len(days(node)) == 3
             disk.room_for = 1

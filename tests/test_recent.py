@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.readings import reading
 from tests.test_flush import store
-from urbanos_edge import recent
+from urbanos_edge import recent, rounds
 from urbanos_edge.clock import DAY_US, HOUR_US, all_to_rfc3339, to_rfc3339
 from urbanos_edge.grid import Tile, tile_at
 from urbanos_edge.identity import MERGED
@@ -159,7 +159,7 @@ def test_a_serving_node_loads_by_itself_and_flushes_meanwhile(node: Node) -> Non
 
     async def serve() -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(node.load_recent_forever)
+            tasks.start_soon(rounds.load_recent_forever, node)
             await node.ingest.keep(arrivals(node, 100, 6, hours=20))
             await node.flush()
             for _ in range(3000):

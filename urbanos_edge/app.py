@@ -18,7 +18,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from urbanos_edge import __version__, api, ws
+from urbanos_edge import __version__, api, rounds, ws
 from urbanos_edge.api import ingest, metrics, tiles
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
@@ -93,16 +93,16 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
     control = await listen(node.data_dir, commands(node, url))
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(kept_running, node.flush_forever)
-            tasks.start_soon(kept_running, node.compact_forever)
-            tasks.start_soon(kept_running, node.count_hours_forever)
-            tasks.start_soon(kept_running, node.load_recent_forever)
-            tasks.start_soon(kept_running, node.expire_forever)
-            tasks.start_soon(kept_running, node.watch_disk_forever)
+            tasks.start_soon(kept_running, rounds.flush_forever, node)
+            tasks.start_soon(kept_running, rounds.compact_forever, node)
+            tasks.start_soon(kept_running, rounds.count_hours_forever, node)
+            tasks.start_soon(kept_running, rounds.load_recent_forever, node)
+            tasks.start_soon(kept_running, rounds.expire_forever, node)
+            tasks.start_soon(kept_running, rounds.watch_disk_forever, node)
             tasks.start_soon(kept_running, scrub_forever, node)
             tasks.start_soon(kept_running, back_up_daily, node)
-            tasks.start_soon(kept_running, node.watch_clock_forever)
-            tasks.start_soon(kept_running, node.watch_readiness_forever)
+            tasks.start_soon(kept_running, rounds.watch_clock_forever, node)
+            tasks.start_soon(kept_running, rounds.watch_readiness_forever, node)
             tasks.start_soon(kept_running, node.purge.send_forever)
             tasks.start_soon(kept_running, watch_forever, node)
             tasks.start_soon(kept_running, node.delivery.send_forever)

@@ -51,7 +51,7 @@ from urbanos_edge.reading import Reading
 from urbanos_edge.recent import Recent
 from urbanos_edge.reception import Passwords, Reception
 from urbanos_edge.registry import Registry
-from urbanos_edge.restamp import known_doubt, remember_doubt, restamp
+from urbanos_edge.restamp import known_doubt, restamp
 from urbanos_edge.rollup import Rollup, View
 from urbanos_edge.sensors import Sensors
 from urbanos_edge.settings import Settings
@@ -61,18 +61,10 @@ from urbanos_edge.spool import Spool
 from urbanos_edge.store import Store
 from urbanos_edge.tokens import Token, Tokens
 from urbanos_edge.traffic import Durations, Traffic
-from urbanos_edge.uptime import LOOK_EVERY_S, Uptime
+from urbanos_edge.uptime import Uptime
 from urbanos_edge.watch import Watch
 
 BASEMAP_NAME = "basemap.mbtiles"
-LOOK_AT_CLOCK_S = 1
-RETRY_DISK_S = 5
-LOOK_AT_DISK_S = 2
-EXPIRE_EVERY_S = 3600
-COUNT_HOURS_EVERY_S = 30
-LOOK_AT_RECENT_S = 5
-LOAD_PAUSE = 0.25
-"""Of the time that loading an hour takes."""
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
 
@@ -205,7 +197,7 @@ class Node:
         self.flushing = anyio.Lock()
         """Held while the store and the rollup change together."""
         self._losses = self.store.losses
-        self._disk_was_low = anyio.Event()
+        self.disk_was_low = anyio.Event()
         self.backing_up = anyio.Lock()
         self.backup_failure: str | None = None
         self.scrub: dict[str, Any] = {"verified": 0, "damaged": 0, "last_at": None}
@@ -243,94 +235,6 @@ class Node:
                 self.flushes.note(anyio.current_time() - began_s)
         self.flush_failure, self.flushed_us = None, self.clock.now_us()
 
-    async def flush_forever(self) -> None:
-        """Flush at every interval; a failure is remembered for the status and tried again."""
-        while True:
-            await anyio.sleep(self._pause_s())
-            try:
-                await self.flush()
-            except EdgeError as error:
-                self.flush_failure = error.message
-                _log.error("flush failed, will be tried again: %s", error.message)
-            except Exception:
-                self.flush_failure = "internal error; see the log"
-                _log.exception("flush failed, will be tried again")
-
-    async def compact_forever(self) -> None:
-        """Fold and seal what is due, within the share of the time it may take."""
-        try:
-            while True:
-                step = self.compactor.paced_step
-                await anyio.sleep(await anyio.to_thread.run_sync(step, abandon_on_cancel=True))
-        finally:
-            self.compactor.stop()
-
-    async def count_hours_forever(self) -> None:
-        """Count the hours that changed, once they are quiet."""
-        while True:
-            try:
-                while await anyio.to_thread.run_sync(self.hours.step):
-                    pass
-            except EdgeError as error:
-                _log.error("hourly aggregates failed, will be tried again: %s", error.message)
-            await anyio.sleep(COUNT_HOURS_EVERY_S)
-
-    async def load_recent_forever(self) -> None:
-        """Bring the readings of the last 24 hours into memory, beside everything else."""
-        while True:
-            began_s = anyio.current_time()
-            try:
-                async with self.flushing:
-                    load = partial(self.recent.load_more, self.clock.now_us())
-                    has_loaded = await anyio.to_thread.run_sync(load)
-            except EdgeError as error:
-                has_loaded = False
-                _log.error("recent readings could not be loaded: %s", error.message)
-            took_s = anyio.current_time() - began_s
-            await anyio.sleep(took_s * LOAD_PAUSE if has_loaded else LOOK_AT_RECENT_S)
-
-    async def expire_forever(self) -> None:
-        """Drop what is older than the retention, within the hour, at once while the disk is low."""
-        while True:
-            try:
-                dropped = await anyio.to_thread.run_sync(self.expiry.drop_if_sure)
-                for partition in dropped:
-                    _log.info("%s is older than the retention and was dropped", partition.day)
-            except EdgeError as error:
-                _log.error("expiry failed, will be tried again: %s", error.message)
-            with anyio.move_on_after(EXPIRE_EVERY_S):
-                await self._disk_was_low.wait()
-            self._disk_was_low = anyio.Event()
-
-    async def watch_disk_forever(self) -> None:
-        """Look at the disk every few seconds."""
-        while True:
-            await anyio.to_thread.run_sync(self.disk.look)
-            if self.disk.is_low:
-                self._disk_was_low.set()
-            await anyio.sleep(LOOK_AT_DISK_S)
-
-    async def watch_clock_forever(self) -> None:
-        """Look at the clock every second; once it is set, mend what it stamped before."""
-        doubt = known_doubt(self.database)
-        while True:
-            correction = self.clock.look()
-            if self.clock.doubt != doubt:
-                doubt = self.clock.doubt
-                await self.database.write(partial(remember_doubt, doubt=doubt))
-            if correction is not None:
-                await self.restamp(correction)
-            await anyio.sleep(LOOK_AT_CLOCK_S)
-
-    async def watch_readiness_forever(self) -> None:
-        """Count the seconds in which the node is ready."""
-        while True:
-            self.uptime.look(not self.faults())
-            if self.uptime.is_due:
-                with suppress(EdgeError):  # it is kept the next time
-                    await anyio.to_thread.run_sync(self.uptime.keep)
-            await anyio.sleep(LOOK_EVERY_S)
-
     async def restamp(self, correction: Correction) -> int:
         """Move what was stamped in doubt to its right time; return how many readings moved."""
         await self.flush()
@@ -347,14 +251,6 @@ class Node:
         if moved:
             self.reload()
         return moved
-
-    def _pause_s(self) -> float:
-        """The interval, or less while something fails: 1, 2, 4 s for a batch, 5 s for the disk."""
-        failures = self.drain.failures
-        interval_s = self.settings.flush_interval_s
-        if failures:
-            return min(interval_s, 2.0 ** (failures - 1))
-        return min(interval_s, RETRY_DISK_S) if self.flush_failure else interval_s
 
     async def requeue(self, ids: Sequence[int] | None) -> int:
         """Send dead letters through the door again, all when none are named.

@@ -12,6 +12,7 @@ import pytest
 from tests.readings import reading
 from tests.test_drain import letters
 from tests.test_flush import GLOB, stored
+from urbanos_edge import rounds
 from urbanos_edge import store as store_module
 from urbanos_edge.app import kept_running
 from urbanos_edge.disk import DiskGuard
@@ -68,7 +69,7 @@ def test_a_disk_that_turned_read_only_does_not_end_the_node(
 
     async def watch() -> None:
         with anyio.move_on_after(0.5):
-            await kept_running(node.watch_disk_forever)
+            await kept_running(rounds.watch_disk_forever, node)
 
     monkeypatch.setattr(DiskGuard, "look", refuse)
     anyio.run(watch)
