@@ -1,0 +1,139 @@
+"""The commands `urbanos-edge sensor calibrate` and `urbanos-edge regrade`."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from urbanos_edge.api.parameters import day_or_moment_us
+from urbanos_edge.asking import ask, data_dir_option, json_option, progress_bar
+from urbanos_edge.errors import Unprocessable
+from urbanos_edge.reading import QUANTITIES, QUANTITY_NAMES
+from urbanos_edge.registering import correction_line, sensor
+
+POOR_FIT = 0.7
+"""EPA's target for PM2.5 sensors (EPA/600/R-20/280, table 1): R² of at least 0.70."""
+_UNIT = {quantity.name: quantity.unit for quantity in QUANTITIES}
+
+
+@sensor.command("calibrate")
+@data_dir_option
+@json_option
+@click.argument("sensor_id", metavar="ID")
+@click.option("--against", metavar="REF", help="Fit it to this sensor, which stands beside it.")
+@click.option("--days", type=float, default=14, show_default=True, help="Length of the fit.")
+@click.option("--ending", metavar="WHEN", help="End of the fit.  [default: now]")
+@click.option("--apply", "is_applied", is_flag=True, help="Correct by what the fit finds.")
+@click.option("--gain", type=float, help="By hand: the value is GAIN times what it said,")
+@click.option("--offset", type=float, help="plus OFFSET.  [default: 0]")
+@click.option("--end", "is_ended", is_flag=True, help="No correction of its own any more.")
+@click.option(
+    "--quantity",
+    type=click.Choice(QUANTITY_NAMES),
+    default="pm25",
+    show_default=True,
+    metavar="NAME",
+    help="What is corrected.",
+)
+@click.option("--from", "begins", metavar="WHEN", help="Valid from (or ends at).  [default: now]")
+@click.option("--until", metavar="WHEN", help="Valid until.  [default: for good]")
+def calibrate(data_dir: Path, as_json: bool, **given: Any) -> None:
+    """Correct a sensor by a straight line, fitted or by hand.
+
+    WHEN is a day, from its beginning in UTC, or a moment with a zone.
+    """
+    line = None if given["gain"] is None else {"gain": given["gain"], "shift": given["offset"] or 0}
+    if (line is not None) + (given["against"] is not None) + given["is_ended"] != 1:
+        raise click.UsageError("say --against REF, or --gain (and --offset), or --end")
+    if given["offset"] is not None and line is None:
+        raise click.UsageError("--offset goes with --gain")
+    wanted = {
+        "id": given["sensor_id"],
+        "quantity": given["quantity"],
+        "line": line,
+        "reference_id": given["against"],
+        "days": given["days"],
+        "until_us": _when("ending", given["ending"]),
+        "is_applied": given["is_applied"],
+        "is_ended": given["is_ended"],
+        "valid_from_us": _when("from", given["begins"]),
+        "valid_until_us": _when("until", given["until"]),
+    }
+    done = ask(data_dir, "sensor_calibrate", wanted)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(done)))
+        return
+    _show_fit(done["fit"], _UNIT[given["quantity"]])
+    if done["calibration"] is not None:
+        click.echo(correction_line(done["calibration"]))
+    if done["calibration"] is not None or done["ended"]:
+        click.echo("what is stored already follows with: urbanos-edge regrade", err=True)
+
+
+@click.command()
+@data_dir_option
+@json_option
+@click.option("--from", "first", metavar="DAY", help="First day, in UTC.  [default: the oldest]")
+@click.option("--to", "last", metavar="DAY", help="Last day, included.  [default: the newest]")
+@click.option("--sensor", "sensor_id", metavar="ID", help="Only this sensor's readings.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only show what would change.")
+def regrade(
+    data_dir: Path,
+    as_json: bool,
+    first: str | None,
+    last: str | None,
+    sensor_id: str | None,
+    is_dry_run: bool,
+) -> None:
+    """Compute corrections and indexes of stored readings anew.
+
+    Do this after a change of the standard, its tables or a correction. It
+    starts from what the sensors said; readings that are right already are
+    left alone, so it may be broken off and asked again. Flags stay. The node
+    goes on serving.
+    """
+    span: dict[str, Any] = {"sensor_id": sensor_id, "is_dry_run": is_dry_run}
+    span |= {"from_day": _day("from", first)} if first else {}
+    span |= {"to_day": _day("to", last)} if last else {}
+    with progress_bar("regrading") as tell:
+        report = ask(data_dir, "regrade", span, on_progress=tell)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(report)))
+        return
+    would = "would change" if is_dry_run else "changed"
+    click.echo(f"{report['readings']:,} readings {would} in {report['files']:,} files")
+    if report["days"]:
+        click.echo(f"of {report['days'][0]} to {report['days'][-1]}, {len(report['days'])} days")
+    if report["final_days"]:
+        days = f"{report['final_days'][0]} to {report['final_days'][-1]}"
+        click.echo(f"hourly aggregates of {days} stay: their readings have expired", err=True)
+
+
+def _show_fit(fit: dict[str, Any] | None, unit: str) -> None:
+    if fit is None:
+        return
+    sign = "-" if fit["shift"] < 0 else "+"
+    click.echo(f"hours   {fit['hours']} in common, {fit['incomplete']} incomplete left out")
+    click.echo(f"line    {fit['gain']:.6g} x {sign} {abs(fit['shift']):.6g} {unit}")
+    click.echo(f"R²      {fit['r_squared']:.3f}")
+    click.echo(f"RMSE    {fit['rmse_before']:.3g} {unit} before, {fit['rmse_after']:.3g} after")
+    if fit["r_squared"] < POOR_FIT:
+        click.echo(f"they hardly agree: R² should be {POOR_FIT} or more", err=True)
+
+
+def _when(name: str, text: str | None) -> int | None:
+    try:
+        return day_or_moment_us(name, text)
+    except Unprocessable as error:
+        raise click.UsageError(error.message) from error
+
+
+def _day(name: str, text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise click.UsageError(f"--{name} must be a day like 2026-11-23") from error
