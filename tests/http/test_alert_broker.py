@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,46 +12,22 @@ from typing import Any
 import pytest
 
 from tests.http.sending import Spot, make_token, reading, send
-from tests.processes import NodeProcess, free_port, wait_until
+from tests.mosquitto import Mosquitto
+from tests.processes import NodeProcess, wait_until
 from urbanos_edge import control
 
 TOPIC = "city/alerts"
 SMOKE = {"when": "over", "quantity": "pm25", "threshold": 35}
-USER = ("node", "p@ss:w/rd")
 
 
-class Broker:
-    """Mosquitto on the loopback address, which lets one user in."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"mqtt://node:p%40ss%3Aw%2Frd@127.0.0.1:{self.port}"
-        passwords = folder / "passwords"
-        subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), *USER], check=True)
-        self._config = folder / "mosquitto.conf"
-        lines = [f"listener {self.port} 127.0.0.1", f"password_file {passwords}"]
-        lines += ["user root"]  # else root would become somebody who may not read the folder
-        self._config.write_text("\n".join(lines) + "\n")
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        words = ["/usr/sbin/mosquitto", "-c", str(self._config)]
-        with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
-            try:
-                wait_until(self._is_listening, 10)
-                yield
-            finally:
-                process.terminate()
-
-    def _is_listening(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+class Broker(Mosquitto):
+    """A broker with a subscriber beside it."""
 
     @contextmanager
     def heard(self, count: int) -> Iterator[Callable[[], list[dict[str, Any]]]]:
         """Subscribe; the function waits for so many messages and returns them."""
-        words = ["stdbuf", "-oL", "mosquitto_sub", "-p", str(self.port), "-u", USER[0]]
-        words += ["-P", USER[1], "-q", "1", "-t", TOPIC, "-C", str(count), "-W", "30", "-d"]
+        words = ["stdbuf", "-oL", "mosquitto_sub", *self.login()]
+        words += ["-q", "1", "-t", TOPIC, "-C", str(count), "-W", "30", "-d"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             lines = iter(process.stdout.readline, "")
