@@ -1,0 +1,38 @@
+"""What was found in the local network, for operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.types import ControllerRouterHandler
+
+from urbanos_edge.api.acting import demand
+from urbanos_edge.api.respond import json
+from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.nearby import MAX_DEVICES, Device
+from urbanos_edge.node import Node
+
+
+def routes(node: Node) -> list[ControllerRouterHandler]:
+    @get("/api/v1/discovered", tags=["inbox"])
+    async def list_discovered(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Sensors and other nodes that announce themselves by mDNS, those that are here first."""
+        demand(node, request, "operator")
+        return json(
+            {
+                "devices": [_told(device) for device in node.nearby.list()],
+                **node.nearby.counts(),
+                "limit": MAX_DEVICES,
+            }
+        )
+
+    return [list_discovered]
+
+
+def _told(device: Device) -> dict[str, Any]:
+    told = msgspec.structs.asdict(device)
+    for moment in ("first_seen_at", "last_seen_at"):
+        told[moment] = to_rfc3339(told.pop(f"{moment}_us"))
+    return told
