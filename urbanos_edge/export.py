@@ -38,6 +38,10 @@ FORMATS: Final = {
     "parquet": "application/vnd.apache.parquet",
 }
 """The media type of each, all in UTF-8."""
+COLUMNS: Final = ("own", "openaq")
+"""Those of the node's files, or a row for each value as OpenAQ has them."""
+_TABLES: Final = ("csv", "ndjson", "parquet")
+"""Formats of rows that need no place of their own."""
 AT_ONCE: Final = 2
 MAX_DAYS: Final = 366
 MEMORY_MIB: Final = 256
@@ -62,10 +66,18 @@ class Wanted(msgspec.Struct, frozen=True):
     until_us: int
     format: str = "csv"
     box: Bounds = WORLD
+    columns: str = "own"
 
     @property
     def media_type(self) -> str:
         return FORMATS[self.format]
+
+    @property
+    def rows(self) -> str:
+        """The statement that makes its rows."""
+        if self.columns == "openaq":
+            return "export_openaq"
+        return "export_rows" if self.format == "parquet" else "export_text"
 
     @property
     def file_name(self) -> str:
@@ -88,11 +100,18 @@ def checked(wanted: Wanted) -> Wanted:
     """The same.
 
     Raises:
-        Unprocessable: an unknown format, a span that ends before it begins, or too long a one.
+        Unprocessable: an unknown format or columns it does not go with, a span that ends before it
+            begins, or too long a one.
     """
     if wanted.format not in FORMATS:
         known = ", ".join(FORMATS)
         raise Unprocessable(f"the format must be one of {known}", code="invalid_format")
+    if wanted.columns not in COLUMNS:
+        known = " or ".join(COLUMNS)
+        raise Unprocessable(f"the columns must be {known}", code="invalid_columns")
+    if wanted.columns == "openaq" and wanted.format not in _TABLES:
+        message = f"columns of OpenAQ go out as {', '.join(_TABLES)}"
+        raise Unprocessable(message, code="invalid_columns")
     if wanted.since_us > wanted.until_us:
         raise Unprocessable("'from' must not be after 'to'", code="invalid_range")
     if wanted.until_us - wanted.since_us > MAX_DAYS * DAY_US:
@@ -255,9 +274,10 @@ class _Copy:
         }
         readings = "no_readings"
         if files:
-            readings = "read_parquet($files, hive_partitioning = false)"
+            readings = statement("export_readings")
             parameters["files"] = [str(self._store.full(file)) for file in files]
-        copy = statement(f"export_{wanted.format}").replace("{readings}", readings)
+        copy = statement(f"export_{wanted.format}").replace("{rows}", statement(wanted.rows))
+        copy = copy.replace("{readings}", readings)
         cursor.execute(copy.replace("{target}", quoted(self._target)), parameters)
 
 

@@ -23,7 +23,7 @@ from urbanos_edge.api.parameters import day_or_moment_us
 from urbanos_edge.asking import by_owner, data_dir_option, standing_in
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import EdgeError, Unprocessable
-from urbanos_edge.export import FORMATS, Wanted, checked
+from urbanos_edge.export import COLUMNS, FORMATS, Wanted, checked
 
 PATIENCE: Final = httpx.Timeout(10, read=None)
 """A node may have to look at much before it finds something in a small box."""
@@ -66,6 +66,13 @@ class Sink:
     show_default=True,
     help="What OUT becomes.",
 )
+@click.option(
+    "--columns",
+    type=click.Choice(COLUMNS),
+    default=COLUMNS[0],
+    show_default=True,
+    help="The node's own, or OpenAQ's without flagged readings.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def export(
     out: str,
@@ -74,6 +81,7 @@ def export(
     until: str | None,
     bbox: str | None,
     kind: str,
+    columns: str,
     force: bool,
 ) -> None:
     """Write the stored readings of a span to the file OUT, or to stdout for -.
@@ -82,7 +90,7 @@ def export(
     2026-11-23T10:00:00Z; at most 366 days at once. OUT appears when it is complete. What came in
     during the last seconds may not be stored yet.
     """
-    wanted = _wanted(since, until, bbox, kind)
+    wanted = _wanted(since, until, bbox, kind, columns)
     with _sink(out, kind, force) as sink:
         by_owner(
             lambda: _fetch(control.request(data_dir, "status")["url"], wanted, sink),
@@ -90,13 +98,13 @@ def export(
         )
 
 
-def _wanted(since: str, until: str | None, bbox: str | None, kind: str) -> Wanted:
+def _wanted(since: str, until: str | None, bbox: str | None, kind: str, columns: str) -> Wanted:
     try:
         since_us = day_or_moment_us("from", since) or 0
         until_us = day_or_moment_us("to", until)
         if until_us is None:
             until_us = max(time.time_ns() // 1000, since_us)
-        return checked(Wanted(since_us, until_us, kind, box(bbox)))
+        return checked(Wanted(since_us, until_us, kind, box(bbox), columns))
     except Unprocessable as error:
         raise click.UsageError(error.message) from error
 
@@ -148,6 +156,7 @@ def _fetch(url: str, wanted: Wanted, sink: Sink) -> None:
         "to": to_rfc3339(wanted.until_us),
         "bbox": edges,
         "format": wanted.format,
+        "columns": wanted.columns,
     }
     try:
         # No proxy that the environment names stands between a command and its own machine.

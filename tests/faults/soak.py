@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from tests.conftest import DATA
 from tests.faults import io_errors, saboteur
 from tests.faults.compacting import compact_under_readers
 from tests.faults.cuts import cut_power
@@ -22,6 +23,8 @@ from tests.faults.io_errors import break_engine, fail_syncs, lock_database
 from tests.faults.kills import kill_at_each_step, kill_at_random
 from tests.faults.victim import READY_WITHIN_S, ROOT, patience
 from tests.faults.years import age_a_year
+from tests.http.aberdeen import live_through
+from tests.tripled import taichung, tripled_in_turn
 
 PAGE: Final = ROOT / "docs" / "reliability.md"
 BEGIN: Final = "<!-- runs: written by scripts/soak --record -->"
@@ -83,6 +86,22 @@ def _year(folder: Path, count: int) -> Iterator[Figures]:
     yield age_a_year(folder, readings_a_day=count)
 
 
+def _aberdeen(folder: Path, count: int) -> Iterator[Figures]:
+    if _has_data():
+        yield from live_through(folder, DATA, every=count)
+
+
+def _taichung(_: Path, count: int) -> Iterator[Figures]:
+    if _has_data():
+        yield tripled_in_turn(taichung(DATA), range(count))
+
+
+def _has_data() -> bool:
+    if not DATA.is_dir():
+        _say(f"no test data at {DATA}; set URBANOS_TEST_DATA to where it lies", to_stderr=True)
+    return DATA.is_dir()
+
+
 RUNS: Final[dict[str, tuple[Run, int, str]]] = {
     "kill": (_kill, 200, "kill -9 at random moments under load"),
     "steps": (_steps, 3, "kill -9 at every step of a flush, the first N times it is reached"),
@@ -93,6 +112,8 @@ RUNS: Final[dict[str, tuple[Run, int, str]]] = {
     "busy": (_busy, 2, "somebody else holds SQLite's write lock for 8 s"),
     "fatal": (_fatal, 2, "DuckDB fails for good in the middle of a flush"),
     "compaction": (_compaction, 10, "kill -9 at each step under 8 readers, for N minutes"),
+    "aberdeen": (_aberdeen, 1, "every N-th row of an archive through the airRohr door"),
+    "taichung": (_taichung, 123, "one of 123 sensors tripled, N times another one"),
     "year": (_year, 1_000_000, "a start on a year of N readings a day; 5 GB of disk"),
 }
 

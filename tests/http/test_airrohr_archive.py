@@ -1,4 +1,7 @@
-"""Real values of Aberdeen's airRohr units through the airRohr door, as fast as it takes them."""
+"""Real values of Aberdeen's airRohr units through the airRohr door, as fast as it takes them.
+
+All of them, in the time they were measured in: `scripts/soak aberdeen`.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from urbanos_edge.api.parameters import bounds, day_or_moment_us
 from urbanos_edge.api.respond import send_error
 from urbanos_edge.errors import Unprocessable
-from urbanos_edge.export import FORMATS, MAX_DAYS, WORLD, Exports, Wanted, checked
+from urbanos_edge.export import COLUMNS, FORMATS, MAX_DAYS, WORLD, Exports, Wanted, checked
 from urbanos_edge.grid import Bounds
 from urbanos_edge.node import Node
 
@@ -44,6 +44,7 @@ Box = Annotated[
     QueryParameter(name="bbox", description="minLng,minLat,maxLng,maxLat; the whole world"),
 ]
 Format = Annotated[str, QueryParameter(name="format", description=", ".join(FORMATS))]
+Columns = Annotated[str, QueryParameter(name="columns", description=" or ".join(COLUMNS))]
 
 
 class Line(Protocol):
@@ -65,6 +66,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         to: To = None,
         bbox: Box = None,
         kind: Format = "csv",
+        columns: Columns = COLUMNS[0],
     ) -> ASGIResponse:
         """The stored readings of a span as one file, in no particular order.
 
@@ -76,7 +78,8 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         until_us = day_or_moment_us("to", to)
         if until_us is None:
             until_us = max(node.clock.now_us(), since_us)
-        return _Export(node.exports, checked(Wanted(since_us, until_us, kind, box(bbox))))
+        wanted = Wanted(since_us, until_us, kind, box(bbox), columns)
+        return _Export(node.exports, checked(wanted))
 
     return [export]
 

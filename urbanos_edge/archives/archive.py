@@ -12,24 +12,21 @@ from typing import BinaryIO, Final, Literal, Protocol, cast
 
 import msgspec
 
-from urbanos_edge.archives.columns import (
-    Columns,
-    Source,
-    assign,
-    check_map,
-    parse_map,
-    split_header,
-)
-from urbanos_edge.archives.delimited import SENSOR_COMMUNITY_HEADER, CellReader
-from urbanos_edge.archives.ndjson import ObjectReader
+from urbanos_edge.archives.columns import Source, assign, check_map, parse_map, split_header
+from urbanos_edge.archives.delimited import SENSOR_COMMUNITY_HEADER, CellReader, TableReader
+from urbanos_edge.archives.ndjson import FEATURE, FeatureReader, ObjectReader
+from urbanos_edge.archives.parquet import MAGIC, ParquetReader
+from urbanos_edge.archives.records import OPENAQ, OWN, Records
 from urbanos_edge.archives.rows import ArchiveError, MapError, Rejected, Row, Stations
 from urbanos_edge.archives.stations import read_stations
 from urbanos_edge.names import NAMES, SENSOR_COMMUNITY_NAMES
 
-Format = Literal["sensor-community", "csv", "ndjson"]
-FORMATS: Final = ("auto", "sensor-community", "csv", "ndjson")
+Format = Literal["sensor-community", "csv", "ndjson", "geojson", "parquet"]
+FORMATS: Final = ("auto", "sensor-community", "csv", "ndjson", "geojson", "parquet")
 
 _SAMPLE_BYTES: Final = 1 << 16
+_HEAD_BYTES: Final = 400
+"""In which GeoJSON says what it is."""
 _BUFFER_BYTES: Final = 1 << 18
 _GZIP: Final = b"\x1f\x8b"
 _PACKED: Final = {b"PK": "zip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zX": "xz"}
@@ -48,7 +45,7 @@ class ArchiveOptions(msgspec.Struct, frozen=True):
 
 
 class Archive:
-    """A file of readings, gzipped or not.
+    """A file of readings, text gzipped or not.
 
     `describe` says which column is read as what, in which unit.
     """
@@ -101,10 +98,10 @@ def open_archive(path: Path, options: ArchiveOptions) -> Archive:
     sample = _sample(path)
     format_ = _format(sample, options.format, path.name)
     try:
-        reader, columns = _reader(format_, sample, chosen, stations)
+        reader, describe = _reader(format_, path, sample, chosen, stations)
     except MapError as error:
         raise MapError(f"{path.name}: {error.message}") from error
-    return Archive(path, format_, reader, columns.describe())
+    return Archive(path, format_, reader, describe)
 
 
 class _Reader(Protocol):
@@ -112,26 +109,37 @@ class _Reader(Protocol):
 
 
 def _reader(
-    format_: Format, sample: list[bytes], chosen: Mapping[str, Source], stations: Stations
-) -> tuple[_Reader, Columns]:
-    if format_ == "ndjson":
-        objects = ObjectReader(chosen, stations)
-        keys = objects.keys(sample)
-        check_map(chosen, keys)
-        return objects, assign(keys, chosen, NAMES)
+    format_: Format,
+    path: Path,
+    sample: list[bytes],
+    chosen: Mapping[str, Source],
+    stations: Stations,
+) -> tuple[_Reader, str]:
+    """The reader of a file, and in words what it reads."""
+    records = Records(chosen, stations)
+    if format_ == "parquet":
+        table = ParquetReader(path, records)
+        return table, records.describe(table.names)
+    if format_ in ("ndjson", "geojson"):
+        objects = (FeatureReader if format_ == "geojson" else ObjectReader)(records)
+        return objects, records.describe(objects.keys(sample))
     header, delimiter = split_header(_text(sample[0]))
+    if set(header) >= OPENAQ or (set(header) >= OWN and not chosen):
+        return TableReader(header, records, delimiter), records.describe(header)
     check_map(chosen, header)
     known = SENSOR_COMMUNITY_NAMES if format_ == "sensor-community" else NAMES
     columns = assign(header, chosen, known)
-    return CellReader(header, columns, stations, delimiter), columns
+    return CellReader(header, columns, stations, delimiter), columns.describe()
 
 
 def _format(sample: list[bytes], wanted: str, name: str) -> Format:
     beginning = sample[0].removeprefix(BOM_UTF8).lstrip()
     if wanted != "auto":
         return cast(Format, wanted)
+    if beginning.startswith(MAGIC):
+        return "parquet"
     if beginning.startswith(b"{"):
-        return "ndjson"
+        return "geojson" if FEATURE.search(b"".join(sample[:5])[:_HEAD_BYTES]) else "ndjson"
     if beginning.startswith(b"["):
         raise ArchiveError(f"{name} is one JSON array; make it NDJSON: jq -c '.[]' {name}")
     try:

@@ -1,4 +1,4 @@
-"""Rows of text: plain CSV, and the archive of sensor.community."""
+"""Rows of text: plain CSV, the archive of sensor.community, and tables known by their columns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Final
 
 from urbanos_edge.archives.columns import Columns
+from urbanos_edge.archives.records import Records
 from urbanos_edge.archives.rows import (
     MapError,
     Refused,
@@ -103,6 +104,37 @@ class CellReader:
         except Refused:
             raise Refused("unreadable_place") from None
         return None if lat is None or lng is None else {"lat": lat, "lng": lng}
+
+
+class TableReader:
+    """Reads rows of cells as records by the names of their columns, each cell as it stands."""
+
+    def __init__(self, header: Sequence[str], records: Records, delimiter: str) -> None:
+        self._header = header
+        self._records = records
+        self._delimiter = delimiter
+
+    def rows(self, stream: BinaryIO, after: int) -> Iterator[Row | Rejected]:
+        """Yield what each row after line `after` says; the stream begins with the header.
+
+        Raises:
+            UnicodeDecodeError: the stream is not UTF-8.
+        """
+        with io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
+            table = csv.reader(lines, delimiter=self._delimiter)
+            next(table, None)
+            for cells in _records(table):
+                if table.line_num > after and cells != []:
+                    yield self._row(table.line_num, cells or ())
+
+    def _row(self, line: int, cells: Sequence[str]) -> Row | Rejected:
+        if len(cells) != len(self._header):
+            return Rejected(line, "unreadable_row")
+        try:
+            ingest = self._records.read(dict(zip(self._header, cells, strict=True)))
+        except Refused as refused:
+            return Rejected(line, refused.reason)
+        return Row(line, ingest["timestamp"], ingest)
 
 
 def _records(table: Any) -> Iterator[list[str] | None]:

@@ -19,6 +19,8 @@ REASONS: Final = {
     "unreadable_place": "a coordinate that is no number",
     "unreadable_row": "not a row of this format",
     "particle_counts": "particle counts, not µg/m³",
+    "unknown_quantity": "a quantity that the node does not know",
+    "unknown_unit": "a unit that the node does not know, or a gas in µg/m³ without its temperature",
 }
 """Why a row of an archive is no reading: stable code, and the words for people."""
 

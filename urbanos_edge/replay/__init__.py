@@ -1,17 +1,41 @@
-"""Archives sent into a running node: in the time they were measured in, or as fast as it takes."""
+"""Archives carried to a node: in the time they were measured in, or as fast as it takes."""
 
-from urbanos_edge.replay.command import replay_command
-from urbanos_edge.replay.node import NodeGone, NodeRefused
-from urbanos_edge.replay.run import ReplayOptions, ReplaySummary, Report, replay
+from urbanos_edge.replay.command import (
+    archive_arguments,
+    interruptible,
+    replay_command,
+    state_dir_option,
+    tell,
+)
+from urbanos_edge.replay.node import Answer, NodeCounts, NodeGone, NodeRefused, read_counts
+from urbanos_edge.replay.run import (
+    CarryOptions,
+    ReplayOptions,
+    ReplaySummary,
+    Report,
+    carry,
+    open_archives,
+    replay,
+)
 from urbanos_edge.replay.state import Tally
 
 __all__ = [
+    "Answer",
+    "CarryOptions",
+    "NodeCounts",
     "NodeGone",
     "NodeRefused",
     "ReplayOptions",
     "ReplaySummary",
     "Report",
     "Tally",
+    "archive_arguments",
+    "carry",
+    "interruptible",
+    "open_archives",
+    "read_counts",
     "replay",
     "replay_command",
+    "state_dir_option",
+    "tell",
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import click
 
@@ -18,9 +19,10 @@ from urbanos_edge.control import NotRunning, request
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.replay.node import is_loopback
 from urbanos_edge.replay.report import closing_lines, terminal_report
-from urbanos_edge.replay.run import ReplayOptions, ReplaySummary, replay
+from urbanos_edge.replay.run import ReplayOptions, ReplaySummary, Report, replay
 from urbanos_edge.settings import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR
 
+C = TypeVar("C", bound=Callable[..., Any])
 _DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _MAX_BATCH: Final = 10_000
 """The node takes no more readings at once."""
@@ -54,43 +56,59 @@ class Speed(click.ParamType[float | None]):
         return speed
 
 
-def _default_state_dir() -> Path:
-    """The user's folder for state, by the XDG base directory specification."""
-    return (
-        Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-        / "urbanos-edge/replay"
+def state_dir_option(name: str) -> Callable[[C], C]:
+    """`--state-dir`, by default a folder of this name in the user's one for state.
+
+    That is by the XDG base directory specification.
+    """
+
+    def default() -> Path:
+        state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
+        return state.expanduser() / "urbanos-edge" / name
+
+    return click.option(
+        "--state-dir",
+        type=click.Path(path_type=Path),
+        default=default,
+        metavar="DIR",
+        help="Where it remembers how far it came.",
     )
 
 
+def archive_arguments(command: C) -> C:
+    """Give a command FILE..., and what says how to read them."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    options = (
+        click.argument("files", metavar="FILE...", nargs=-1, required=True, type=file),
+        click.option(
+            "--format",
+            "format_",
+            type=click.Choice(FORMATS),
+            metavar="NAME",
+            default="auto",
+            help=f"{', '.join(FORMATS)}.",
+        ),
+        click.option(
+            "--map",
+            "column_map",
+            metavar="SPEC",
+            default="",
+            help="Columns, units: pm25=PM2.5,no2=NO2:ugm3@20C",
+        ),
+        click.option(
+            "--stations",
+            metavar="CSV",
+            type=file,
+            help="Places of sensors whose rows have none.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command(name="replay")
-@click.argument(
-    "files",
-    metavar="FILE...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    metavar="NAME",
-    default="auto",
-    help="One of auto, sensor-community, csv, ndjson.",
-)
-@click.option(
-    "--map",
-    "column_map",
-    metavar="SPEC",
-    default="",
-    help="Columns, units: pm25=PM2.5,no2=NO2:ugm3@20C",
-)
-@click.option(
-    "--stations",
-    metavar="CSV",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Places of sensors whose rows have none.",
-)
+@archive_arguments
 @click.option(
     "--speed",
     type=Speed(),
@@ -117,13 +135,7 @@ def _default_state_dir() -> Path:
     show_default=True,
     help="Readings in one request.",
 )
-@click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path),
-    default=_default_state_dir,
-    metavar="DIR",
-    help="Where it remembers how far it came.",
-)
+@state_dir_option("replay")
 @click.option("--restart", is_flag=True, help="Begin anew instead of going on.")
 def replay_command(
     files: tuple[Path, ...],
@@ -141,7 +153,8 @@ def replay_command(
 ) -> None:
     """Send the readings of archives to a running node.
 
-    Reads sensor.community archives, CSV and NDJSON, gzipped or not; times without a zone are UTC.
+    Reads archives of sensor.community and OpenAQ, exports of a node, CSV, NDJSON, GeoJSON, Parquet;
+    text gzipped or not; times without a zone are UTC.
     When it is interrupted, the same command goes on where it was.
     """
     with _access(url, token, data_dir) as (node_url, secret):
@@ -155,19 +168,33 @@ def replay_command(
             restart=restart,
             batch=batch,
         )
-        summary = _replay(files, options)
+        summary = interruptible(partial(replay, files, options))
+    tell(summary)
+
+
+def interruptible(work: Callable[[Report, threading.Event], ReplaySummary]) -> ReplaySummary:
+    """Run with a report to the terminal, until a signal stops it.
+
+    Raises:
+        WrongUsage: the map does not fit.
+    """
+    try:
+        with terminal_report() as report, _stop_on_signal() as stop:
+            return work(report, stop)
+    except MapError as error:
+        raise WrongUsage(error.message) from error
+
+
+def tell(summary: ReplaySummary) -> None:
+    """Say what became of it.
+
+    Raises:
+        EdgeError: it was stopped.
+    """
     for line in closing_lines(summary):
         click.echo(line)
     if not summary.complete:
         raise EdgeError("stopped; the same command goes on, --restart begins anew")
-
-
-def _replay(files: tuple[Path, ...], options: ReplayOptions) -> ReplaySummary:
-    try:
-        with terminal_report() as report, _stop_on_signal() as stop:
-            return replay(files, options, report, stop)
-    except MapError as error:
-        raise WrongUsage(error.message) from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import ipaddress
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Protocol
 
 import httpx
 import msgspec
@@ -46,12 +46,16 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of a request; `accepted` includes the `duplicates`, and not what was `held`."""
+    """What became of a request; `accepted` includes the `duplicates`, and not what was `held`.
+
+    `beyond` counts what is older than the retention, if the node tells.
+    """
 
     rejected: list[Refusal]
     accepted: int = 0
     duplicates: int = 0
     held: int = 0
+    beyond: int = 0
 
 
 class NodeCounts(msgspec.Struct, frozen=True):
@@ -68,12 +72,31 @@ class NodeCounts(msgspec.Struct, frozen=True):
     rows: int
 
 
+class Door(Protocol):
+    """A node that takes readings.
+
+    `name` tells it from others. `is_exact` says that an answer comes once its readings are stored,
+    and counts what was known of them exactly.
+    """
+
+    name: str
+    is_exact: bool
+
+    def send(self, body: bytes) -> Answer:
+        """Hand over a JSON array of readings and return what became of each."""
+
+    def counts(self) -> NodeCounts | None:
+        """Return the node's counts; None when it does not tell them."""
+
+
 class Node:
-    """A running node.
+    """A running node, over HTTP.
 
     Whatever may pass is tried again until the node has been silent for `patience_s`; `say` tells
     the user about it, once per trouble. Setting `stop` ends every wait.
     """
+
+    is_exact = False
 
     def __init__(
         self,
@@ -85,7 +108,7 @@ class Node:
         stop: threading.Event,
     ) -> None:
         local = is_loopback(url)
-        self.url = url
+        self.name = self.url = url
         self._patience_s = patience_s
         self._say = say
         self._stop = stop
@@ -126,18 +149,9 @@ class Node:
         """
         response = self._persist(lambda: self._client.get("/api/v1/status"))
         try:
-            status = msgspec.json.decode(response.content, type=_Status)
+            return read_counts(msgspec.json.decode(response.content))
         except msgspec.DecodeError:
             return None
-        totals = status.totals
-        return NodeCounts(
-            node_id=status.node.id,
-            stored=totals.stored,
-            duplicates=totals.duplicates,
-            revisions=totals.revisions,
-            waiting=status.spool.readings,
-            rows=status.store.rows,
-        )
 
     def _persist(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
         give_up_at = time.monotonic() + self._patience_s
@@ -172,6 +186,24 @@ class Node:
         except msgspec.DecodeError:
             pass
         raise NodeRefused(_advice(response, self.url))
+
+
+def read_counts(status: Any) -> NodeCounts:
+    """The counts in a status.
+
+    Raises:
+        msgspec.ValidationError: it is no node's status.
+    """
+    told = msgspec.convert(status, _Status)
+    totals = told.totals
+    return NodeCounts(
+        node_id=told.node.id,
+        stored=totals.stored,
+        duplicates=totals.duplicates,
+        revisions=totals.revisions,
+        waiting=told.spool.readings,
+        rows=told.store.rows,
+    )
 
 
 def is_loopback(url: str) -> bool:

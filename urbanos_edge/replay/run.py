@@ -1,4 +1,4 @@
-"""The replay itself: batches to the node, and the count of what became of their rows."""
+"""The replay itself: batches to a node, and the count of what became of their rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from urbanos_edge.archives import Archive, ArchiveOptions, Rejected, Row, open_archive
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.replay.batches import Batch, Batches, Pace
-from urbanos_edge.replay.node import Answer, Node, NodeCounts, Stopped
+from urbanos_edge.replay.node import Answer, Door, Node, NodeCounts, Stopped
 from urbanos_edge.replay.order import FileOrder, Order, TimeOrder
 from urbanos_edge.replay.state import State, StateFile, Tally
 
@@ -25,25 +25,32 @@ _SAVE_EVERY_S: Final = 1.0
 _ASK_EVERY_S: Final = 1.0
 
 
-@dataclass(frozen=True)
-class ReplayOptions:
-    """Where to and how.
+@dataclass(frozen=True, kw_only=True)
+class CarryOptions:
+    """How archives are carried to a node.
 
-    `speed` is how much faster than measured; None is as fast as the node takes it. `shift_to_now`
-    moves all readings by one span, so that the last one is measured now. A node that is away is
-    waited for during `patience_s`, its last flush during `flush_wait_s`.
+    `speed` is how much faster than measured; None is as fast as the node takes it, in the order of
+    the files unless `by_time`. `shift_to_now` moves all readings by one span, so that the last one
+    is measured now. The node's last flush is waited for during `flush_wait_s`.
     """
 
-    url: str
-    token: str
     state_dir: Path
     archive: ArchiveOptions = field(default_factory=ArchiveOptions)
     speed: float | None = None
+    by_time: bool = False
     shift_to_now: bool = False
     restart: bool = False
     batch: int = 2000
-    patience_s: float = 300.0
     flush_wait_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions(CarryOptions):
+    """Where to, and how. A node that is away is waited for during `patience_s`."""
+
+    url: str
+    token: str
+    patience_s: float = 300.0
 
 
 class Report(Protocol):
@@ -60,7 +67,8 @@ class Report(Protocol):
 class ReplaySummary:
     """What became of a replay since its first start; `elapsed_s` is of this start alone.
 
-    `before` and `after` are the node's own counts, None when it did not tell them.
+    `before` and `after` are the node's own counts, None when it did not tell them. `is_exact` is
+    that of the door.
     """
 
     complete: bool
@@ -68,11 +76,12 @@ class ReplaySummary:
     before: NodeCounts | None
     after: NodeCounts | None
     elapsed_s: float
+    is_exact: bool = False
 
     @property
     def duplicates(self) -> int:
         """How many accepted readings the node knew already: its own exact count, if it tells."""
-        if self.before is None or self.after is None:
+        if self.is_exact or self.before is None or self.after is None:
             return self.tally.duplicates
         return self.after.duplicates - self.before.duplicates
 
@@ -94,33 +103,60 @@ def replay(
         EdgeError: the state cannot be kept.
     """
     stop = stop or threading.Event()
-    archives = [open_archive(path, options.archive) for path in files]
-    for archive in archives:
-        report.say(f"{archive.path.name}: {archive.describe}.")
+    archives = open_archives(files, options.archive, report)
     node = Node(
         options.url, options.token, patience_s=options.patience_s, say=report.say, stop=stop
     )
     try:
-        return _Replay(archives, options, report, stop, node).run()
+        return carry(archives, options, report, stop, node)
     finally:
         node.close()
+
+
+def open_archives(files: Sequence[Path], options: ArchiveOptions, report: Report) -> list[Archive]:
+    """Open them all, and say how each is read.
+
+    Raises:
+        ArchiveError: one cannot be read at all.
+    """
+    archives = [open_archive(path, options) for path in files]
+    for archive in archives:
+        report.say(f"{archive.path.name}: {archive.describe}.")
+    return archives
+
+
+def carry(
+    archives: Sequence[Archive],
+    options: CarryOptions,
+    report: Report,
+    stop: threading.Event,
+    node: Door,
+) -> ReplaySummary:
+    """Carry the readings of archives to a node, going on where the same call was left.
+
+    Raises:
+        ArchiveError: a file cannot be read to its end; in the order of the files, what came before
+            the damage was sent, and by time nothing.
+        EdgeError: the state cannot be kept, or the node's own refusal; the state is kept.
+    """
+    return _Replay(archives, options, report, stop, node).run()
 
 
 class _Replay:
     def __init__(
         self,
         archives: Sequence[Archive],
-        options: ReplayOptions,
+        options: CarryOptions,
         report: Report,
         stop: threading.Event,
-        node: Node,
+        node: Door,
     ) -> None:
         self._archives = archives
         self._options = options
         self._report = report
         self._stop = stop
         self._node = node
-        self._file = StateFile(options.state_dir, _identity(archives, options))
+        self._file = StateFile(options.state_dir, _identity(archives, options, node.name))
         self._state = State()
         self._saved_s = time.monotonic()
 
@@ -139,10 +175,9 @@ class _Replay:
             raise EdgeError(
                 f"{folder} cannot be used ({error}); name another --state-dir"
             ) from error
-        state = self._state
-        return ReplaySummary(
-            complete, state.tally, state.before, after, time.monotonic() - started_s
-        )
+        tally, before = self._state.tally, self._state.before
+        elapsed_s = time.monotonic() - started_s
+        return ReplaySummary(complete, tally, before, after, elapsed_s, self._node.is_exact)
 
     def _send_all(self) -> bool:
         with closing(self._order()) as order:
@@ -186,6 +221,7 @@ class _Replay:
         tally.accepted += answer.accepted
         tally.duplicates += answer.duplicates
         tally.held += answer.held
+        tally.beyond += answer.beyond
         self._state.position = batch.position
         if time.monotonic() - self._saved_s > _SAVE_EVERY_S:
             self._file.save(self._state)
@@ -200,20 +236,22 @@ class _Replay:
             self._report.say(f"Going on after {left.tally.rows:,} rows of an earlier start.")
             return
         if left is not None:
-            self._report.say(f"Another node answers at {self._options.url}: beginning anew.")
+            self._report.say(f"Another node answers at {self._node.name}: beginning anew.")
         self._state.before = now
         if self._options.shift_to_now and (last_at := order.last_at()) is not None:
             self._state.shift_s = int((datetime.now(UTC) - last_at).total_seconds())
         self._file.save(self._state)  # a shift must outlive a kill, or readings come twice
 
     def _order(self) -> Order:
-        if self._options.speed is None:
+        if self._options.speed is None and not self._options.by_time:
             return FileOrder(self._archives)
         self._report.say("Sorting the rows by time.")
         return TimeOrder(self._archives, self._options.state_dir)
 
     def _counts_after_flush(self) -> NodeCounts | None:
         """Ask for the node's counts once it has stored what waits in its spool."""
+        if self._node.is_exact:
+            return self._node.counts()
         self._report.say("All is sent; waiting for the node to store it.")
         give_up_s = time.monotonic() + self._options.flush_wait_s
         while True:
@@ -232,7 +270,7 @@ def _same_node(before: NodeCounts | None, now: NodeCounts | None) -> bool:
     return before is None or now is None or before.node_id == now.node_id
 
 
-def _identity(archives: Sequence[Archive], options: ReplayOptions) -> list[Any]:
+def _identity(archives: Sequence[Archive], options: CarryOptions, to: str) -> list[Any]:
     """What makes two calls the same replay: the bytes read, how, in which order, to whom."""
     read = [archive.path for archive in archives]
     if options.archive.stations is not None:
@@ -241,7 +279,7 @@ def _identity(archives: Sequence[Archive], options: ReplayOptions) -> list[Any]:
         [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in read],
         options.archive.format,
         options.archive.column_map,
-        options.url,
-        options.speed is None,
+        to,
+        options.speed is None and not options.by_time,
         options.shift_to_now,
     ]

@@ -18,9 +18,9 @@ START: Position = (0, 0)
 class Tally(msgspec.Struct):
     """What became of the rows of a replay, up to its position.
 
-    `accepted` includes the `duplicates` the node named in its answers; `held` waits in its inbox,
-    for want of a place, as far as that has room. `first` names the file and
-    line of the first row rejected for each reason.
+    `accepted` includes the `duplicates` the node named in its answers, and those `beyond` its
+    retention where it counts them; `held` waits in its inbox, for want of a place, as far as that
+    has room. `first` names the file and line of the first row rejected for each reason.
     """
 
     rows: int = 0
@@ -28,6 +28,7 @@ class Tally(msgspec.Struct):
     accepted: int = 0
     duplicates: int = 0
     held: int = 0
+    beyond: int = 0
     rejected: dict[str, int] = {}
     first: dict[str, str] = {}
 
