@@ -1,0 +1,101 @@
+"""Commands that found a centre and look after it. They need no data directory, only its address."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+import msgspec
+
+from urbanos_edge import central as centre
+from urbanos_edge.asking import json_option, progress_bar, show
+from urbanos_edge.errors import EdgeError
+
+_FIELDS: Final = (
+    *("node_id", "name", "mode", "role_name", "schema_version", "program_version"),
+    *("revision", "last_seen_at_us", "last_synced_at_us"),
+)
+dsn_option = click.option(
+    "--dsn", required=True, help="The centre's PostgreSQL, as libpq names it: a URL or key=value."
+)
+
+
+@click.group()
+def central() -> None:
+    """The PostgreSQL cluster that gathers many nodes; docs/central.md.
+
+    A password is better kept in ~/.pgpass or PGPASSWORD than in --dsn.
+    """
+
+
+@central.command()
+@dsn_option
+def init(dsn: str) -> None:
+    """Make a centre of an empty database, whose server has PostGIS."""
+    with centre.connected(dsn) as connection, progress_bar("migrating") as tell:
+        found = centre.schema_of(connection)
+        if 0 < found < centre.newest_schema():
+            raise EdgeError(f"the centre is of schema {found}; bring it up with central migrate")
+        _tell(centre.migrate(connection, tell), centre.newest_schema())
+
+
+@central.command()
+@dsn_option
+def migrate(dsn: str) -> None:
+    """Bring the centre's schema up to this version's."""
+    with centre.connected(dsn) as connection, progress_bar("migrating") as tell:
+        if not centre.schema_of(connection):
+            raise EdgeError("there is no centre in this database; make one with central init")
+        _tell(centre.migrate(connection, tell), centre.newest_schema())
+
+
+@central.command()
+@dsn_option
+@click.option("--to", "version", type=click.IntRange(min=0), help="[default: one step back]")
+@click.option("--drop-rows", is_flag=True, help="Go back to 0 although rows are lost.")
+def rollback(dsn: str, version: int | None, drop_rows: bool) -> None:
+    """Take the newest step of the schema back, or all steps down to --to.
+
+    Stop `central serve` first. Nodes wait until the schema is one they know.
+    """
+    with centre.connected(dsn) as connection, progress_bar("rolling back") as tell:
+        target = version if version is not None else max(centre.schema_of(connection) - 1, 0)
+        undone = centre.roll_back(connection, target, drop_rows=drop_rows, tell=tell)
+        _tell(undone, target)
+
+
+@central.command("add-node")
+@dsn_option
+@click.argument("node_id")
+@click.option("--name", default="", help="Its name for people.")
+@click.option("--renew", is_flag=True, help="A new password for a node that is there.")
+def add_node(dsn: str, node_id: str, name: str, renew: bool) -> None:
+    """Let a node in; print its login's password, alone, on stdout. It is shown this once.
+
+    NODE_ID is the node's setting node_id. Its sync_dsn names the login and the password.
+    """
+    with centre.connected(dsn) as connection:
+        if renew:
+            password = centre.renew_password(connection, node_id)
+        else:
+            password = centre.add_node(connection, node_id, name)
+        role = next(n.role_name for n in centre.nodes(connection) if n.node_id == node_id)
+        where = connection.info
+        address = f"postgresql://{role}:PASSWORD@{where.host}:{where.port}/{where.dbname}"
+    click.echo(f"sync_dsn {address}?sslmode=verify-full&sslrootcert=system", err=True)
+    click.echo(password)
+
+
+@central.command("nodes")
+@dsn_option
+@json_option
+def list_nodes(dsn: str, as_json: bool) -> None:
+    """Show the nodes that the centre knows, and when they were heard of."""
+    with centre.connected(dsn) as connection:
+        show([msgspec.structs.asdict(node) for node in centre.nodes(connection)], _FIELDS, as_json)
+
+
+def _tell(steps: list[str], version: int) -> None:
+    for step in steps:
+        click.echo(step, err=True)
+    click.echo(f"the centre is of schema {version}", err=True)
