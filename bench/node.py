@@ -92,7 +92,7 @@ def served(
 
 def _environment(settings: Mapping[str, object]) -> dict[str, str]:
     limits = [name for name in Settings.__struct_fields__ if name.endswith("rate_limit")]
-    values = {"announce": False, **dict.fromkeys(limits, UNLIMITED), **settings}
+    values = {"announce": False, "discover": False, **dict.fromkeys(limits, UNLIMITED), **settings}
     return {f"URBANOS_{name.upper()}": str(value) for name, value in values.items()}
 
 

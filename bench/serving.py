@@ -21,7 +21,7 @@ from bench.tools import peers_packages
 from urbanos_edge.app import create_app
 from urbanos_edge.control import own
 from urbanos_edge.node import Node
-from urbanos_edge.server import BACKLOG, OPTIONS, serve_forever
+from urbanos_edge.server import BACKLOG, OPTIONS, Listeners, serve_forever
 from urbanos_edge.settings import Settings, load
 
 HOST: Final = "127.0.0.1"
@@ -44,7 +44,7 @@ def _as_shipped(settings: Settings, data_dir: Path, descriptor: int | None) -> N
     else:
         listener = socket.socket(fileno=descriptor)
     with listener:
-        serve_forever(Node(settings, data_dir), listener)
+        serve_forever(Node(settings, data_dir), Listeners(listener))
 
 
 def _uvicorn(settings: Settings, data_dir: Path, descriptor: int | None) -> None:

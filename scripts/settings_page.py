@@ -6,6 +6,7 @@ import sys
 
 import msgspec
 
+from urbanos_edge.feeds import Feed
 from urbanos_edge.settings import Settings
 
 HEAD = """# Settings
@@ -18,17 +19,29 @@ impossible value stops the start with a line that names it.
 | name | default | what it does |
 | --- | --- | --- |
 """
+FEEDS = """
+## What is fetched
+
+The names in a table `[[pull]]`; [sensors](sensors.md#fetching) tells of each kind, with examples.
+
+| name | default | what it is |
+| --- | --- | --- |
+"""
 
 
 def page() -> str:
     """The page's whole text."""
-    return HEAD + "".join(_row(field) for field in msgspec.structs.fields(Settings))
+    return HEAD + _rows(Settings) + FEEDS + _rows(Feed)
+
+
+def _rows(table: type[msgspec.Struct]) -> str:
+    return "".join(_row(field) for field in msgspec.structs.fields(table))
 
 
 def _row(field: msgspec.structs.FieldInfo) -> str:
-    default = msgspec.json.encode(field.default).decode()
+    default = f"`{msgspec.json.encode(field.default).decode()}`" if not field.required else "none"
     metadata = msgspec.inspect.type_info(field.type)
-    return f"| `{field.name}` | `{default}` | {_description(metadata)} |\n"
+    return f"| `{field.name}` | {default} | {_description(metadata)} |\n"
 
 
 def _description(kind: object) -> str:

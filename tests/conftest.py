@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.processes import NodeProcess
+from tests.publisher import Publisher, publishing
+from tests.pulling import Pulling
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
 
@@ -71,3 +73,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     process = NodeProcess(tmp_path_factory.mktemp("node"), settings)
     yield process
     process.stop()
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    """A server that publishes what the test tells it to."""
+    with publishing() as made:
+        yield made
+
+
+@pytest.fixture
+def pulling(open_node: Callable[..., Node], publisher: Publisher) -> Pulling:
+    """Open nodes that pull from the publisher."""
+    return Pulling(open_node, publisher)

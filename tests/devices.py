@@ -176,6 +176,18 @@ AIRGRADIENT_TWO_CHANNELS: Final = _json(
         "wifi": -60,
     }
 )
+AIRGRADIENT_TORN: Final = _json(
+    {
+        "pm02": 20.0,
+        "channels": {
+            "1": {"pm01": 8, "pm02": 13, "pm10": 14, "atmp": 20.0, "rhum": 50},
+            "2": {"pm01": 20, "pm02": 27, "pm10": 30, "atmp": 21.0, "rhum": 51},
+        },
+        "boot": 1,
+        "wifi": -60,
+    }
+)
+"""Its channels are 14 µg/m³ apart: 70 % of their mean."""
 AIRGRADIENT_STARTING: Final = _json(
     {
         "wifi": -46,
@@ -217,6 +229,47 @@ PURPLEAIR: Final = _json(
         "pm10_0_cf_1_b": 15.5,
         "pm2_5_atm_b": 12.0,
         "pm10_0_atm_b": 15.0,
+    }
+)
+
+TASMOTA: Final = _json(
+    {
+        "Time": "2026-05-17T22:23:06",
+        "BME280": {"Temperature": 23.4, "Humidity": 45.2, "DewPoint": 10.8, "Pressure": 988.1},
+        "PMS5003": {
+            **{"CF1": 5, "CF2.5": 9, "CF10": 10, "PM1": 4, "PM2.5": 7, "PM10": 8},
+            **{"PB0.3": 813, "PB0.5": 224, "PB1": 39, "PB2.5": 4, "PB5": 1, "PB10": 0},
+        },
+        "ESP32": {"Temperature": 53.3},
+        "PressureUnit": "hPa",
+        "TempUnit": "C",
+    }
+)
+TASMOTA_IN_OTHER_UNITS: Final = _json(
+    {
+        "Time": "2026-05-17T22:23:06+02:00",
+        "SDS0X1": {"PM2.5": 4.5, "PM10": 6.7},
+        "SCD30": {"CarbonDioxide": 746, "eCO2": 745, "Temperature": 77.0, "Humidity": 48.1},
+        "BMP280": {"Temperature": 80.0, "Pressure": 29.0},
+        "PressureUnit": "inHg",
+        "TempUnit": "F",
+    }
+)
+TASMOTA_PLUG: Final = _json(
+    {"Time": "2026-05-17T22:23:06", "ENERGY": {"Total": 3.1, "Power": 84, "Voltage": 229}}
+)
+ZIGBEE: Final = _json(
+    {
+        "air_quality": "good",
+        "battery": None,
+        "co2": 612,
+        "device_temperature": 31,
+        "humidity": 41.3,
+        "last_seen": "2026-05-17T22:23:06.500+02:00",
+        "linkquality": 138,
+        "pm25": 11,
+        "temperature": 21.5,
+        "update": {"state": "idle"},
     }
 )
 
@@ -265,6 +318,9 @@ JSON_DEVICES: Final = {
     "airgradient with two channels": AIRGRADIENT_TWO_CHANNELS,
     "airgradient at its start": AIRGRADIENT_STARTING,
     "purpleair": PURPLEAIR,
+    "tasmota": TASMOTA,
+    "tasmota in other units": TASMOTA_IN_OTHER_UNITS,
+    "zigbee2mqtt": ZIGBEE,
     "observation": OBSERVATION,
     "observation in full": OBSERVATION_IN_FULL,
 }

@@ -8,28 +8,39 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 START_WITHIN_S = 30.0
+LIFTED = {"rate_limit": "1000000/second", "tile_rate_limit": "1000000/second"}
+"""All tests of a node are one client."""
 
 
 class NodeProcess:
-    """`urbanos-edge serve` on a free port; `stop` and `kill` end it by its id."""
+    """`urbanos-edge serve` on a free port; `stop` and `kill` end it by its id.
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, object]) -> None:
+    `program` stands for `urbanos-edge` where that is wanted with a fault or a clock of its own.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: Mapping[str, object],
+        program: Sequence[str] | None = None,
+    ) -> None:
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = data_dir.parent / f"{data_dir.name}.log"
-        values = {"announce": False, **settings}
+        values = {"announce": False, "discover": False, **LIFTED, **settings}
         variables = {f"URBANOS_{name.upper()}": str(value) for name, value in values.items()}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command(), "serve", "--data-dir", str(data_dir), "--host", "127.0.0.1"]
+                [*(program or command()), "serve", "--data-dir", str(data_dir)]
+                + ["--host", "127.0.0.1"]
                 + ["--port", str(self.port)],
                 env=os.environ | variables,
                 stdout=log,

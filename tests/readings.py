@@ -37,4 +37,5 @@ readings = st.builds(
     source=st.sampled_from(["api", "demo"]),
     reported_aqi=st.sampled_from([None, 40.0]),
     timing=st.sampled_from([Timing.SENSOR, Timing.NODE]),
+    channels_disagree=st.booleans(),
 )

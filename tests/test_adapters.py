@@ -209,6 +209,19 @@ def test_a_missing_mean_of_two_channels_is_taken_from_the_channels() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [(13, 27, True), (13, 26.9, False), (2, 7, True), (300, None, False), ("x", 300, False)],
+)
+def test_two_channels_of_an_airgradient_monitor_are_compared(
+    a: Any, b: Any, expected: bool
+) -> None:
+    """They disagree from 5 µg/m³ and 70 % of their mean on: 14 is 70 % of 20."""
+    channels = {"1": {"pm02": a}, "2": {"pm02": b}}
+    body = json.dumps({"serialno": "1", "pm02": 20, "channels": channels}).encode()
+    assert only(airgradient.read(body)).channels_disagree is expected
+
+
 def test_nulls_and_unknown_words_of_a_monitor_spoil_nothing() -> None:
     candidate = only(airgradient.read(devices.AIRGRADIENT_STARTING))
     assert candidate.sensor_id == "airgradient-84fce612eff4"
@@ -247,6 +260,15 @@ def test_a_channel_that_is_missing_leaves_the_other() -> None:
     assert known(candidate)["pm25"] == 12.0
     without = only(purpleair_with(pm2_5_cf_1="?", pm2_5_cf_1_b=None))
     assert known(without)["pm25"] == 11.5, "the mean of what it calls atmospheric"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [(13, 27, True), (13, 26.9, False), (1e308, -1e308, True), (300, None, False)],
+)
+def test_two_channels_of_a_purpleair_monitor_are_compared(a: Any, b: Any, expected: bool) -> None:
+    candidate = only(purpleair_with(pm2_5_cf_1=a, pm2_5_cf_1_b=b))
+    assert candidate.channels_disagree is expected
 
 
 @pytest.mark.parametrize("at", ["2000/01/01T00:00:00z", "2026-05-17T22:23:06Z", "", None, 5])

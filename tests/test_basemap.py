@@ -8,7 +8,9 @@ import random
 import sqlite3
 import struct
 import zlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ import mapbox_vector_tile
 import mercantile
 import pytest
 import shapely
+import zstandard
+from pmtiles.reader import MmapSource, all_tiles
+from pmtiles.tile import Compression, TileType, deserialize_header, zxy_to_tileid
+from pmtiles.writer import Writer
 from shapely.geometry import Point, Polygon, shape
 from shapely.geometry.base import BaseGeometry
 
@@ -26,14 +32,16 @@ from urbanos_edge.basemap import (
     import_basemap,
     import_mbtiles,
     import_osm,
+    installed,
 )
-from urbanos_edge.errors import NotFound
+from urbanos_edge.errors import DiskFull, NotFound
 from urbanos_edge.osm import header_bounds
 
 DATA = Path(
     os.environ.get("URBANOS_TEST_DATA", Path(__file__).parent.parent.parent / "shared" / "data")
 )
 CITY = DATA / "basemap" / "sf-downtown.osm.pbf"
+FLORENCE = DATA / "basemap" / "firenze_protomaps_ODbL.pmtiles"
 PEER = DATA / "basemap" / "sf-downtown_omt_z0-14.mbtiles"
 needs_city = pytest.mark.skipif(not CITY.exists(), reason=f"no real extract at {CITY}")
 
@@ -438,6 +446,7 @@ def test_the_tilejson_says_what_the_file_holds(tmp_path: Path) -> None:
         "name": "made",
         "attribution": ATTRIBUTION,
         "format": "pbf",
+        "schema": "openmaptiles",
         "tiles": ["https://node.example/basemap/{z}/{x}/{y}"],
         "maxzoom": 14,
     }
@@ -511,7 +520,7 @@ def test_a_damaged_extract_is_refused_and_the_old_basemap_stays(
     before = (tmp_path / "basemap.mbtiles").read_bytes()
 
     with pytest.raises(BasemapUnreadable, match=r"bad\.osm\.pbf"):
-        import_basemap(bad, tmp_path / "basemap.mbtiles", silent)
+        import_basemap(bad, tmp_path, silent)
 
     assert (tmp_path / "basemap.mbtiles").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -556,7 +565,7 @@ def mbtiles(path: Path, metadata: dict[str, str], tiles: list[tuple[int, int, in
 def test_a_picture_basemap_is_served_as_it_is(tmp_path: Path) -> None:
     source = mbtiles(tmp_path / "a.mbtiles", {"format": "png"}, [(3, 1, 2, b"\x89PNG picture")])
 
-    import_mbtiles(source, tmp_path / "basemap.mbtiles")
+    import_mbtiles(source, tmp_path / "basemap.mbtiles", silent)
 
     basemap = Basemap(tmp_path / "basemap.mbtiles")
     assert basemap.format == "png"
@@ -590,27 +599,208 @@ def test_mbtiles_that_could_not_be_served_are_refused(
     source = mbtiles(tmp_path / "a.mbtiles", metadata, tiles)
 
     with pytest.raises(BasemapUnreadable):
-        import_basemap(source, tmp_path / "basemap.mbtiles", silent)
+        import_basemap(source, tmp_path, silent)
 
     assert not (tmp_path / "basemap.mbtiles").exists()
 
 
-@pytest.mark.parametrize("name", ["map.pmtiles", "map.osm", "map.geojson", "map"])
+@pytest.mark.parametrize("name", ["map.osm", "map.geojson", "map"])
 def test_other_kinds_of_file_are_refused_with_the_kinds_that_are_read(
     tmp_path: Path, name: str
 ) -> None:
     (tmp_path / name).write_bytes(b"anything")
 
-    with pytest.raises(BasemapUnreadable, match=r"\.osm\.pbf and \.mbtiles"):
-        import_basemap(tmp_path / name, tmp_path / "basemap.mbtiles", silent)
+    with pytest.raises(BasemapUnreadable, match=r"\.osm\.pbf, \.mbtiles and \.pmtiles"):
+        import_basemap(tmp_path / name, tmp_path, silent)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="gone.mbtiles"):
-        import_basemap(tmp_path / "gone.mbtiles", tmp_path / "basemap.mbtiles", silent)
+        import_basemap(tmp_path / "gone.mbtiles", tmp_path, silent)
+
+
+# --- PMTiles, written by the format's own library ---
+
+
+def pmtiles(
+    path: Path,
+    tiles: dict[tuple[int, int, int], bytes],
+    layers: Sequence[str] = ("place", "transportation"),
+    compression: Compression = Compression.GZIP,
+    **metadata: Any,
+) -> Path:
+    """A file of vector tiles by zoom, column and row."""
+    header = {
+        "tile_type": TileType.MVT,
+        "tile_compression": compression,
+        "min_lon_e7": 249400000,
+        "min_lat_e7": 601650000,
+        "max_lon_e7": 249500000,
+        "max_lat_e7": 601700000,
+        "center_zoom": 13,
+        "center_lon_e7": 249450000,
+        "center_lat_e7": 601675000,
+    }
+    described = {"vector_layers": [{"id": layer, "fields": {}} for layer in layers], **metadata}
+    with path.open("wb") as stream:
+        writer = Writer(stream)
+        for number, tile in sorted((zxy_to_tileid(*place), tile) for place, tile in tiles.items()):
+            writer.write_tile(number, tile)
+        writer.finalize(header, described)
+    return path
+
+
+PACKED = gzip.compress(b"\x1a\x00tile", mtime=0)
+
+
+def test_a_pmtiles_file_is_kept_as_it_is_and_told_of(tmp_path: Path) -> None:
+    source = pmtiles(tmp_path / "a.pmtiles", {(13, 4663, 2370): PACKED}, attribution="© us")
+
+    path = import_basemap(source, tmp_path, silent)
+
+    assert path.read_bytes() == source.read_bytes()
+    with closing(Basemap(path)) as basemap:
+        assert basemap.tile(13, 4663, 2370) == PACKED
+        assert basemap.tile(13, 4663, 2371) is None
+        assert basemap.tile(12, 2331, 1185) is None
+        document = basemap.tilejson("https://node.example")
+    assert document["bounds"] == pytest.approx(BOX)
+    assert document["center"] == pytest.approx((24.945, 60.1675, 13))
+    assert (document["minzoom"], document["maxzoom"]) == (13, 13)
+    assert (document["attribution"], document["schema"]) == ("© us", "openmaptiles")
+    assert document["tiles"] == ["https://node.example/basemap/{z}/{x}/{y}"]
+
+
+@pytest.mark.parametrize(
+    ("compression", "stored"),
+    [
+        (Compression.NONE, b"\x1a\x00tile"),
+        (Compression.ZSTD, zstandard.ZstdCompressor().compress(b"\x1a\x00tile")),
+        (Compression.GZIP, PACKED),
+    ],
+)
+def test_vector_tiles_of_a_pmtiles_file_are_served_as_gzip(
+    tmp_path: Path, compression: Compression, stored: bytes
+) -> None:
+    tiles = {(0, 0, 0): stored}
+    path = pmtiles(tmp_path / "a.pmtiles", tiles, compression=compression)
+
+    with closing(Basemap(path)) as basemap:
+        tile = basemap.tile(0, 0, 0)
+
+    assert tile is not None
+    assert gzip.decompress(tile) == b"\x1a\x00tile"
+
+
+def test_tiles_are_found_through_directories_below_the_first(tmp_path: Path) -> None:
+    """16,384 tiles of random sizes need more than the 16 KiB that the first one may have."""
+    chance = random.Random(1)
+    tiles = {
+        (7, x, y): b"\x1f\x8b" + chance.randbytes(chance.randint(2, 600))
+        for x in range(128)
+        for y in range(128)
+    }
+    path = pmtiles(tmp_path / "a.pmtiles", tiles)
+    assert deserialize_header(path.read_bytes()[:127])["leaf_directory_length"] > 0
+
+    asked = chance.sample(sorted(tiles), 500)
+    with closing(Basemap(path)) as basemap:
+        assert [basemap.tile(*place) for place in asked] == [tiles[place] for place in asked]
+
+
+@pytest.mark.parametrize(
+    ("layers", "schema"),
+    [
+        (("water", "transportation", "place", "building"), "openmaptiles"),
+        (("boundaries", "buildings", "earth", "landuse", "places", "roads", "water"), "protomaps"),
+        (("earth", "natural", "physical_line", "roads", "transit"), "protomaps-old"),
+        (("streets", "water_polygons"), "other"),
+        ((), "other"),
+    ],
+)
+def test_the_schema_is_told_by_the_layers(
+    tmp_path: Path, layers: tuple[str, ...], schema: str
+) -> None:
+    path = pmtiles(tmp_path / "a.pmtiles", {(0, 0, 0): PACKED}, layers)
+
+    with closing(Basemap(path)) as basemap:
+        assert basemap.tilejson("")["schema"] == schema
+        shortcoming = basemap.shortcoming()
+    assert (shortcoming is None) == (schema in ("openmaptiles", "protomaps"))
+    assert schema != "protomaps-old" or "before version 4" in str(shortcoming)
+
+
+def test_pictures_have_a_schema_of_their_own(tmp_path: Path) -> None:
+    source = mbtiles(tmp_path / "a.mbtiles", {"format": "png"}, [(0, 0, 0, b"\x89PNG picture")])
+
+    assert Basemap(source).schema == "raster"
+
+
+def test_the_basemap_of_another_kind_takes_the_place_of_the_former(tmp_path: Path) -> None:
+    vector = pmtiles(tmp_path / "a.pmtiles", {(0, 0, 0): PACKED})
+    picture = mbtiles(tmp_path / "b.mbtiles", {"format": "png"}, [(0, 0, 0, b"\x89PNG picture")])
+    for source in (vector, picture, vector):
+        path = import_basemap(source, tmp_path, silent)
+        assert installed(tmp_path) == path
+        assert path.suffix == source.suffix
+        assert len(list(tmp_path.glob("basemap.*"))) == 1
+
+
+def test_of_two_that_a_crash_left_the_newer_one_is_served(tmp_path: Path) -> None:
+    for age_s, name in enumerate(("basemap.pmtiles", "basemap.mbtiles")):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (1e9 - age_s, 1e9 - age_s))
+
+    assert installed(tmp_path) == tmp_path / "basemap.pmtiles"
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "no root", "old version", "brotli"])
+def test_a_pmtiles_file_that_could_not_be_served_is_refused(tmp_path: Path, damage: str) -> None:
+    tiles = {(7, x, 3): b"\x1f\x8b%d" % x for x in range(99)}
+    whole = pmtiles(tmp_path / "a.pmtiles", tiles).read_bytes()
+    content = {
+        "empty": b"",
+        "text": b"This is not a map. " * 50,
+        "cut": whole[:-1],
+        "no root": whole[:127] + bytes(100) + whole[227:],
+        "old version": whole[:7] + b"\x02" + whole[8:],
+        "brotli": whole[:98] + b"\x03" + whole[99:],
+    }[damage]
+    bad = tmp_path / "bad.pmtiles"
+    bad.write_bytes(content)
+
+    with pytest.raises(BasemapUnreadable, match=r"bad\.pmtiles"):
+        import_basemap(bad, tmp_path, silent)
+
+    assert not list(tmp_path.glob("*basemap*"))
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_not_begun(tmp_path: Path) -> None:
+    source = pmtiles(tmp_path / "a.pmtiles", {(0, 0, 0): PACKED})
+    os.truncate(source, 1 << 43)  # 8 TiB of nothing
+
+    with pytest.raises(DiskFull, match="8,796,093,022,208 bytes"):
+        import_basemap(source, tmp_path, silent)
+
+    assert not list(tmp_path.glob("*basemap*"))
 
 
 # --- a real city ---
+
+
+@pytest.mark.skipif(not FLORENCE.exists(), reason=f"no real tiles at {FLORENCE}")
+def test_a_real_pmtiles_file_is_read_as_its_own_library_reads_it(tmp_path: Path) -> None:
+    with FLORENCE.open("rb") as stream:
+        tiles = dict(all_tiles(MmapSource(stream)))
+    assert len(tiles) == 108
+
+    with closing(Basemap(import_basemap(FLORENCE, tmp_path, silent))) as basemap:
+        assert all(basemap.tile(*place) == tile for place, tile in tiles.items())
+        document = basemap.tilejson("")
+
+    assert document["schema"] == "protomaps-old"
+    assert "OpenStreetMap" in document["attribution"]
+    assert "natural" in {layer["id"] for layer in document["vector_layers"]}
 
 
 @needs_city
@@ -642,7 +832,7 @@ def test_a_real_city_is_drawn_with_the_streets_another_program_draws(tmp_path: P
 
 @needs_city
 def test_an_imported_file_serves_every_tile_of_its_source(tmp_path: Path) -> None:
-    import_basemap(PEER, tmp_path / "basemap.mbtiles", silent)
+    import_basemap(PEER, tmp_path, silent)
 
     basemap = Basemap(tmp_path / "basemap.mbtiles")
     with sqlite3.connect(f"file:{PEER}?mode=ro&immutable=1", uri=True) as file:
@@ -663,4 +853,4 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.mbtiles").write_bytes(PEER.read_bytes()[:200_000])
 
     with pytest.raises(BasemapUnreadable, match=r"cut\.mbtiles"):
-        import_basemap(tmp_path / "cut.mbtiles", tmp_path / "basemap.mbtiles", silent)
+        import_basemap(tmp_path / "cut.mbtiles", tmp_path, silent)

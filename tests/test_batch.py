@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.readings import readings
-from urbanos_edge.batch import finest_tiles, pack, reading_at, unpack
+from urbanos_edge.batch import ROW, finest_tiles, pack, reading_at, unpack
 from urbanos_edge.grid import Tile, tile_at
-from urbanos_edge.reading import Reading
+from urbanos_edge.reading import Reading, Timing
 
 
 @given(st.lists(st.lists(readings, min_size=1, max_size=5), max_size=4))
@@ -24,6 +25,16 @@ def test_a_packed_reading_knows_its_finest_tile(one: Reading) -> None:
     batch = unpack([pack([one])])
     tile = tile_at(one.lat, one.lng, 18)
     assert (batch["x18"][0], batch["y18"][0]) == (tile.x, tile.y)
+
+
+def test_a_payload_from_before_channels_were_told_apart_is_read_as_it_was_meant() -> None:
+    rows = np.zeros(3, ROW)
+    rows["timing"] = [0, 1, 2]
+    labels = ["school-12", "api", "air"]
+    rows["source"], rows["pollution_type"] = 1, 2
+    batch = unpack([msgspec.msgpack.encode((labels, rows.tobytes()))])
+    assert batch["timing"].tolist() == [Timing.SENSOR, Timing.NODE, Timing.NODE_IN_DOUBT]
+    assert not batch["channels_disagree"].any()
 
 
 def edge_lat(row: int) -> float:

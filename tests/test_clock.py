@@ -123,6 +123,14 @@ def test_what_was_stamped_in_doubt_moves_to_its_right_time(node: Node, shift_us:
     assert anyio.run(restamp) == 0
 
 
+def test_a_restamped_reading_is_freed_of_the_clocks_flag_only(node: Node) -> None:
+    wrong_us = RIGHT_US - DAY_US
+    store(node, reading(timestamp_us=wrong_us, timing=Timing.NODE_IN_DOUBT, channels_disagree=True))
+    assert stored(node, "flags") == [("channels,clock",)]
+    anyio.run(node.restamp, Correction(wrong_us, wrong_us + SECOND_US, DAY_US))
+    assert stored(node, "flags") == [("channels",)]
+
+
 def test_restamped_readings_count_in_the_window_again(node: Node) -> None:
     now_us = node.clock.now_us()
     wrong_us = now_us - YEAR_US

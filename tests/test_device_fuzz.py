@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import devices
+from tests import devices, published
 from urbanos_edge.adapters import (
     Candidate,
     Location,
@@ -23,15 +23,35 @@ from urbanos_edge.adapters import (
     airgradient,
     airrohr,
     line_protocol,
+    mqtt,
+    openaq,
     purpleair,
+    records,
+    sensor_community,
     sensorthings,
 )
+from urbanos_edge.archives.columns import parse_map
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.names import parse_field_map
 from urbanos_edge.reading import QUANTITY_NAMES
 
 CASES: Final = 50_000
 FIELDS: Final = parse_field_map("pm25=sta-999")
+[STATION] = openaq.read_locations(published.OPENAQ_LOCATIONS, published.SINCE)
+WHOLE: Final = records.Plan("json", "town", sensor_id="roof")
+FEATURES: Final = records.Plan(
+    "json",
+    "town",
+    parse_map(
+        "sensor_id=properties.station,timestamp=properties.measured,pm25=properties.dust.PM2.5,"
+        "lng=geometry.coordinates.0,lat=geometry.coordinates.1"
+    ),
+    records="features",
+    time_format="%d.%m.%Y %H:%M",
+)
+TABLE: Final = records.Plan(
+    "csv", "town", parse_map("sensor_id=Station,timestamp=Zeit,pm10=PM10,humidity=Feuchte")
+)
 READERS: Final[dict[str, Callable[[bytes], Message]]] = {
     "airrohr": lambda body: airrohr.read(body, ""),
     "push": lambda body: airrohr.read_push(body, "esp8266-1", "11"),
@@ -39,6 +59,15 @@ READERS: Final[dict[str, Callable[[bytes], Message]]] = {
     "airgradient push": lambda body: airgradient.read(body, "ecda3b1eaaaf"),
     "purpleair": purpleair.read,
     "sensorthings": lambda body: sensorthings.read(body, FIELDS),
+    "mqtt airgradient": lambda body: mqtt.read("airgradient/readings/1", body, FIELDS),
+    "mqtt tasmota": lambda body: mqtt.read("tele/yard/SENSOR", body, FIELDS),
+    "mqtt zigbee": lambda body: mqtt.read("zigbee2mqtt/balcony", body, FIELDS),
+    "mqtt other": lambda body: mqtt.read("city/mast/state", body, FIELDS),
+    "sensor.community": sensor_community.read,
+    "openaq": lambda body: openaq.read_latest(body, STATION, FIELDS, published.SINCE),
+    "records": lambda body: records.read_json(body, WHOLE),
+    "features": lambda body: records.read_json(body, FEATURES),
+    "table": lambda body: records.read_csv(body, TABLE),
     "lines": lambda body: line_protocol.read(body, "auto", FIELDS).message,
 }
 JUNK: Final = (
@@ -111,7 +140,11 @@ def read_safely(read: Callable[[bytes], Message], body: bytes) -> None:
 def cases(count: int) -> Iterator[tuple[str, bytes]]:
     """Every reader in turn with every fixture, also with those of others, mutated."""
     chance = random.Random(20261125)
-    bodies = [*devices.JSON_DEVICES.values(), *devices.LINES.values()]
+    bodies = [
+        *devices.JSON_DEVICES.values(),
+        *devices.LINES.values(),
+        *published.PUBLISHED.values(),
+    ]
     names = list(READERS)
     for number in range(count):
         yield names[number % len(names)], mutated(chance.choice(bodies), chance)
@@ -148,6 +181,7 @@ def test_one_strange_field_never_refuses_a_message(fixture: str, field: int, str
 NEEDED: Final = {
     *("esp8266id", "sensordatavalues", "channels", "SensorId", "serialno", "serialNumber"),
     *("place", "Datastream", "result"),
+    *("BME280", "PMS5003", "SDS0X1", "SCD30", "BMP280"),
 }
 """Who sent it, and where all the values are."""
 

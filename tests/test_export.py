@@ -30,7 +30,10 @@ from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 
 MOMENTS = ("timestamp", "received_at", "stored_at")
-WORDS = ("sensor_id", *MOMENTS, "grid_id", "source", "pollution_type", "flags", "grading")
+WORDS = (
+    *("sensor_id", *MOMENTS, "grid_id", "source", "pollution_type"),
+    *("flags", "grading", "correction"),
+)
 EVER = Wanted(0, MAX_DAYS * DAY_US)
 LONG_AGO_US = NOW_US - 30 * DAY_US
 Row = dict[str, Any]
@@ -211,6 +214,8 @@ def test_the_estimate_counts_the_share_of_each_file_that_lies_in_the_span(large:
         (Wanted(2, 1), "invalid_range"),
         (Wanted(0, MAX_DAYS * DAY_US + 1), "range_too_long"),
         (Wanted(0, 1, "xlsx"), "invalid_format"),
+        (Wanted(0, 1, columns="theirs"), "invalid_columns"),
+        (Wanted(0, 1, "geojson", columns="openaq"), "invalid_columns"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(what: Wanted, code: str) -> None:

@@ -125,16 +125,27 @@ def test_a_file_is_valid_geoparquet_with_the_columns_promised(node: Node, data: 
     jsonschema.validate(metadata | {"version": "1.1.0"}, schema)
     described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)])
     names = [row[0] for row in described.fetchall() if row[0] != "created_date"]
-    assert (
-        names
-        == (
-            "sensor_id timestamp received_at stored_at geometry lng lat grid_id source"
-            " pollution_type level aqi_value pm25_aqi pm10_aqi o3_aqi no2_aqi so2_aqi co_aqi"
-            " reported_aqi pm1 pm25 pm10 o3 no2 so2 co temperature humidity pressure flags grading"
-        ).split()
-        + ["created_date"]
-        or names[-1] == "grading"
-    )
+    quantities = "pm1 pm25 pm10 o3 no2 so2 co temperature humidity pressure"
+    assert names == [
+        *"sensor_id timestamp received_at stored_at geometry lng lat grid_id source".split(),
+        *"pollution_type level aqi_value pm25_aqi pm10_aqi o3_aqi no2_aqi so2_aqi co_aqi".split(),
+        *("reported_aqi", *quantities.split(), "flags", "grading"),
+        *("correction", *(f"{name}_raw" for name in quantities.split())),
+    ]
+
+
+@pytest.mark.parametrize("count", [4, 20, 200])
+def test_the_readings_of_a_sensor_lie_by_time_in_a_file_however_few_they_are(
+    node: Node, count: int
+) -> None:
+    store(node, *(reading(f"s{n % 2}", NOW_US + n) for n in reversed(range(count))))
+    path = next(node.data_dir.glob(GLOB))
+    query = "SELECT sensor_id, epoch_us(timestamp) FROM read_parquet(?, file_row_number = true)"
+    rows = duckdb.execute(f"{query} ORDER BY file_row_number", [str(path)]).fetchall()
+    assert [name for name, _ in itertools.groupby(rows, lambda row: row[0])] == ["s1", "s0"]
+    for name in ("s0", "s1"):
+        moments = [at_us for sensor_id, at_us in rows if sensor_id == name]
+        assert moments == sorted(moments)
 
 
 def test_a_value_out_of_range_is_stored_and_flagged(node: Node) -> None:

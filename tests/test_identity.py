@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +60,30 @@ def test_a_later_value_replaces_and_an_absent_one_is_kept() -> None:
     assert merged.batch["pm25"].tolist() == [11.0]
     assert merged.batch["pm10"].tolist() == [20.0]
     assert (merged.duplicates, merged.revisions) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("then", "disagree", "expected"),
+    [
+        ({"pm25": 30.0}, False, True),  # repeated: nothing changes
+        ({"humidity": 50.0}, False, True),  # nothing is said of PM2.5
+        ({"pm25": 31.0}, False, False),
+        ({"pm25": 31.0}, True, True),
+    ],
+)
+def test_what_channels_say_of_a_value_stands_as_long_as_the_value(
+    then: dict[str, float], disagree: bool, expected: bool
+) -> None:
+    """Within a batch, and when the first reading is stored already."""
+    first = reading(values={"pm25": 30.0}, channels_disagree=True)
+    second = reading(values={**then, "pm10": 40.0}, channels_disagree=disagree)
+    folded = fold(unpack([pack([first, second])]), {})
+    stored = {"sensor": np.array([0]), "timestamp_us": np.array([first.timestamp_us])}
+    nothing = {name: np.array([math.nan]) for name in MERGED}
+    said = {"pm25": np.array([30.0]), "channels_disagree": np.array([True])}
+    onto = fold(unpack([pack([second])]), stored | nothing | said)
+    for found in (folded, onto):
+        assert found.batch["channels_disagree"].tolist() == [expected]
 
 
 def test_an_empty_batch_stays_empty() -> None:

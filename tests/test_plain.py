@@ -134,6 +134,7 @@ odd = {
     "aqi": st.sampled_from([None, 40, 40.5]),
     "source": st.sampled_from(["demo", "x" * 51]),
     "type": st.sampled_from(["water", "\u0000"]),
+    "channels_disagree": st.sampled_from([True, False, None, 1, "yes", [True]]),
     "more": st.just([{}]),
 }
 elements = st.builds(

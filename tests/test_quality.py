@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,8 @@ from urbanos_edge.quality import FLAG_LABELS, channels_disagree, flag
 from urbanos_edge.reading import Timing
 
 
-def flags(values: dict[str, float], timing: Timing = Timing.SENSOR) -> str:
-    batch = unpack([pack([reading(values=values, timing=timing)])])
+def flags(values: dict[str, float], timing: Timing = Timing.SENSOR, **more: Any) -> str:
+    batch = unpack([pack([reading(values=values, timing=timing, **more)])])
     return FLAG_LABELS[int(flag(batch.columns)[0])]
 
 
@@ -38,6 +40,20 @@ def test_what_cannot_be_or_was_counted_in_fog_is_flagged(
 
 def test_a_clock_in_doubt_is_flagged() -> None:
     assert flags({"pm25": 12.0}, Timing.NODE_IN_DOUBT) == "clock"
+
+
+@pytest.mark.parametrize(
+    ("timing", "expected"),
+    [
+        (Timing.SENSOR, "channels"),
+        (Timing.NODE, "channels"),
+        (Timing.NODE_IN_DOUBT, "channels,clock"),
+    ],
+)
+def test_channels_that_disagree_are_flagged_whoever_told_the_time(
+    timing: Timing, expected: str
+) -> None:
+    assert flags({"pm25": 12.0}, timing, channels_disagree=True) == expected
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
         ({"URBANOS_PORT": "many"}, "port"),
         ({"URBANOS_PORT": "70000"}, "port"),
         ({"URBANOS_FLUSH_INTERVAL_S": "0"}, "flush_interval_s"),
+        ({"URBANOS_REPORT_RATE_LIMIT": "10 an hour"}, "report_rate_limit"),
+        ({"URBANOS_REPORT_RATE_LIMIT": "0/hour"}, "report_rate_limit"),
         ({"URBANOS_AQI_STANDARD": "astrology"}, "aqi_standard 'astrology' is unknown"),
         ({"URBANOS_TIME_ZONE": "Mars/Base"}, "time_zone 'Mars/Base' is unknown"),
         ({"URBANOS_FIELD_MAP": "dust=PM_fine"}, "field_map: 'dust' is neither a quantity"),

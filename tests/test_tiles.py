@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from tests.readings import reading
 from tests.test_flush import store
+from urbanos_edge.clock import HOUR_US
 from urbanos_edge.grid import Tile, tile_at
+from urbanos_edge.layers import Layers
 from urbanos_edge.mvt import EXTENT, double, points
 from urbanos_edge.node import Node
 from urbanos_edge.tiles import color_of, render
@@ -20,8 +22,10 @@ from urbanos_edge.tiles import color_of, render
 HELSINKI = (60.171, 24.941)
 
 
-def decode(node: Node, tile: Tile) -> dict[str, list[Any]]:
-    body = render(node.view(), tile, node.standard, node.sensors.name_of)
+def decode(node: Node, tile: Tile, layer: str | int | None = None) -> dict[str, list[Any]]:
+    view = node.view()
+    shown = view if layer is None else Layers(node.standard, node.rollup.during).of(view, layer)
+    body = render(shown, tile, node.standard, node.sensors.name_of)
     decoded = mapbox_vector_tile.decode(body, default_options={"y_coord_down": True})
     return {name: layer["features"] for name, layer in decoded.items()}
 
@@ -120,6 +124,52 @@ def test_a_cluster_counts_and_averages(node: Node) -> None:
         "at": now_us // 1_000_000,
         "color": "#ffff00",
     }
+
+
+def test_a_layer_of_one_pollutant_shows_its_own_index_and_who_measures_it(node: Node) -> None:
+    now_us = node.clock.now_us()
+    store(
+        node,
+        reading("a", now_us, values={"pm25": 55.4, "pm10": 54.0}),
+        reading("b", now_us, values={"pm10": 154.0}),
+        reading("c", now_us, values={"pm25": 9.0}),
+        reading("d", now_us, values={"pm10": 27.0, "pm25": 1999.9}),
+    )
+    layers = decode(node, tile_at(*HELSINKI, 12), "pm10")
+    shown = {one["properties"]["id"]: one["properties"] for one in layers["sensors"]}
+    assert {name: (of["aqi"], of["level"], of["dominant"]) for name, of in shown.items()} == {
+        "a": (50, 1, "pm10"),
+        "b": (100, 2, "pm10"),
+        "d": (25, 1, "pm10"),
+    }
+    assert shown["d"]["flags"] == "range"
+    [cluster] = layers["clusters"]
+    assert cluster["properties"]["latest_aqi"] == 75.0
+    assert cluster["properties"]["latest_max_aqi"] == 100
+    assert cluster["properties"]["color"] == "#ffff00"
+    assert decode(node, tile_at(*HELSINKI, 12), "co") == {}
+
+
+def test_an_hour_that_is_over_shows_the_mean_of_its_unflagged_readings(node: Node) -> None:
+    hour = node.clock.now_us() // HOUR_US - 3
+    then_us = hour * HOUR_US
+    store(
+        node,
+        reading("a", then_us + 1, values={"pm25": 9.0}),
+        reading("a", then_us + 2, values={"pm25": 35.5}),
+        reading("a", then_us + 3, values={"pm25": 1999.9}),
+        reading("a", then_us + HOUR_US, values={"pm25": 125.4}),
+        reading("b", then_us - 1, values={"pm25": 9.0}),
+    )
+    layers = decode(node, tile_at(*HELSINKI, 12), hour)
+    [sensor] = layers["sensors"]
+    # (50 + 101) / 2, rounded half up
+    assert (sensor["properties"]["id"], sensor["properties"]["aqi"]) == ("a", 76)
+    assert sensor["properties"]["level"] == 2
+    assert sensor["properties"]["at"] == then_us // 1_000_000
+    [cluster] = layers["clusters"]
+    assert cluster["properties"]["latest_aqi"] == 76.0
+    assert decode(node, tile_at(*HELSINKI, 12), hour - 30) == {}
 
 
 def test_low_zooms_show_sensors_only_where_they_are_few(node: Node) -> None:

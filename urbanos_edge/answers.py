@@ -3,7 +3,7 @@
 Most requests of a map are the same bytes over and over. The first one goes the long way through
 the routes; a later one that equals it byte for byte is answered by one look-up, as long as the
 cache would serve the same entry. And what takes less time to make than that way is made there and
-then.
+then. Both pass the same `door` as all others.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Final, NamedTuple
 import httptools
 
 from urbanos_edge.cache import Cache, Entry, Form, tagged
+from urbanos_edge.door import Asker, Door, Link, kind_of
+from urbanos_edge.door import Kind as LimitKind
+from urbanos_edge.sessions import COOKIE as SESSION
 from urbanos_edge.traffic import Count, Traffic
 
 SHORT_S: Final = 10
@@ -32,7 +35,12 @@ _PACKED_TYPES: Final = ("image/", "application/vnd.apache.parquet")
 _COUNTED_WITH_REQUEST: Final = 256
 OF_INTEREST: Final = (b"accept-encoding", b"if-none-match")
 """The header fields of a request that shape an answer."""
-_NOT_SIMPLE: Final = (b"content-length", b"transfer-encoding", b"expect", b"upgrade")
+_OF_ASKER: Final = (b"host", b"cookie", b"origin", b"x-forwarded-for", b"x-forwarded-host")
+"""Those that say whom it names and who sends it."""
+_NOT_SIMPLE: Final = (
+    *(b"content-length", b"transfer-encoding", b"expect", b"upgrade"),
+    b"authorization",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,30 @@ def held_etag(if_none_match: str | None, *etags: str) -> str | None:
     return next((etag for etag in etags if etag in named or "*" in named), None)
 
 
+class Wire(NamedTuple):
+    """An answer as it goes over the wire; between the two is room for more fields."""
+
+    status_line: bytes
+    rest: bytes
+
+
+class Admission(NamedTuple):
+    """What a request says of who sends it, which is looked at each time it comes."""
+
+    limit: LimitKind
+    visit: bytes | None
+    forwarded_for: str
+
+
+class _Ready(NamedTuple):
+    """The answer to one request."""
+
+    entry: Entry
+    wire: Wire
+    count: Count
+    admission: Admission
+
+
 @dataclass(slots=True)
 class _Served:
     """What is served at a target, and its answers as they go over the wire."""
@@ -105,7 +137,7 @@ class _Served:
     entry: Entry
     kind: Kind
     route: str
-    answers: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    answers: dict[tuple[int, str], Wire] = field(default_factory=dict)
     """By status and ETag."""
 
 
@@ -125,12 +157,13 @@ Drawing = Callable[[bytes], Callable[[], Drawn] | None]
 class Answers:
     """Answers kept ready, and such as are made at once; used from the event loop only."""
 
-    def __init__(self, cache: Cache, traffic: Traffic) -> None:
+    def __init__(self, cache: Cache, traffic: Traffic, door: Door) -> None:
         self._cache = cache
+        self._door = door
         self.traffic = traffic
         self.drawing: Drawing = _nothing
         self._served: dict[bytes, _Served] = {}
-        self._ready: dict[bytes, tuple[Entry, bytes, Count]] = {}
+        self._ready: dict[bytes, _Ready] = {}
         self._bytes = 0
 
     def serve(self, target: bytes, entry: Entry, kind: Kind, route: str) -> None:
@@ -143,34 +176,50 @@ class Answers:
             self._count(len(target) + _COUNTED_WITH_REQUEST)
             self._served[target] = _Served(entry, kind, route)
 
-    def ready(self, request: bytes) -> bytes | None:
+    def link(self, peer: str, local: str) -> Link:
+        """What `ready` wants to know of a connection."""
+        return self._door.link(peer, local)
+
+    def ready(self, request: bytes, link: Link) -> Sequence[bytes] | None:
         """The whole answer to exactly one whole GET request; None: it must go the normal way.
 
         It counts as given.
         """
         known = self._ready.get(request)
-        if known is not None and self._cache.is_fresh(known[0]):
-            known[2].number += 1
-            return known[1]
+        if known is None or not self._cache.is_fresh(known.entry):
+            return self._new(request, link)
+        limits = self._admit(known.admission, link)
+        if limits is None:
+            return None
+        known.count.number += 1
+        return known.wire.status_line, limits, known.wire.rest
+
+    def _new(self, request: bytes, link: Link) -> Sequence[bytes] | None:
         if not request.startswith(b"GET ") or len(request) > MAX_REQUEST_BYTES:
             return None
         target = request[4 : request.find(b" ", 4)]
         served = self._served.get(target)
         if served is None or not self._cache.is_fresh(served.entry):
-            return self._drawn(target, request)
-        made = self._make(served, request)
-        if made is None:
+            return self._drawn(target, request, link)
+        fields = simple_get(request)
+        known = None if fields is None else self._make(served, fields, link)
+        limits = None if known is None else self._admit(known.admission, link)
+        if known is None or limits is None:
             return None
         self._count(len(request) + _COUNTED_WITH_REQUEST)
-        self._ready[request] = served.entry, *made
-        made[1].number += 1
-        return made[0]
+        self._ready[request] = known
+        known.count.number += 1
+        return known.wire.status_line, limits, known.wire.rest
 
-    def _drawn(self, target: bytes, request: bytes) -> bytes | None:
+    def _drawn(self, target: bytes, request: bytes, link: Link) -> Sequence[bytes] | None:
         began_s = time.perf_counter()
         draw = self.drawing(target)
         fields = None if draw is None else simple_get(request)
-        if draw is None or fields is None:
+        admission = None if fields is None else self._admission(fields, link, "tiles")
+        if draw is None or fields is None or admission is None:
+            return None
+        limits = self._admit(admission, link)
+        if limits is None:
             return None
         try:
             entry, hit, kind, route = draw()
@@ -181,23 +230,46 @@ class Answers:
         self.serve(target, entry, kind, route)
         self.traffic.note_fetched(route, hit)
         self.traffic.note("GET", route, given.status, time.perf_counter() - began_s)
-        return on_the_wire(given, kind.media_type)
+        wire = on_the_wire(given, kind.media_type, self._door.fields)
+        return wire.status_line, limits, wire.rest
 
-    def _make(self, served: _Served, request: bytes) -> tuple[bytes, Count] | None:
-        fields = simple_get(request)
-        if fields is None:
-            return None
+    def _make(self, served: _Served, fields: dict[bytes, str], link: Link) -> _Ready | None:
+        admission = self._admission(fields, link, kind_of(served.route, "GET"))
         coding = coding_for(served.entry, served.kind, fields.get(b"accept-encoding"))
         form = served.entry.forms.get(coding)
-        if form is None or len(form.body) > MAX_ANSWER_BYTES:
+        if admission is None or form is None or len(form.body) > MAX_ANSWER_BYTES:
             return None
         given = answer(served.entry, form, True, served.kind, fields.get(b"if-none-match"))
         variant = given.status, given.headers["ETag"]
-        made = served.answers.get(variant)
-        if made is None:
-            made = served.answers[variant] = on_the_wire(given, served.kind.media_type)
-            self._count(len(made))
-        return made, self.traffic.ready_count(served.route, given.status)
+        wire = served.answers.get(variant)
+        if wire is None:
+            wire = on_the_wire(given, served.kind.media_type, self._door.fields)
+            served.answers[variant] = wire
+            self._count(len(wire.rest))
+        count = self.traffic.ready_count(served.route, given.status)
+        return _Ready(served.entry, wire, count, admission)
+
+    def _admission(
+        self, fields: dict[bytes, str], link: Link, limit: LimitKind
+    ) -> Admission | None:
+        """What the door wants to know of a request; None: the normal way has more to look at."""
+        door, cookies = self._door, fields.get(b"cookie", "")
+        is_foreign = bool(door.cors_origins) and b"origin" in fields
+        if not door.public_read or is_foreign or SESSION in cookies:
+            return None
+        host = fields.get(b"host", "")
+        if link.is_proxy:
+            host = fields.get(b"x-forwarded-host", host)
+        if not door.hosts.knows(host, link.local):
+            return None
+        return Admission(limit, door.visit(cookies), fields.get(b"x-forwarded-for", ""))
+
+    def _admit(self, admission: Admission, link: Link) -> bytes | None:
+        """Count a request of who it says sends it; the fields that tell what is left."""
+        client, visit = self._door.client(link, admission.forwarded_for), admission.visit
+        asker = Asker(client) if visit is None else Asker(visit, client)
+        ruling = self._door.limits.ask(admission.limit, asker)
+        return self._door.limits.fields(admission.limit, ruling) if ruling.is_allowed else None
 
     def _count(self, more: int) -> None:
         self._bytes += more
@@ -234,10 +306,10 @@ class _Head:
 
 
 def simple_get(request: bytes) -> dict[bytes, str] | None:
-    """The header fields that shape an answer, when the bytes are one whole and plain GET.
+    """The header fields that matter for an answer, when the bytes are one whole and plain GET.
 
     None for anything else: more or less than one request, a body, HTTP/1.0, a connection to be
-    closed or upgraded, a field given twice.
+    closed or upgraded, a token, a field given twice.
     """
     head = _Head()
     try:
@@ -247,18 +319,19 @@ def simple_get(request: bytes) -> dict[bytes, str] | None:
     if (head.begun, head.complete, head.is_kept) != (1, 1, True):
         return None
     names = [name for name, _ in head.fields]
-    shaping = [name for name in names if name in OF_INTEREST]
-    if len(set(shaping)) != len(shaping) or any(name in names for name in _NOT_SIMPLE):
+    wanted = [name for name in names if name in OF_INTEREST or name in _OF_ASKER]
+    if len(set(wanted)) != len(wanted) or any(name in names for name in _NOT_SIMPLE):
         return None
-    return {name: value.decode("latin-1") for name, value in head.fields if name in shaping}
+    return {name: value.decode("latin-1") for name, value in head.fields if name in wanted}
 
 
-def on_the_wire(answer: Answer, media_type: str) -> bytes:
-    """The answer as HTTP/1.1, with the fields that the framework adds on the normal way."""
+def on_the_wire(answer: Answer, media_type: str, more: Sequence[tuple[str, str]]) -> Wire:
+    """The answer as HTTP/1.1, with the fields that the normal way adds, and `more`."""
     status = HTTPStatus(answer.status)
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
-    lines += [f"{name}: {value}" for name, value in fields_of(answer, media_type)]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body
+    fields = [*fields_of(answer, media_type), *more]
+    lines = [f"{name}: {value}" for name, value in fields]
+    rest = "\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body
+    return Wire(f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode(), rest)
 
 
 def fields_of(answer: Answer, media_type: str) -> list[tuple[str, str]]:

@@ -19,12 +19,12 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge import __version__, api, rounds, ws
-from urbanos_edge.api import ingest, metrics, tiles
+from urbanos_edge.api import gate, ingest, metrics, pages, tiles
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
 from urbanos_edge.control import listen
 from urbanos_edge.demo import Fleet
-from urbanos_edge.discovery import announced
+from urbanos_edge.discovery import run_discovery
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.fleet import run_fleet
 from urbanos_edge.node import Node
@@ -55,7 +55,8 @@ def create_app(node: Node, url: str, port: int) -> ASGIApp:
         logging_config=None,
     )
     node.answers.drawing = tiles.drawing(node)
-    return head_as_get(metrics.counted(ingest.past_the_router(app, node), node.traffic))
+    inside = gate.guarded(ingest.past_the_router(app, node), node.access, pages.asset_names())
+    return head_as_get(metrics.counted(inside, node.traffic))
 
 
 def head_as_get(app: ASGIApp) -> ASGIApp:
@@ -106,10 +107,20 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
             tasks.start_soon(kept_running, node.purge.send_forever)
             tasks.start_soon(kept_running, watch_forever, node)
             tasks.start_soon(kept_running, node.delivery.send_forever)
+            tasks.start_soon(kept_running, node.pulls.fetch_forever)
+            if node.settings.sync_dsn:
+                tasks.start_soon(kept_running, node.sync.run_forever)
+            if node.settings.mqtt_url:
+                tasks.start_soon(kept_running, node.subscription.listen_forever)
             if node.settings.demo:
                 tasks.start_soon(kept_running, run_fleet, node, Fleet())
-            if node.settings.announce:
-                tasks.start_soon(announced, node.settings.node_name, port)
+            if node.settings.announce or node.settings.discover:
+                reached_at = port, node.tls.port
+                tasks.start_soon(
+                    kept_running, run_discovery, node.nearby, node.settings, *reached_at
+                )
+            if node.tls.port is not None:
+                tasks.start_soon(kept_running, node.tls.renew_forever)
             _forget_what_stays()
             yield
             tasks.cancel_scope.cancel()

@@ -28,7 +28,7 @@ from urbanos_edge.store import Store
 from urbanos_edge.targets import Target, TargetFailed
 
 FORMAT: Final = 1
-ALSO_KEPT: Final = ("basemap.mbtiles", "urbanos.toml")
+ALSO_KEPT: Final = ("basemap.mbtiles", "basemap.pmtiles", "urbanos.toml")
 """Files beside database and readings that make a new box the same as the old one."""
 _COPY_PAGES: Final = 4096
 

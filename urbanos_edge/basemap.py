@@ -1,4 +1,4 @@
-"""The map under the sensors: tiles in one MBTiles file, drawn from OpenStreetMap or copied."""
+"""The map under the sensors: tiles in one file, drawn from OpenStreetMap or copied."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,14 +16,17 @@ import apsw
 import msgspec
 
 from urbanos_edge import database
-from urbanos_edge.errors import NotFound
+from urbanos_edge.errors import DiskFull, NotFound, translated_os_errors
 from urbanos_edge.grid import Bounds
 from urbanos_edge.integrity import sync_path
-from urbanos_edge.osm import LAST_ZOOM, LAYERS, PREPARED, BasemapUnreadable, Progress, drawing
+from urbanos_edge.osm import LAST_ZOOM, LAYERS, PREPARED, Progress, drawing
+from urbanos_edge.tileset import BasemapUnreadable, Pmtiles, Schema, open_tileset, unreadable
 
 ATTRIBUTION: Final = "© OpenStreetMap contributors"
-_FORMATS: Final = ("pbf", "png", "jpg", "webp")
-_GZIP_MAGIC: Final = b"\x1f\x8b"
+NAMES: Final = {".mbtiles": "basemap.mbtiles", ".pmtiles": "basemap.pmtiles"}
+"""What it is called in the data directory."""
+_COPY_PAGES: Final = 4096
+_COPY_BYTES: Final = 4 << 20
 _TABLES: Final = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -32,97 +34,112 @@ CREATE TABLE metadata (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE tiles (zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_data BLOB);
 CREATE UNIQUE INDEX tile_index ON tiles (zoom_level, tile_column, tile_row);
 """
-_TILE: Final = (
-    "SELECT tile_data FROM tiles WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?"
-)
-_ZOOMS: Final = "SELECT (SELECT min(zoom_level) FROM tiles), (SELECT max(zoom_level) FROM tiles)"
 
 
 class Basemap:
-    """An MBTiles file, opened for reading; any thread may ask.
+    """The installed tiles, opened for reading; any thread may ask.
 
     Raises:
-        BasemapUnreadable: damaged, without tiles, or not MBTiles.
+        BasemapUnreadable: damaged, without tiles, or of no kind the node reads.
     """
 
     def __init__(self, path: Path) -> None:
-        self._name = path.name
-        self._lock = threading.Lock()
-        with _unreadable(path.name):
-            self._connection = _open(path)
-            self._metadata = _metadata(self._connection)
-            self.tilejson("")
-            found = path.stat()
+        self._tileset = open_tileset(path)
+        found = path.stat()
         self.revision = (found.st_ino, found.st_size, found.st_mtime_ns)
         """Another one after another import."""
 
     @property
     def format(self) -> str:
         """What a tile is: `pbf` (vector, gzip), `png`, `jpg` or `webp`."""
-        return self._metadata["format"]
+        return self._tileset.description.format
+
+    @property
+    def schema(self) -> Schema:
+        """What styles its layers are made for."""
+        return self._tileset.description.schema
 
     def tilejson(self, base_url: str) -> dict[str, Any]:
         """The TileJSON 3.0.0 document, with the tiles below `base_url`.
 
         `bounds` is west, south, east, north; `center` longitude, latitude, zoom; in degrees.
         """
+        description = self._tileset.description
         document: dict[str, Any] = {
             "tilejson": "3.0.0",
-            "name": self._metadata.get("name", self._name),
-            "attribution": self._metadata.get("attribution", ATTRIBUTION),
+            "name": description.name,
+            "attribution": description.attribution or ATTRIBUTION,
             "format": self.format,
+            "schema": self.schema,
             "tiles": [f"{base_url}/basemap/{{z}}/{{x}}/{{y}}"],
-            "minzoom": int(self._metadata["minzoom"]),
-            "maxzoom": int(self._metadata["maxzoom"]),
-            "vector_layers": self._vector_layers(),
+            "minzoom": description.minzoom,
+            "maxzoom": description.maxzoom,
+            "vector_layers": description.vector_layers,
         }
         for key in ("bounds", "center"):
-            if key in self._metadata:
-                document[key] = [float(part) for part in self._metadata[key].split(",")]
+            if (numbers := getattr(description, key)) is not None:
+                document[key] = numbers
         return document
 
     def tile(self, z: int, x: int, y: int) -> bytes | None:
-        """The tile, row `y` counted from the north; a vector tile is gzip. None: there is none.
+        """As `Tileset.tile`."""
+        return self._tileset.tile(z, x, y)
 
-        Raises:
-            BasemapUnreadable: the file is damaged where this tile lies.
-        """
-        with _unreadable(self._name), self._lock:
-            row = self._connection.execute(_TILE, (z, x, (1 << z) - 1 - y)).fetchone()
-        if row is None:
-            return None
-        stored: bytes = row[0]
-        if self.format == "pbf" and not stored.startswith(_GZIP_MAGIC):
-            return gzip.compress(stored, mtime=0)
-        return stored
+    @property
+    def original(self) -> Pmtiles | None:
+        """The file as it is, where clients can read it themselves."""
+        return self._tileset if isinstance(self._tileset, Pmtiles) else None
+
+    def shortcoming(self) -> str | None:
+        """Why the page cannot draw it as it should, in words that follow its name."""
+        if self.schema == "protomaps-old":
+            return (
+                "has the layers of the Protomaps basemap before version 4, for which the page has"
+                " no style; a newer extract has it"
+            )
+        if self.schema == "other":
+            names = [str(layer["id"]) for layer in self._tileset.description.vector_layers]
+            return f"has layers that the page has no style for: {', '.join(names) or 'none named'}"
+        return None
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
-
-    def _vector_layers(self) -> list[Any]:
-        more = msgspec.json.decode(self._metadata.get("json", "{}"), type=dict[str, Any])
-        layers: list[Any] = more.get("vector_layers", [])
-        return layers
+        self._tileset.close()
 
 
-def import_basemap(source: Path, target: Path, progress: Progress) -> None:
-    """Put the basemap that `source` holds in the place of `target`; its ending says what it is.
+def installed(folder: Path) -> Path | None:
+    """The basemap in a data directory; of two, which only a crash leaves, the newer one."""
+    found = [folder / name for name in NAMES.values() if (folder / name).is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def import_basemap(source: Path, folder: Path, progress: Progress) -> Path:
+    """Install the basemap that `source` holds in a data directory; its ending says what it is.
+
+    Returns where it is now; what was installed before is gone.
 
     Raises:
         NotFound: there is no such file, or it may not be read.
-        BasemapUnreadable: not .osm.pbf or .mbtiles, or damaged.
+        BasemapUnreadable: not .osm.pbf, .mbtiles or .pmtiles, or damaged.
         DiskFull, StorageUnavailable: no room or no memory for it.
     """
     if not (source.is_file() and os.access(source, os.R_OK)):
         raise NotFound(f"{source}: there is no such file, or it may not be read")
     if source.name.endswith(".osm.pbf"):
+        target = folder / NAMES[".mbtiles"]
         import_osm(source, target, progress)
     elif source.suffix == ".mbtiles":
-        import_mbtiles(source, target)
-        progress(1, "copied")
+        target = folder / NAMES[".mbtiles"]
+        import_mbtiles(source, target, progress)
+    elif source.suffix == ".pmtiles":
+        target = folder / NAMES[".pmtiles"]
+        import_pmtiles(source, target, progress)
     else:
-        raise BasemapUnreadable(f"{source.name}: only .osm.pbf and .mbtiles files can be imported")
+        raise BasemapUnreadable(
+            f"{source.name}: only .osm.pbf, .mbtiles and .pmtiles files can be imported"
+        )
+    for name in set(NAMES.values()) - {target.name}:
+        (folder / name).unlink(missing_ok=True)
+    return target
 
 
 def import_osm(pbf: Path, target: Path, progress: Progress) -> None:
@@ -152,22 +169,51 @@ def import_osm(pbf: Path, target: Path, progress: Progress) -> None:
     progress(1, "drawn")
 
 
-def import_mbtiles(source: Path, target: Path) -> None:
+def import_mbtiles(source: Path, target: Path, progress: Progress) -> None:
     """Check an MBTiles file and copy it to `target`, which is replaced in one step.
 
     Raises:
         BasemapUnreadable: damaged, without tiles, or not MBTiles.
         DiskFull, StorageUnavailable: no room for it.
     """
-    with _unreadable(source.name):
-        original = _open(source)
+    progress(0, "checking")
+    _check_room(source, target)
+    with unreadable(source.name, "MBTiles"):
+        original = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
     with _replacing(target) as temporary, closing(original):
-        with _unreadable(source.name):
+        with unreadable(source.name, "MBTiles"):
             if original.pragma("quick_check") != "ok":
                 raise ValueError("damaged")
         with _writing(temporary, tables="") as copy, copy.backup("main", original, "main") as work:
-            work.step()
-        Basemap(temporary).close()
+            while not work.done:
+                work.step(_COPY_PAGES)
+                progress(1 - work.remaining / max(work.page_count, 1), "copying")
+        open_tileset(temporary).close()
+
+
+def import_pmtiles(source: Path, target: Path, progress: Progress) -> None:
+    """Check a PMTiles file and copy it, as it is, to `target`, which is replaced in one step.
+
+    Raises:
+        BasemapUnreadable: damaged, without tiles, or not PMTiles.
+        DiskFull, StorageUnavailable: no room for it.
+    """
+    open_tileset(source).close()
+    _check_room(source, target)
+    size = source.stat().st_size
+    with translated_os_errors(), _replacing(target) as temporary:
+        with source.open("rb") as original, temporary.open("wb") as copy:
+            while piece := original.read(_COPY_BYTES):
+                copy.write(piece)
+                progress(copy.tell() / size, "copying")
+        open_tileset(temporary).close()
+
+
+def _check_room(source: Path, target: Path) -> None:
+    """A disk that the copy fills would hold no reading any more."""
+    size, free = source.stat().st_size, shutil.disk_usage(target.parent).free
+    if size > free:
+        raise DiskFull(f"{source.name} needs {size:,} bytes, {free:,} are free; nothing changed")
 
 
 def _insert(connection: apsw.Connection, zoom: int, tiles: dict[tuple[int, int], bytes]) -> None:
@@ -200,33 +246,6 @@ def _describe(name: str, bounds: Bounds, first_zoom: int) -> dict[str, str]:
         "attribution": ATTRIBUTION,
         "json": msgspec.json.encode({"vector_layers": layers}).decode(),
     }
-
-
-def _open(path: Path) -> apsw.Connection:
-    return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-
-
-def _metadata(connection: apsw.Connection) -> dict[str, str]:
-    """The metadata, with the zooms that there really are.
-
-    Raises:
-        ValueError, TypeError: a format that is not known, or no tiles.
-    """
-    metadata = {name: str(value) for name, value in connection.execute("SELECT * FROM metadata")}
-    if metadata.get("format") not in _FORMATS:
-        raise ValueError(metadata.get("format"))
-    for first, last in connection.execute(_ZOOMS):
-        metadata |= {"minzoom": str(int(first)), "maxzoom": str(int(last))}
-    return metadata
-
-
-@contextmanager
-def _unreadable(name: str) -> Iterator[None]:
-    """Say of errors that the file of this name is to blame."""
-    try:
-        yield
-    except (apsw.Error, OSError, msgspec.DecodeError, ValueError, TypeError) as error:
-        raise BasemapUnreadable(f"{name} is damaged or no MBTiles file with tiles") from error
 
 
 @contextmanager

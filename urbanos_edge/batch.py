@@ -38,6 +38,8 @@ ROW: Final = np.dtype(
         ("timing", "<u1"),
     ]
 )
+CHANNELS_DISAGREE: Final = 0x80
+"""The bit that a packed `timing` has where the channels of a monitor disagree."""
 _PACKER: Final = struct.Struct(f"<2q3d{len(QUANTITY_NAMES)}d3I2HB")
 assert _PACKER.size == ROW.itemsize
 _SAID: Final = slice(ROW.fields["reported_aqi"][1], ROW.fields["x18"][1])  # type: ignore[index]
@@ -45,6 +47,9 @@ _CLOSE: Final = 1e-6
 """Share of a tile's height; the projection's error at the finest zoom is below 1e-8 of it."""
 
 _LABELLED: Final = ("sensor", "source", "pollution_type")
+CORRECTION: Final = "correction"
+RAW_NAMES: Final = {name: f"{name}_raw" for name in QUANTITY_NAMES}
+"""By quantity, the column with what the sensor said where a correction changed it."""
 
 Column = npt.NDArray[Any]
 
@@ -61,7 +66,9 @@ class Batch:
     """`n` readings as columns, each of shape (n,); absent values are NaN.
 
     `sensor`, `source` and `pollution_type` index into `labels`; `x18`, `y18` are the tile at the
-    finest zoom.
+    finest zoom; `channels_disagree` is a mask. Where anything was corrected there is `correction`,
+    which indexes into `labels`, too, and `<quantity>_raw` for each quantity that was: what the
+    sensor said, or NaN where that is the value itself.
     """
 
     labels: list[str]
@@ -194,6 +201,7 @@ def reading_at(batch: Batch, index: int) -> Reading:
         pollution_type=batch.labels[batch["pollution_type"][index]],
         reported_aqi=None if math.isnan(reported) else reported,
         timing=Timing(int(batch["timing"][index])),
+        channels_disagree=bool(batch["channels_disagree"][index]),
     )
 
 
@@ -213,6 +221,8 @@ def unpack(payloads: Iterable[bytes]) -> Batch:
         for name in _LABELLED:
             columns[name][start:end] = numbers[rows[name]]
         start = end
+    columns["channels_disagree"] = columns["timing"] >= CHANNELS_DISAGREE
+    columns["timing"] &= CHANNELS_DISAGREE - 1
     return Batch(list(labels), columns)
 
 
@@ -232,7 +242,31 @@ def from_columns(found: Mapping[str, Column]) -> Batch:
         columns[name] = np.array(numbers, np.int64)
     columns["x18"], columns["y18"] = finest_tiles(found["lng"], found["lat"])
     columns["timing"] = np.zeros(len(columns["sensor"]), np.uint8)
+    columns["channels_disagree"] = np.asarray(found["channels_disagree"], bool)
+    if CORRECTION in found and (found[CORRECTION] != "").any():
+        numbers = [labels.setdefault(label, len(labels)) for label in found[CORRECTION].tolist()]
+        columns[CORRECTION] = np.array(numbers, np.int64)
+        raw = {name: np.asarray(found[name]) for name in RAW_NAMES.values()}
+        columns |= {name: column for name, column in raw.items() if not np.isnan(column).all()}
     return Batch(list(labels), columns)
+
+
+def as_said(columns: Mapping[str, Column], quantity: str) -> Column:
+    """What sensors said of a quantity, before any correction."""
+    raw = columns.get(RAW_NAMES[quantity])
+    if raw is None:
+        return columns[quantity]
+    return np.where(np.isnan(raw), columns[quantity], raw)
+
+
+def uncorrected(batch: Batch) -> Batch:
+    """The same readings as their sensors sent them; the batch itself if nothing was corrected."""
+    if CORRECTION not in batch.columns:
+        return batch
+    added = {CORRECTION, *RAW_NAMES.values()}
+    kept = {name: column for name, column in batch.columns.items() if name not in added}
+    said = {name: as_said(batch.columns, name) for name in QUANTITY_NAMES}
+    return Batch(batch.labels, kept | said)
 
 
 def finest_tiles(lng: Column, lat: Column) -> tuple[Column, Column]:
@@ -277,5 +311,5 @@ def _packed(reading: Reading, sensor: int, source: int, pollution_type: int) -> 
         sensor,
         source,
         pollution_type,
-        reading.timing,
+        reading.timing | CHANNELS_DISAGREE if reading.channels_disagree else reading.timing,
     )

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from urbanos_edge import owed
+from urbanos_edge import owed, revisions
 from urbanos_edge.clock import HOUR_US
 
 
@@ -29,6 +29,7 @@ class Changed(msgspec.Struct, frozen=True):
 def mark(connection: apsw.Connection, hours: Iterable[int], now_us: int) -> None:
     """Mark hours as changed, and as owed to the centre, as part of a larger work."""
     hours = list(hours)
+    revisions.number(connection, hours)
     owed.mark(connection, hours, now_us)
     connection.executemany(
         "INSERT INTO changed_hours (hour, since_us, changed_us, revision) VALUES (?, ?, ?, 1)"

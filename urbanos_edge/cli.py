@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -16,21 +15,30 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from urbanos_edge import __version__, control
 from urbanos_edge.alerting import alert
+from urbanos_edge.amending import regrade
 from urbanos_edge.asking import ask, data_dir_option, json_option, progress_bar, show
+from urbanos_edge.auditing import audit
 from urbanos_edge.basemap import import_basemap
 from urbanos_edge.care import add_care_commands
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.exporting import export
 from urbanos_edge.flagging import flags
-from urbanos_edge.node import BASEMAP_NAME, Node
+from urbanos_edge.founding import central
+from urbanos_edge.importing import import_command
+from urbanos_edge.node import Node
+from urbanos_edge.overview import GroupedCommands
+from urbanos_edge.pulling import pull
 from urbanos_edge.registering import inbox, sensor
 from urbanos_edge.replay import replay_command
-from urbanos_edge.server import listening_socket, serve_forever
+from urbanos_edge.reporting import report
+from urbanos_edge.securing import tls
+from urbanos_edge.server import Listeners, listening, secure, serve_forever
 from urbanos_edge.settings import default_config, load
+from urbanos_edge.syncing import sync
 from urbanos_edge.tokens import Scope
 
 
-class OneLineErrors(click.Group):
+class OneLineErrors(GroupedCommands):
     """Shows the node's own errors as one line and exits with 1."""
 
     def main(self, *args: Any, **more: Any) -> Any:
@@ -52,16 +60,24 @@ class OneLineErrors(click.Group):
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="urbanos-edge", hidden=True)
 def main() -> None:
-    """A city's air-quality network in one box."""
+    """A city's air-quality network in one box; COMMAND --help tells more."""
 
 
 main.add_command(replay_command)
+main.add_command(import_command)
 add_care_commands(main)
 main.add_command(export)
 main.add_command(flags)
+main.add_command(regrade)
 main.add_command(sensor)
 main.add_command(inbox)
+main.add_command(pull)
 main.add_command(alert)
+main.add_command(report)
+main.add_command(sync)
+main.add_command(central)
+main.add_command(audit)
+main.add_command(tls)
 
 
 @main.command()
@@ -82,15 +98,16 @@ def serve(
     settings = load(flags, config=config or default_config(data_dir))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it names addresses with their keys
-    with control.own(data_dir), listening_socket(settings) as listener:
+    with control.own(data_dir), listening(settings) as listeners:
         node = Node(settings, data_dir)
         try:
             _prepare_demo(node)
-            _welcome(node, listener)
+            secure(node, listeners)
+            _welcome(node, listeners)
         except BaseException:
             node.close()
             raise
-        serve_forever(node, listener)
+        serve_forever(node, listeners)
 
 
 @main.group()
@@ -145,11 +162,22 @@ def status(data_dir: Path, as_json: bool) -> None:
     click.echo(f"spool     {spool['readings']:,} readings wait")
     size = f"{store['bytes']:,} bytes, {store['files']} files"
     click.echo(f"store     {store['rows']:,} readings, {size}")
+    grading = found["grading"]
+    if grading["outdated_days"]:
+        days = f"{grading['outdated_from']} to {grading['outdated_to']}"
+        click.echo(f"grading   {days} not by {grading['current']}; see urbanos-edge regrade")
     disk = found["disk"]
     full = f"full in {disk['full_in_days']} days at this rate" if disk["full_in_days"] else "fits"
     click.echo(f"disk      {disk['free_bytes']:,} bytes free, {full}")
     proven = found["backup"]["last_proven_at"]
     click.echo(f"backup    {f'last proven {proven}' if proven else 'none proven'}")
+    if found["url"] and found["mqtt"]["broker"]:
+        click.echo(f"mqtt      {_broker(found['mqtt'])}")
+    if found["pulls"]["sources"]:
+        failing = f"{found['pulls']['failing']} failing"
+        click.echo(f"pulls     {len(found['pulls']['sources'])} sources, {failing}")
+    if found["tls"]["failure"]:
+        click.echo(f"tls       {found['tls']['failure']}")
     if found["quarantined"]:
         click.echo(f"damaged   {found['quarantined']} files set aside; see urbanos-edge check")
     for outcome, readings in found["totals"].items():
@@ -191,6 +219,13 @@ def purge(data_dir: Path, ids: tuple[int, ...], everything: bool) -> None:
     click.echo(f"{purged:,} letters thrown away", err=True)
 
 
+def _broker(mqtt: dict[str, Any]) -> str:
+    """How it is with the broker, in half a line."""
+    state = "connected" if mqtt["connected"] else "not connected"
+    told = f"{mqtt['broker']} {state}, {mqtt['messages']:,} messages, {mqtt['refused']:,} refused"
+    return f"{told}; {mqtt['failure']}" if mqtt["failure"] else told
+
+
 def _chosen(ids: tuple[int, ...], everything: bool) -> list[int] | None:
     if bool(ids) == everything:
         raise click.UsageError("name letters by number, or --all")
@@ -206,9 +241,17 @@ def basemap() -> None:
 @data_dir_option
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_file(data_dir: Path, file: Path) -> None:
-    """Install FILE (.osm.pbf or .mbtiles) as the basemap."""
-    ask(data_dir, "basemap_import", {"file": str(file.resolve())})
-    click.echo(f"{file.name} is installed", err=True)
+    """Install FILE (.osm.pbf, .mbtiles or .pmtiles) as the basemap.
+
+    Tiles are kept as they are, in the schema of OpenMapTiles or the current
+    one of Protomaps, or pictures. From an OpenStreetMap extract of a city or
+    a county they are drawn here.
+    """
+    with progress_bar(file.name) as tell:
+        found = ask(data_dir, "basemap_import", {"file": str(file.resolve())}, tell)
+    click.echo(f"{file.name} is installed; schema: {found['schema']}", err=True)
+    if found["shortcoming"]:
+        click.echo(f"but it {found['shortcoming']}", err=True)
 
 
 @main.command()
@@ -257,7 +300,7 @@ def _prepare_demo(node: Node) -> None:
         task = progress.add_task("streets", total=1.0)
         import_basemap(
             Path(streets),
-            node.data_dir / BASEMAP_NAME,
+            node.data_dir,
             lambda done, what: progress.update(task, completed=done, description=what),
         )
     node.open_basemap()
@@ -268,14 +311,15 @@ def _progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True))
 
 
-def _welcome(node: Node, listener: socket.socket) -> None:
-    """Say where the node is and, at a demonstration's first start, give its admin token."""
-    port = listener.getsockname()[1]
-    click.echo(f"UrbanOS Edge {__version__} on http://localhost:{port}/  (data: {node.data_dir})")
+def _welcome(node: Node, listeners: Listeners) -> None:
+    """Say where the node is and, at its first start, give an admin token."""
+    address = f"http://localhost:{listeners.port}/"
+    click.echo(f"UrbanOS Edge {__version__} on {address}  (data: {node.data_dir})")
+    if node.tls.port is not None:
+        click.echo(f"and https://localhost:{node.tls.port}/; how to trust it: {address}trust")
     if len(node.tokens):
         return
-    if node.settings.demo:
-        secret = anyio.run(lambda: node.tokens.create("admin", name="first start"))
-        click.echo(f"admin token, shown this once: {secret}")
-    else:
-        click.echo("no token exists yet; make one with: urbanos-edge token create --scope gateway")
+    secret = anyio.run(lambda: node.tokens.create("admin", name="first start"))
+    click.echo(f"admin token, shown this once: {secret}")
+    if not node.settings.demo:
+        click.echo("for sensors, make others: urbanos-edge token create --scope gateway")

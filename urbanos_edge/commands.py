@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import anyio.to_thread
 import msgspec
 
 from urbanos_edge import health
 from urbanos_edge.adapters import Location, Name
-from urbanos_edge.basemap import import_basemap
+from urbanos_edge.amends import Calibrate, Span, calibrate, regrade
+from urbanos_edge.audit import LOCAL, Audit
+from urbanos_edge.basemap import Basemap, import_basemap
 from urbanos_edge.check import forget_lost
+from urbanos_edge.clock import HOUR_US, to_rfc3339
 from urbanos_edge.control import Command, LongCommand
 from urbanos_edge.errors import BadRequest
 from urbanos_edge.flagged import flagged
-from urbanos_edge.node import BASEMAP_NAME, Node
+from urbanos_edge.node import Node
+from urbanos_edge.past import Archived, Past
 from urbanos_edge.progress import Tell
 from urbanos_edge.registry import Latitude, Longitude, Wanted
+from urbanos_edge.reports import Asked, Verdict
 from urbanos_edge.rules import read_rule
+from urbanos_edge.tls import Request as TlsRequest
 from urbanos_edge.tokens import Scope
 from urbanos_edge.upkeep import back_up, check
 from urbanos_edge.vigil import add_rule, list_rules, remove_rule, try_receivers
+
+READS: Final = frozenset(
+    (
+        *("tokens", "status", "dead_letters", "flush", "flags", "sensors", "sensor", "inbox"),
+        *("nearby", "ignored", "alert_rules", "alerts", "reports", "pulls", "audit"),
+        *("tls_status", "sync_now", "sync_backfill", "sync_verify"),
+    )
+)
+"""Commands that only look, or bring about at once what comes by itself. All others leave a line in
+the audit log."""
+ONLY_LOOKS: Final[Mapping[str, Callable[[dict[str, Any]], bool]]] = {
+    "check": lambda given: not (given.get("repair") or given.get("forget_lost")),
+    "expire": lambda given: bool(given.get("dry_run")),
+    "regrade": lambda given: bool(given.get("dry_run")),
+    "import": lambda given: not given.get("begins"),
+}
+"""Whether one that does not always change something, or changes it piece by piece, is no act."""
 
 
 class TokenWanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,6 +76,7 @@ class SensorChange(msgspec.Struct, forbid_unknown_fields=True):
 
 def commands(node: Node, url: str | None = None) -> dict[str, Command | LongCommand]:
     """The commands by name; `url` is where the node serves, if it does."""
+    past = Past(node)
 
     async def token(arguments: dict[str, Any]) -> Any:
         wanted = msgspec.convert(arguments, TokenWanted)
@@ -76,6 +102,9 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
     async def purge(arguments: dict[str, Any]) -> Any:
         return await node.dead_letters.purge(arguments.get("ids"))
 
+    async def take_past(arguments: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(await past.take(msgspec.convert(arguments, Archived)))
+
     async def flush(_: dict[str, Any]) -> Any:
         await node.flush()
 
@@ -86,10 +115,13 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
         work = node.expiry.due if arguments.get("dry_run") else node.expiry.drop
         return msgspec.to_builtins(await anyio.to_thread.run_sync(work))
 
-    async def basemap_import(arguments: dict[str, Any]) -> Any:
-        source, target = Path(str(arguments["file"])), node.data_dir / BASEMAP_NAME
-        await anyio.to_thread.run_sync(import_basemap, source, target, lambda *_: None)
+    async def basemap_import(arguments: dict[str, Any], tell: Tell) -> Any:
+        source = Path(_text(arguments, "file"))
+        path = await anyio.to_thread.run_sync(import_basemap, source, node.data_dir, tell)
         await anyio.to_thread.run_sync(node.open_basemap)
+        basemap = Basemap(path)
+        basemap.close()
+        return {"schema": basemap.schema, "shortcoming": basemap.shortcoming()}
 
     async def check_all(arguments: dict[str, Any], tell: Tell) -> Any:
         report = await check(node, repair=bool(arguments.get("repair")), tell=tell)
@@ -117,7 +149,7 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
             "copied_bytes": copied.bytes,
         }
 
-    return {
+    known: dict[str, Command | LongCommand] = {
         "check": LongCommand(check_all),
         "backup": LongCommand(backup),
         "token": token,
@@ -127,14 +159,40 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
         "dead_letters": dead_letters,
         "requeue": requeue,
         "purge": purge,
+        "import": take_past,
         "flush": flush,
         "compact": LongCommand(compact),
         "expire": expire,
         "flags": flags,
-        "basemap_import": basemap_import,
+        "basemap_import": LongCommand(basemap_import),
         **_registry_commands(node),
+        **_amending_commands(node),
         **_alert_commands(node),
+        **_report_commands(node),
+        **_pull_commands(node),
+        **_tls_commands(node),
+        **_audit_commands(node),
     }
+    return {name: _noted(node.access.audit, name, command) for name, command in known.items()}
+
+
+def _noted(audit: Audit, name: str, command: Command | LongCommand) -> Command | LongCommand:
+    """The command, with a line in the log before it where it is an act."""
+
+    def line(given: dict[str, Any]) -> AbstractAsyncContextManager[None]:
+        only_looks = ONLY_LOOKS.get(name)
+        is_act = name not in READS if only_looks is None else not only_looks(given)
+        return audit.act(LOCAL, name, given) if is_act else nullcontext()
+
+    async def run(given: dict[str, Any]) -> Any:
+        async with line(given):
+            return await cast("Command", command)(given)
+
+    async def run_long(given: dict[str, Any], tell: Tell) -> Any:
+        async with line(given):
+            return await cast("LongCommand", command).run(given, tell)
+
+    return LongCommand(run_long) if isinstance(command, LongCommand) else run
 
 
 def _registry_commands(node: Node) -> dict[str, Command | LongCommand]:
@@ -142,7 +200,9 @@ def _registry_commands(node: Node) -> dict[str, Command | LongCommand]:
         return node.registry.list()
 
     async def sensor(arguments: dict[str, Any]) -> Any:
-        return node.registry.show(_text(arguments, "id"))
+        shown = node.registry.show(_text(arguments, "id"))
+        own = node.corrections.of_sensor(shown["id"])
+        return shown | {"corrections": msgspec.to_builtins(own)}
 
     async def sensor_add(arguments: dict[str, Any]) -> Any:
         new = msgspec.convert(arguments, NewSensor)
@@ -168,6 +228,9 @@ def _registry_commands(node: Node) -> dict[str, Command | LongCommand]:
     async def inbox(_: dict[str, Any]) -> Any:
         return msgspec.to_builtins(await anyio.to_thread.run_sync(node.inbox.list))
 
+    async def nearby(_: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(node.nearby.list())
+
     async def ignored(_: dict[str, Any]) -> Any:
         found = node.inbox.ignored.items()
         return [{"sender": sender, "ignored_at_us": at_us} for sender, at_us in found]
@@ -188,10 +251,21 @@ def _registry_commands(node: Node) -> dict[str, Command | LongCommand]:
         "sensor_remove": sensor_remove,
         "sensor_token": sensor_token,
         "inbox": inbox,
+        "nearby": nearby,
         "ignored": ignored,
         "inbox_claim": inbox_claim,
         "inbox_ignore": inbox_ignore,
     }
+
+
+def _amending_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def sensor_calibrate(arguments: dict[str, Any]) -> Any:
+        return await calibrate(node, msgspec.convert(arguments, Calibrate))
+
+    async def regrade_stored(arguments: dict[str, Any], tell: Tell) -> Any:
+        return msgspec.to_builtins(await regrade(node, msgspec.convert(arguments, Span), tell))
+
+    return {"sensor_calibrate": sensor_calibrate, "regrade": LongCommand(regrade_stored)}
 
 
 def _alert_commands(node: Node) -> dict[str, Command | LongCommand]:
@@ -219,6 +293,76 @@ def _alert_commands(node: Node) -> dict[str, Command | LongCommand]:
         "alerts": alerts,
         "alert_remove": alert_remove,
         "alert_test": alert_test,
+    }
+
+
+def _report_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def reports(arguments: dict[str, Any]) -> Any:
+        asked = msgspec.convert(arguments, Asked)
+        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.reports.find, asked))
+
+    async def report_decide(arguments: dict[str, Any]) -> Any:
+        verdict = msgspec.convert(arguments.get("verdict"), Verdict)
+        decided = await node.reports.decide(_number(arguments, "id"), verdict)
+        return msgspec.to_builtins(decided)
+
+    return {"reports": reports, "report_decide": report_decide}
+
+
+def _pull_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def pulls(_: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(node.pulls.list())
+
+    async def pull_now(arguments: dict[str, Any]) -> Any:
+        name = None if arguments.get("name") is None else _text(arguments, "name")
+        return msgspec.to_builtins(await node.pulls.now(name))
+
+    return {"pulls": pulls, "pull_now": pull_now}
+
+
+def _tls_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def tls_init(arguments: dict[str, Any]) -> Any:
+        request = msgspec.convert(arguments, TlsRequest)
+        standing = await anyio.to_thread.run_sync(node.tls.init, request)
+        node.tls.load()
+        return msgspec.to_builtins(standing)
+
+    async def tls_status(_: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.tls.standing))
+
+    return {"tls_init": tls_init, "tls_status": tls_status}
+
+
+def _audit_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def audit(arguments: dict[str, Any]) -> Any:
+        limit, before = _number(arguments, "limit"), arguments.get("before")
+        return msgspec.to_builtins(
+            await anyio.to_thread.run_sync(node.access.audit.list, limit, before)
+        )
+
+    return {"audit": audit}
+
+
+def _sync_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def sync_now(_: dict[str, Any], tell: Tell) -> Any:
+        return msgspec.to_builtins(await node.sync.bring_everything(tell))
+
+    async def sync_backfill(arguments: dict[str, Any], tell: Tell) -> Any:
+        span = _number(arguments, "since_us"), _number(arguments, "until_us")
+        return msgspec.to_builtins(await node.sync.backfill(*span, tell))
+
+    async def sync_verify(_: dict[str, Any], tell: Tell) -> Any:
+        found = await node.sync.verify(tell)
+        hours = [to_rfc3339(one.hour * HOUR_US) for one in found]
+        return [
+            msgspec.to_builtins(one) | {"hour": hour}
+            for one, hour in zip(found, hours, strict=True)
+        ]
+
+    return {
+        "sync_now": LongCommand(sync_now),
+        "sync_backfill": LongCommand(sync_backfill),
+        "sync_verify": LongCommand(sync_verify),
     }
 
 

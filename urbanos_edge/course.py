@@ -28,16 +28,17 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Table = dict[str, npt.NDArray[Any]]
 
-_KEPT: Final = {"at_us": NEVER_US, "value": 0.0, "since_us": NEVER_US}
+_KEPT: Final = {"at_us": NEVER_US, "value": 0.0, "said": 0.0, "since_us": NEVER_US}
 _KEPT_OF_PARTICLES: Final = {**_KEPT, "depth": np.int8(0), "side": np.int8(0)}
 
 
 def nothing_known(count: int, *, of_particles: bool) -> Table:
     """What is kept for each of `count` sensors, before any reading.
 
-    The last moment and value, and since when it is the same; for particles also `held`, the last
-    values (count, DEPTH), oldest first, `depth`, how many of them no silence parts, and `side`,
-    on which side of those before it the last one lay far out: 1 above, -1 below, 0 neither.
+    The last moment and value, what the sensor said then, and since when that is the same; for
+    particles also `held`, the last values (count, DEPTH), oldest first, `depth`, how many of them
+    no silence parts, and `side`, on which side of those before it the last one lay far out: 1
+    above, -1 below, 0 neither.
     """
     kept = _KEPT_OF_PARTICLES if of_particles else _KEPT
     table: Table = {name: np.full(count, empty) for name, empty in kept.items()}
@@ -50,12 +51,14 @@ def nothing_known(count: int, *, of_particles: bool) -> Table:
 class Stretch:
     """`n` values of one quantity by sensor and time, each newer than what is known of its sensor.
 
-    `sensor` counts the rows of a table of what is known.
+    `sensor` counts the rows of a table of what is known. `said` is what the sensors said, `values`
+    what corrections made of it: what hangs stays the same however the humidity corrects it.
     """
 
     sensor: Ints
     at_us: Ints
     values: Floats
+    said: Floats
 
     def firsts(self) -> Mask:
         """Where the values of a sensor begin."""
@@ -98,6 +101,7 @@ def follow(stretch: Stretch, known: Table) -> Followed:
     after: Table = {
         "at_us": stretch.at_us[last],
         "value": stretch.values[last],
+        "said": stretch.said[last],
         "since_us": since_us[last],
     }
     outliers = None
@@ -125,10 +129,10 @@ def _before(
 
 
 def _since(stretch: Stretch, known: Table, is_first: Mask, is_new: Mask) -> Ints:
-    """Since when each value has been the same."""
+    """Since when each sensor has said the same."""
     first = np.flatnonzero(is_first)
-    before = _before(stretch, stretch.values, known["value"], first)
-    is_change = is_new | (stretch.values != before)
+    before = _before(stretch, stretch.said, known["said"], first)
+    is_change = is_new | (stretch.said != before)
     begun_us = np.where(is_change, stretch.at_us, known["since_us"][stretch.sensor])
     since_us: Ints = begun_us[_latest(is_change | is_first)]
     return since_us

@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 import hmac
 import logging
-import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import aiomqtt
 import anyio
@@ -24,6 +23,7 @@ import anyio.to_thread
 import httpx
 import msgspec
 
+from urbanos_edge.broker import broker_at, pause_s
 from urbanos_edge.clock import SECOND_US, Clock
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.events import Event
@@ -38,7 +38,6 @@ MAX_AT_ONCE: Final = 16
 LONGEST_PAUSE_S: Final = 300.0
 SECRET_PREFIX: Final = "whsec_"
 _BATCH: Final = 100
-_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _log = logging.getLogger(__name__)
 
 Send = Callable[[Waiting], Awaitable[None]]
@@ -147,21 +146,20 @@ class Delivery:
     def _note_failure(self, receiver: str, message: str) -> None:
         """Wait twice as long as the last time, and not in step with other nodes."""
         failing = self._failing.setdefault(receiver, _Failing(0, 0.0))
-        pause_s = min(2.0**failing.times, LONGEST_PAUSE_S) * random.uniform(0.75, 1.0)
-        failing.times = min(failing.times + 1, 30)
-        failing.again_s = anyio.current_time() + pause_s
+        failing.times += 1
+        failing.again_s = anyio.current_time() + pause_s(failing.times, LONGEST_PAUSE_S)
         if failing.times == 1:
             _log.warning("%s could not be told of an alert: %s", _shown(receiver), message)
 
     @asynccontextmanager
     async def _way_to(self, receiver: str) -> AsyncIterator[Send]:
         """A connection to a receiver, kept for as long as there is something to send."""
-        if self._tls is None:  # it reads a file with all authorities
-            self._tls = await anyio.to_thread.run_sync(httpx.create_ssl_context)
         if receiver == MQTT:
-            async with _broker(self._settings, self._tls) as send:
+            async with _broker(self._settings) as send:
                 yield send
         else:
+            if self._tls is None:  # it reads a file with all authorities
+                self._tls = await anyio.to_thread.run_sync(httpx.create_ssl_context)
             async with httpx.AsyncClient(timeout=TIMEOUT_S, verify=self._tls) as client:
                 yield partial(self._post, client, receiver)
 
@@ -204,18 +202,19 @@ def signature(secret: str, event_id: str, at_s: int, body: bytes) -> str:
 
 
 @asynccontextmanager
-async def _broker(settings: Settings, tls: ssl.SSLContext) -> AsyncIterator[Send]:
+async def _broker(settings: Settings) -> AsyncIterator[Send]:
     """A connection to the broker; what it sends is confirmed by it (QoS 1)."""
     if not settings.alert_mqtt_url:
         raise Undelivered("there is no alert_mqtt_url any more")
-    url = urlsplit(settings.alert_mqtt_url)
+    broker = broker_at(settings.alert_mqtt_url)
+    tls = await broker.tls(settings.mqtt_ca_file)
     try:
         async with aiomqtt.Client(
-            url.hostname or "",
-            url.port or _PORTS[url.scheme],
-            username=None if url.username is None else unquote(url.username),
-            password=None if url.password is None else unquote(url.password),
-            tls_context=tls if url.scheme == "mqtts" else None,
+            broker.host,
+            broker.port,
+            username=broker.user,
+            password=broker.password,
+            tls_context=tls,
             timeout=TIMEOUT_S,
         ) as client:
 

@@ -29,7 +29,7 @@ if find_spec("pandas") is None:
     sys.modules["pandas"] = None  # type: ignore[assignment]
 _SHARED: Final = (
     *("row_columns", "stored_row_columns", "cell_columns", "hourly_aggregates"),
-    *("export_rows", "export_text"),
+    *("export_rows", "export_text", "later_columns"),
 )
 """Pieces of SQL that several statements name as `{piece}`."""
 

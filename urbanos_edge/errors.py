@@ -82,6 +82,24 @@ class ReadingRejected(Unprocessable):
     code = "reading_rejected"
 
 
+class Misdirected(EdgeError):
+    """The request names a host that this node is not."""
+
+    status = 421
+    code = "unknown_host"
+
+
+class TooManyRequests(EdgeError):
+    """The client asked more often than it may; it may again after `retry_after_s`."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class Unavailable(EdgeError):
     """The node cannot do this now; try again after `retry_after_s`."""
 

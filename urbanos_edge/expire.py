@@ -133,7 +133,11 @@ class Expiry:
             return partition.rows
 
     def drop_if_sure(self) -> list[Partition]:
-        """Drop what has expired, unless the clock is in doubt or leapt within the last day.
+        """Drop what has expired, unless the clock cannot be relied on."""
+        return self.drop() if self.is_sure() else []
+
+    def is_sure(self) -> bool:
+        """Whether the clock is not in doubt, and has not leapt within the last day.
 
         A year dropped for a clock that was a year ahead for an hour would be gone for good.
         """
@@ -141,9 +145,7 @@ class Expiry:
         if self._known_us is not None and abs(now_us - self._known_us) > LEAP_US:
             self._sure_from_s = now_s + STEADY_S
         self._known_us = now_us
-        if self._clock.doubt is not None or now_s < self._sure_from_s:
-            return []
-        return self.drop()
+        return self._clock.doubt is None and now_s >= self._sure_from_s
 
     def _expired(self) -> list[tuple[str, list[File]]]:
         return expired(self._store.files, self._clock.now_us() - self._retention_us)

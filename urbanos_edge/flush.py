@@ -1,8 +1,9 @@
 """From spool to store: every few seconds, in batches, each real in one transaction.
 
-A batch is freed of what it repeats, compared with what is stored, graded and flagged, written as
-one file per day it touches, and then, in a single SQLite transaction, listed in the manifest
-while its entries leave the spool. A crash at any step leaves either the entries or the files.
+A batch is freed of what it repeats, compared with what is stored, corrected, graded and flagged,
+written as one file per day it touches, and then, in a single SQLite transaction, listed in the
+manifest while its entries leave the spool. A crash at any step leaves either the entries or the
+files.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import apsw
 import duckdb
@@ -19,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from urbanos_edge import aqi
-from urbanos_edge.batch import Batch, unpack
+from urbanos_edge.batch import CORRECTION, RAW_NAMES, Batch, unpack
 from urbanos_edge.changed import hours_of, mark
 from urbanos_edge.clock import DAY_US, Clock
+from urbanos_edge.corrections import Corrections
 from urbanos_edge.damage import again_without_damage
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.errors import EdgeError
@@ -37,6 +39,8 @@ from urbanos_edge.watch import Watch
 _log = logging.getLogger(__name__)
 Settle = Callable[[apsw.Connection], None]
 
+_FEW: Final = 4
+"""Times as many rows as labels keep their order by themselves."""
 _LABELS = """
 CREATE OR REPLACE TEMP TABLE {name} AS
 SELECT generate_subscripts(list, 1) - 1 AS number, unnest(list) AS label
@@ -68,6 +72,7 @@ class Mover:
         standard: aqi.Standard,
         clock: Clock,
         watch: Watch,
+        corrections: Corrections,
     ) -> None:
         self._spool = spool
         self._store = store
@@ -75,6 +80,7 @@ class Mover:
         self._standard = standard
         self._clock = clock
         self._watch = watch
+        self._corrections = corrections
         self._remembers = False
         """Whether the watch knows what was stored before this process."""
         self._start_mark_us = store.newest_at_us()
@@ -89,8 +95,10 @@ class Mover:
         arrivals = unpack(entry.payload for entry in entries)
         return self.store(arrivals, lambda work: self._spool.settle(work, entries[-1].seq))
 
-    def store(self, arrivals: Batch, settle: Settle) -> Flushed:
+    def store(self, arrivals: Batch, settle: Settle, watch: Watch | None = None) -> Flushed:
         """Store a batch; `settle` is part of the transaction that makes it real.
+
+        A `watch` of its own flags what is not of the present, and the present does not see it.
 
         Raises:
             StorageUnavailable, DiskFull: nothing was stored.
@@ -98,10 +106,12 @@ class Mover:
         self._remember()
         days = {day_of(n * DAY_US) for n in np.unique(arrivals["timestamp_us"] // DAY_US).tolist()}
         return again_without_damage(
-            self._store, lambda file: file.day in days, lambda: self._store_once(arrivals, settle)
+            self._store,
+            lambda file: file.day in days,
+            lambda: self._store_once(arrivals, settle, watch or self._watch),
         )
 
-    def _store_once(self, arrivals: Batch, settle: Settle) -> Flushed:
+    def _store_once(self, arrivals: Batch, settle: Settle, watch: Watch) -> Flushed:
         with (
             self._store.changing,
             self._engine.cursor() as cursor,
@@ -109,8 +119,9 @@ class Mover:
         ):
             stored = self._find_stored(cursor, arrivals)
             folded = fold(arrivals, stored)
+            folded.batch = self._corrections.correct(folded.batch)
             grade(self._standard, folded.batch)
-            findings = self._watch.judge(folded.batch)
+            findings = watch.judge(folded.batch)
             folded.batch.columns["flags"] |= findings.flags
             self._write(cursor, change, folded, stored)
             reached("files written")
@@ -119,7 +130,7 @@ class Mover:
             )
             hours = hours_of(folded.batch["timestamp_us"])
             change.commit(lambda work: self._settle(work, settle, flushed, hours))
-        self._watch.take(findings)
+        watch.take(findings)
         self._raise_marks(folded.batch)
         return flushed
 
@@ -226,7 +237,40 @@ def write_by_day(
     for day, rows in by_day(batch["timestamp_us"], np.arange(len(batch))):
         of_day = batch if len(rows) == len(batch) else batch.take(rows)
         cursor.register("arrived", of_day.columns)
-        change.write(cursor, day, statement("write_readings"), parameters)
+        copy = with_corrections(statement("write_readings"), of_day)
+        change.write(cursor, day, copy.replace("{order}", _order(of_day)), parameters)
+
+
+def _order(batch: Batch) -> str:
+    """How rows are sorted that do not stay by sensor and time by themselves, in SQL.
+
+    Where there are more labels than rows, DuckDB joins the other way round and turns them.
+    """
+    sensor = batch["sensor"]
+    are_few = len(batch) <= _FEW * max(len(batch.labels), len(FLAG_LABELS))
+    is_any_behind = (sensor[1:] == sensor[:-1]).any()
+    return "ORDER BY a.sensor, a.timestamp_us" if are_few and is_any_behind else ""
+
+
+def with_corrections(text: str, batch: Batch) -> str:
+    """A statement over the columns `a` of a batch, with those that corrections added to it.
+
+    The names are spelled out, because one more join would turn the order of the rows around.
+    """
+    columns = [f"{_named(batch)} AS {CORRECTION}"]
+    for name in RAW_NAMES.values():
+        raw = f"nullif(a.{name}, 'nan'::DOUBLE)" if name in batch.columns else "NULL::DOUBLE"
+        columns.append(f"{raw} AS {name}")
+    return text.replace("{corrections}", ", ".join(columns))
+
+
+def _named(batch: Batch) -> str:
+    """The text of each row's correction, in SQL; there are only ever a few."""
+    if CORRECTION not in batch.columns:
+        return "''"
+    texts = {n: batch.labels[n].replace("'", "''") for n in np.unique(batch[CORRECTION]).tolist()}
+    cases = " ".join(f"WHEN {n} THEN '{text}'" for n, text in texts.items())
+    return f"CASE a.{CORRECTION} {cases} END"
 
 
 def by_day(timestamp_us: npt.NDArray[Any], rows: Rows) -> Iterator[tuple[str, Rows]]:

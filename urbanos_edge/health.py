@@ -40,6 +40,7 @@ def status(node: Node) -> dict[str, Any]:
         "now": to_rfc3339(node.clock.now_us()),
         "clock_in_doubt_since": doubt and to_rfc3339(doubt.since_us),
         "aqi_standard": node.standard.id,
+        "grading": _grading_status(node),
         "time_zone": node.settings.time_zone,
         "flush_interval_s": node.settings.flush_interval_s,
         "sensors": {"total": len(node.sensors), "reporting": int(current.sum())},
@@ -61,7 +62,13 @@ def status(node: Node) -> dict[str, Any]:
             "dropped_owed": totals.get("expired_owed", 0),
         },
         "inbox": node.inbox.counts(),
+        "discovered": node.nearby.counts(),
+        "tls": {"port": node.tls.port, "failure": node.tls.failure},
+        "mqtt": _mqtt_status(node),
+        "pulls": _pulls_status(node),
+        "sync": _sync_status(node),
         "alerts": _alerts_status(node),
+        "reports": node.reports.counts(),
         "totals": totals,
         "unknown_quantities": dict(node.ingest.unknown_quantities),
         "listeners": node.live.listeners,
@@ -84,6 +91,17 @@ def _oldest_waiting(node: Node) -> str | None:
     return to_rfc3339(int(unpack([oldest[0].payload])["received_us"].min()))
 
 
+def _grading_status(node: Node) -> dict[str, Any]:
+    """By what readings are graded, and which stored ones something else graded."""
+    days = sorted({file.day for file in node.gradings.outdated()})
+    return {
+        "current": node.standard.grading,
+        "outdated_days": len(days),
+        "outdated_from": days[0] if days else None,
+        "outdated_to": days[-1] if days else None,
+    }
+
+
 def _uptime_status(node: Node, connection: apsw.Connection) -> dict[str, Any]:
     report = node.uptime.report(connection)
     return {
@@ -95,6 +113,47 @@ def _uptime_status(node: Node, connection: apsw.Connection) -> dict[str, Any]:
         "ready_s": round(node.uptime.ready_s, 1),
         "unready_s": round(node.uptime.unready_s, 1),
     }
+
+
+def _mqtt_status(node: Node) -> dict[str, Any]:
+    subscription = node.subscription
+    since_us = subscription.connected_us
+    return {
+        "broker": subscription.broker and str(subscription.broker),
+        "connected": since_us is not None,
+        "connected_since": since_us and to_rfc3339(since_us),
+        "failure": subscription.failure,
+        **msgspec.to_builtins(subscription.counts),
+    }
+
+
+def _pulls_status(node: Node) -> dict[str, Any]:
+    standings = node.pulls.list()
+    failed = node.pulls.failed()
+    return {
+        "sources": [
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "succeeded_at": one.succeeded_at_us and to_rfc3339(one.succeeded_at_us),
+                "failures": failed[one.name],
+                "failure": one.failure,
+            }
+            for one in standings
+            if not one.found
+        ],
+        "found": sum(one.found for one in standings),
+        "failing": sum(one.failure is not None for one in standings),
+        "turned_away": node.pulls.turned_away,
+    }
+
+
+def _sync_status(node: Node) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(node.sync.standing())
+    for name in ("failing_since", "heard_at"):
+        moment_us = found.pop(f"{name}_us")
+        found[name] = moment_us and to_rfc3339(moment_us)
+    return found | {name: round(found[name], 1) for name in ("lag_s", "live_lag_s")}
 
 
 def _alerts_status(node: Node) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import duckdb
 import msgspec
 import numpy as np
 
+from urbanos_edge import revisions
 from urbanos_edge.changed import Changed, changed_hours, mark, settle
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US, Clock
 from urbanos_edge.damage import again_without_damage
@@ -41,6 +42,7 @@ GATHER_AFTER_US: Final = 2 * HOUR_US
 """The files of a day become one this long after its end."""
 FINAL: Final = "final"
 """What the name of a file with aggregates whose readings are gone says."""
+_FINAL_FILES: Final = f"%-{FINAL}.parquet"
 
 
 T = TypeVar("T")
@@ -135,7 +137,7 @@ class Hours:
             lost = connection.execute(
                 "SELECT hour FROM counted_hours"
                 " WHERE path NOT IN (SELECT path FROM hour_files) AND path NOT LIKE ?",
-                (f"%-{FINAL}.parquet",),  # a backup may bring it back, counting cannot
+                (_FINAL_FILES,),  # a backup may bring it back, counting cannot
             )
             found = {hour: _lost(hour) for (hour,) in lost} | marks
         return [found[hour] for hour in sorted(found)]
@@ -234,10 +236,17 @@ class Hours:
                 if start_of(file.day) + DAY_US <= before_us and file.day not in kept
             ]
             if gone:
-                paths = [(file.path,) for file in gone]
-                query = "DELETE FROM counted_hours WHERE path = ?"
-                self.store.commit([], gone, lambda work: work.executemany(query, paths))
+                self.store.commit([], gone, lambda work: _forget(work, gone))
         return sorted({file.day for file in gone})
+
+    def lost_for_good(self) -> set[int]:
+        """Hours whose readings expired and whose aggregates are damaged: a backup may have them."""
+        query = (
+            "SELECT hour FROM counted_hours"
+            " WHERE path LIKE ? AND path NOT IN (SELECT path FROM hour_files)"
+        )
+        with translated():
+            return {hour for (hour,) in self._database.read().execute(query, (_FINAL_FILES,))}
 
     def read(self, hours: Collection[int], work: Callable[[Cursor], T]) -> T | None:
         """Run `work` on a cursor with the view `hourly` of some hours; None if nothing is known.
@@ -413,6 +422,13 @@ def hours_in(day: str) -> range:
     """The 24 hours of a partition."""
     first = start_of(day) // HOUR_US
     return range(first, first + DAY_US // HOUR_US)
+
+
+def _forget(connection: apsw.Connection, gone: Sequence[File]) -> None:
+    """What else belongs to dropping files for good: nobody answers for their hours any more."""
+    paths = [(file.path,) for file in gone]
+    connection.executemany("DELETE FROM counted_hours WHERE path = ?", paths)
+    revisions.forget(connection, [hour for file in gone for hour in hours_in(file.day)])
 
 
 def _lost(hour: int) -> Changed:

@@ -86,7 +86,15 @@ def _fill_from_previous(batch: Batch, rows: Rows) -> Mask:
         lacking = np.isnan(newer)
         says_new |= ~lacking & (newer != older)
         batch[name][rows] = np.where(lacking, older, newer)
+    _keep_verdict(batch, rows)
     return says_new
+
+
+def _keep_verdict(batch: Batch, rows: Rows) -> None:
+    """Whether channels disagree is said of a PM2.5, and goes on for as long as that stands."""
+    is_same = batch["pm25"][rows] == batch["pm25"][rows - 1]
+    verdict = batch["channels_disagree"]
+    verdict[rows] = np.where(is_same, verdict[rows - 1], verdict[rows])
 
 
 def _depth_in_run(sensor: npt.NDArray[Any], timestamp_us: npt.NDArray[Any]) -> Rows:

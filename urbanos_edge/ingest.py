@@ -20,8 +20,9 @@ from urbanos_edge.adapters.plain import Plain
 from urbanos_edge.batch import Rows
 from urbanos_edge.clock import SECOND_US, Clock, Stamp, to_rfc3339, to_us
 from urbanos_edge.database import Database
+from urbanos_edge.dead_letters import MAX_PAYLOAD, DeadLetter
 from urbanos_edge.disk import DiskGuard
-from urbanos_edge.errors import Forbidden, ReadingRejected
+from urbanos_edge.errors import EdgeError, Forbidden, ReadingRejected
 from urbanos_edge.group import Groups
 from urbanos_edge.inbox import Inbox, Kept
 from urbanos_edge.reading import QUANTITY_NAMES, Reading, Timing
@@ -100,6 +101,10 @@ class Ingest:
             await self._hurry(judged.readings, token)
         return judged.receipt
 
+    def judge(self, message: Message, token: Token) -> Judged:
+        """Judge a message as `accept` does, but keep nothing; who has no place is refused."""
+        return self._judge(message, token, UNSAID, may_wait=False)
+
     async def keep(self, readings: Sequence[Reading]) -> None:
         """Make checked readings durable, with the sensors they introduce.
 
@@ -107,6 +112,17 @@ class Ingest:
             Unavailable, StorageUnavailable, DiskFull: nothing was kept.
         """
         await self._keep(Judged(self._clock.now_us(), list(readings)))
+
+    async def bury(self, payload: bytes, error: EdgeError) -> None:
+        """Write a letter about a message that cannot be read, and return once it is durable.
+
+        Raises:
+            Unavailable, StorageUnavailable, DiskFull: it was not written.
+        """
+        letter = DeadLetter(self._clock.now_us(), error.code, error.message, payload[:MAX_PAYLOAD])
+        group = self._groups.open()
+        group.letters.append(letter)
+        await self._groups.commit(group)
 
     async def settle(self) -> None:
         """Return once everything that was judged before is durable."""
@@ -136,7 +152,7 @@ class Ingest:
     async def _keep(self, judged: Judged, claimed: Sequence[str] = ()) -> Iterable[Statement]:
         group = self._groups.open()
         arrived = judged.pack(group.packing)
-        group.introduce(self._introduced(judged.readings))
+        group.introduce(self.introduced(judged.readings))
         group.letters += judged.letters
         if judged.held:
             group.hold(judged.held.values())
@@ -144,7 +160,9 @@ class Ingest:
         await self._groups.commit(group)
         return arrived
 
-    def _judge(self, message: Message, token: Token | None, came: Arrival) -> Judged:
+    def _judge(
+        self, message: Message, token: Token | None, came: Arrival, *, may_wait: bool = True
+    ) -> Judged:
         """Look at the elements one by one, at those of a plain message only where it is needed."""
         judged = Judged(self._clock.now_us())
         elements: Iterable[int] = range(len(message))
@@ -152,7 +170,7 @@ class Ingest:
             judged.rows = message.rows(judged.judged_us)
             elements = self._unusual(message, judged.rows, token, judged.judged_us)
         for index in elements:
-            self._judge_one(judged, index, message[index], token, came)
+            self._judge_one(judged, index, message[index], token, came, may_wait)
         judged.close()
         return judged
 
@@ -163,6 +181,7 @@ class Ingest:
         element: Candidate | Malformed,
         token: Token | None,
         came: Arrival,
+        may_wait: bool,
     ) -> None:
         """Take, refuse or hold one element.
 
@@ -175,10 +194,11 @@ class Ingest:
             sensor_id = self._sources.admit(sender, token, came)
             is_known = True
             if sensor_id is not None:
-                judged.take(index, self._reading(candidate, sensor_id, judged.judged_us))
+                stamp = self._stamp(came) if came.may_have_waited else None
+                judged.take(index, self._reading(candidate, sensor_id, judged.judged_us, stamp))
                 return
         except Placeless as error:
-            if token is None or not token.writes_for_all:
+            if token is None or not (token.writes_for_all and may_wait):
                 judged.refuse(index, element, error)
                 return
         except (ReadingRejected, Forbidden) as error:
@@ -187,7 +207,12 @@ class Ingest:
         if self._inbox.is_ignored(sender):
             judged.ignore(index)
         else:
-            judged.hold(index, sender, came, candidate, self._clock.stamp())
+            judged.hold(index, sender, came, candidate, self._stamp(came))
+
+    def _stamp(self, came: Arrival) -> Stamp:
+        """Now; nobody stands by it for what may have waited on its way."""
+        stamp = self._clock.stamp()
+        return Stamp(stamp.at_us, stamp.is_trusted and not came.may_have_waited)
 
     def _unusual(self, message: Plain, rows: Rows, token: Token, received_us: int) -> list[int]:
         """The plain readings that must be judged one by one; nothing is to be said of the others.
@@ -229,6 +254,7 @@ class Ingest:
             priority=candidate.priority,
             reported_aqi=candidate.aqi,
             timing=timing,
+            channels_disagree=candidate.channels_disagree,
         )
 
     def _place(self, candidate: Candidate, sensor_id: str) -> tuple[float, float]:
@@ -285,7 +311,7 @@ class Ingest:
                 known += 1
         return known
 
-    def _introduced(self, readings: Sequence[Reading]) -> list[Sensor]:
+    def introduced(self, readings: Sequence[Reading]) -> list[Sensor]:
         """Sensors seen for the first time, or for the first time with a place."""
         introduced: dict[str, Sensor] = {}
         for reading in readings:

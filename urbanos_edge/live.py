@@ -23,6 +23,7 @@ from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.events import Alert, Event, Kind
 from urbanos_edge.grid import FINEST_ZOOM, Tile, tile_at
+from urbanos_edge.reports import Change, Report, Shown
 from urbanos_edge.rollup import Update, inside
 from urbanos_edge.rows import row_of
 
@@ -69,6 +70,25 @@ class AlertNews(msgspec.Struct, tag="alert", tag_field="type"):
     timestamp: str
     seq: int
     boot: str
+
+
+class ReportNews(msgspec.Struct, tag="report", tag_field="type"):
+    """The frame that tells that everybody may see a report in the grid, or no longer."""
+
+    grid_id: str = msgspec.field(name="gridId")
+    event: Change
+    report: Shown
+    timestamp: str
+    seq: int
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportChange:
+    """What happened to a report."""
+
+    event: Change
+    report: Shown
 
 
 class Way(Protocol):
@@ -263,11 +283,16 @@ class Live:
             lat, lng = event.alert.lat, event.alert.lng
             if lat is None or lng is None:
                 continue
-            _, x, y = tile_at(lat, lng, FINEST_ZOOM)
-            for tile in rooms:
-                shift = FINEST_ZOOM - tile.z
-                if (x >> shift, y >> shift) == (tile.x, tile.y):
-                    yield Draft(tile, event, to_rfc3339(now_us))
+            for tile in _around(lat, lng, rooms):
+                yield Draft(tile, event, to_rfc3339(now_us))
+
+    def draft_report(
+        self, report: Report, change: Change, rooms: Sequence[Tile], now_us: int
+    ) -> Iterator[Draft]:
+        """Draft for the rooms around its place that a report may be seen, or no longer."""
+        news = ReportChange(change, report.shown)
+        for tile in _around(report.lat, report.lng, rooms):
+            yield Draft(tile, news, to_rfc3339(now_us))
 
     def number(self, drafts: Sequence[Draft]) -> list[Message]:
         """Give drafts their sequence numbers, in order."""
@@ -330,7 +355,7 @@ class Draft:
     """A frame that has no number yet."""
 
     tile: Tile
-    news: GridData | Event
+    news: GridData | Event | ReportChange
     sent_at: str
 
     def frame(self, seq: int, boot: str) -> bytes:
@@ -339,7 +364,18 @@ class Draft:
         if isinstance(news, Event):
             told = AlertNews(grid_id, news.id, news.event, news.alert, *numbered)
             return msgspec.json.encode(told)
+        if isinstance(news, ReportChange):
+            return msgspec.json.encode(ReportNews(grid_id, news.event, news.report, *numbered))
         return msgspec.json.encode(GridUpdate(grid_id, news, *numbered))
+
+
+def _around(lat: float, lng: float, rooms: Sequence[Tile]) -> Iterator[Tile]:
+    """Those of the rooms that hold a point."""
+    _, x, y = tile_at(lat, lng, FINEST_ZOOM)
+    for tile in rooms:
+        shift = FINEST_ZOOM - tile.z
+        if (x >> shift, y >> shift) == (tile.x, tile.y):
+            yield tile
 
 
 def _grid_data(

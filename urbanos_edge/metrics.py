@@ -77,6 +77,16 @@ _NUMBERS: Final = {
         "Receivers of alerts that did not confirm the last time",
         "alerts.receivers_failing",
     ),
+    "urbanos_pulls_found": ("Monitors found by mDNS that are asked for readings", "pulls.found"),
+    "urbanos_pulls_failing": ("Sources that failed when they were fetched last", "pulls.failing"),
+    "urbanos_reports_pending": ("User reports that wait for a look", "reports.pending"),
+    "urbanos_sync_lag_seconds": (
+        "How long the hour has waited that the centre lacks longest",
+        "sync.lag_s",
+    ),
+    "urbanos_sync_live_lag_seconds": ("The same of the last three hours", "sync.live_lag_s"),
+    "urbanos_sync_pending_hours": ("Hours that the centre may lack", "sync.pending_hours"),
+    "urbanos_sync_pending_buckets": ("About as many buckets", "sync.pending_buckets"),
     "urbanos_dead_letters": ("Dead letters kept", "totals.dead_letters"),
     "urbanos_quarantined_files": ("Damaged files that were set aside", "quarantined"),
     "urbanos_availability_ratio": (
@@ -94,9 +104,16 @@ _FLAGS: Final = {
     "urbanos_disk_low": ("1 while readings are refused for want of room", "disk.is_low"),
     "urbanos_flush_failing": ("1 after a flush that failed", "flush_failure"),
     "urbanos_backup_failing": ("1 after a daily backup that failed", "backup.failure"),
+    "urbanos_mqtt_connected": ("1 while connected to the MQTT broker", "mqtt.connected"),
+    "urbanos_mqtt_failing": (
+        "1 while the MQTT broker cannot be reached, or refuses a topic",
+        "mqtt.failure",
+    ),
+    "urbanos_sync_failing": ("1 while the centre cannot be brought anything", "sync.failure"),
     "urbanos_compaction_failing": ("1 after a job that failed", "compaction.failure"),
 }
 _AGES: Final = {
+    "urbanos_sync_heard_age_seconds": ("Since the centre last answered", "sync.heard_at"),
     "urbanos_flush_age_seconds": ("Since the last flush that succeeded", "flushed_at"),
     "urbanos_backup_age_seconds": ("Since the last backup", "backup.last_at"),
     "urbanos_backup_proven_age_seconds": (
@@ -109,6 +126,13 @@ _COUNTERS: Final = {
     "urbanos_disk_written_bytes": ("Bytes given to the disk to write", "disk.written_bytes"),
     "urbanos_scrub_verified_files": ("Files compared with their checksums", "scrub.verified"),
     "urbanos_scrub_damaged_files": ("Files found damaged by that", "scrub.damaged"),
+    "urbanos_mqtt_messages": ("Messages that the MQTT broker delivered", "mqtt.messages"),
+    "urbanos_mqtt_refused": ("Of these, with something that was not taken", "mqtt.refused"),
+    "urbanos_mqtt_passed_over": ("Of these, with nothing to take", "mqtt.passed_over"),
+    "urbanos_mqtt_repeated": ("Of these, taken before", "mqtt.repeated"),
+    "urbanos_mqtt_dropped": ("Messages of QoS 0 without room in memory", "mqtt.dropped"),
+    "urbanos_sync_sent_buckets": ("Buckets that the centre was sent", "sync.buckets_sent"),
+    "urbanos_sync_sent_readings": ("Readings that the centre was sent", "sync.readings_sent"),
     "urbanos_ready_seconds": ("Seconds in which the node was ready", "uptime.ready_s"),
     "urbanos_unready_seconds": ("Seconds in which it ran and was not", "uptime.unready_s"),
 }
@@ -175,6 +199,7 @@ def _of_status(found: Mapping[str, Any]) -> Iterator[Metric]:
     about = "Since the arrival of the oldest reading that is not in the store; 0 when there is none"
     yield GaugeMetricFamily("urbanos_flush_lag_seconds", about, _age_s(found, "spool.oldest_at", 0))
     yield from _queues_and_outcomes(found)
+    yield from _of_pulls(found)
 
 
 def _queues_and_outcomes(found: Mapping[str, Any]) -> Iterator[Metric]:
@@ -192,6 +217,20 @@ def _queues_and_outcomes(found: Mapping[str, Any]) -> Iterator[Metric]:
     for outcome, readings in totals.items():
         outcomes.add_metric([outcome], readings)
     yield outcomes
+
+
+def _of_pulls(found: Mapping[str, Any]) -> Iterator[Metric]:
+    """Those that the settings name; found monitors would make as many series as there are."""
+    about = "Since a source was last fetched without a failure"
+    ages = GaugeMetricFamily("urbanos_pull_age_seconds", about, labels=["name"])
+    about = "Times that a source could not be fetched"
+    failures = CounterMetricFamily("urbanos_pull_failures", about, labels=["name"])
+    for source in found["pulls"]["sources"]:
+        labels, since = [source["name"]], {**source, "now": found["now"]}
+        ages.add_metric(labels, _age_s(since, "succeeded_at", NEVER))
+        failures.add_metric(labels, source["failures"])
+    yield ages
+    yield failures
 
 
 def _of_traffic(traffic: Traffic) -> Iterator[Metric]:

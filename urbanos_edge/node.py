@@ -15,15 +15,21 @@ import anyio.to_thread
 import apsw
 
 from urbanos_edge import owed
+from urbanos_edge.access import Access
 from urbanos_edge.adapters import node_json
+from urbanos_edge.aggregates import Aggregates
 from urbanos_edge.alerts import Alerts
+from urbanos_edge.allowance import Allowance, Rate
+from urbanos_edge.announcement import host_label, instance_name
 from urbanos_edge.answers import Answers
 from urbanos_edge.aqi import STANDARDS
-from urbanos_edge.basemap import Basemap
+from urbanos_edge.averaging import Averaging
+from urbanos_edge.basemap import Basemap, installed
 from urbanos_edge.batch import Batch, pack, unpack
 from urbanos_edge.cache import Cache
 from urbanos_edge.clock import Clock, Correction
 from urbanos_edge.compact import Compactor
+from urbanos_edge.corrections import Corrections
 from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.dead_letters import DeadLetters
 from urbanos_edge.delivery import Delivery
@@ -33,8 +39,10 @@ from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.events import Event
 from urbanos_edge.expire import Expiry
+from urbanos_edge.explanation import Explanations
 from urbanos_edge.export import Exports
-from urbanos_edge.flush import Flushed, Mover
+from urbanos_edge.flush import Flushed, Mover, Settle
+from urbanos_edge.formulas import parse_source_corrections
 from urbanos_edge.grading import grade
 from urbanos_edge.grid import Tile
 from urbanos_edge.history import History
@@ -44,27 +52,34 @@ from urbanos_edge.inbox import Inbox, shift
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.live import Draft, Live
 from urbanos_edge.names import parse_field_map
+from urbanos_edge.nearby import Nearby
 from urbanos_edge.outbox import Outbox
+from urbanos_edge.pulls import Pulls
 from urbanos_edge.purge import Place, Purge
 from urbanos_edge.query import Query
 from urbanos_edge.reading import Reading
 from urbanos_edge.recent import Recent
 from urbanos_edge.reception import Passwords, Reception
 from urbanos_edge.registry import Registry
+from urbanos_edge.regrade import Gradings
+from urbanos_edge.reports import Change, Report, Reports
 from urbanos_edge.restamp import known_doubt, restamp
 from urbanos_edge.rollup import Rollup, View
 from urbanos_edge.sensors import Sensors
 from urbanos_edge.settings import Settings
 from urbanos_edge.shelf import Shelf
+from urbanos_edge.shown import Shown
 from urbanos_edge.sources import Sources
 from urbanos_edge.spool import Spool
 from urbanos_edge.store import Store
+from urbanos_edge.subscription import Subscription
+from urbanos_edge.sync import Sync
+from urbanos_edge.tls import FOLDER, Tls
 from urbanos_edge.tokens import Token, Tokens
 from urbanos_edge.traffic import Durations, Traffic
 from urbanos_edge.uptime import Uptime
 from urbanos_edge.watch import Watch
 
-BASEMAP_NAME = "basemap.mbtiles"
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
 
@@ -111,6 +126,10 @@ class Node:
         )
         passwords = Passwords(self.database)
         self.reception = Reception(self.tokens, self.sources, passwords, self.ingest)
+        label = host_label(instance_name(settings.node_name))
+        self.access = Access(
+            settings, label, self.database, self.clock, self.tokens, self.reception
+        )
         self.registry = Registry(
             self.database,
             self.sensors,
@@ -122,6 +141,9 @@ class Node:
             self.clock,
         )
         self.store = Store(self.data_dir, self.database, self.engine, keep_unlisted=keep_unlisted)
+        self.corrections = Corrections(
+            self.database, parse_source_corrections(settings.source_corrections)
+        )
         self.mover = Mover(
             self.spool,
             self.store,
@@ -129,7 +151,9 @@ class Node:
             self.standard,
             self.clock,
             Watch(settings.neighbour_radius_km * 1000),
+            self.corrections,
         )
+        self.gradings = Gradings(self.store, self.engine, self.standard)
         self.drain = Drain(
             self.database,
             self.spool,
@@ -157,7 +181,8 @@ class Node:
             settings.owes_readings,
         )
         if settings.sync_dsn:
-            self.database.write_and_wait(partial(owed.begin, now_us=self.started_us))
+            begin = partial(owed.begin, now_us=self.started_us, mode=settings.sync_mode)
+            self.database.write_and_wait(begin)
         self.rollup = Rollup(
             self.standard, self.store, self.hours, self.engine, self.clock.now_us()
         )
@@ -173,18 +198,57 @@ class Node:
             settings.time_zone,
             settings.cache_ttl_historical_s,
         )
+        self.averaging = Averaging(self.history, self.standard, self.clock)
+        self.explanations = Explanations(
+            Shown(self.store, self.engine, self.recent),
+            self.history,
+            self.averaging,
+            self.corrections,
+            self.standard,
+        )
         self.exports = Exports(self.store)
         self.cache = Cache(Shelf(self.data_dir / "cache"))
         self.traffic = Traffic()
-        self.answers = Answers(self.cache, self.traffic)
+        self.answers = Answers(self.cache, self.traffic, self.access.door)
         self.purge = Purge(settings.cdn_purge_url)
         self.live = Live()
         self.node_id = settings.node_id or self._own_id()
+        self.aggregates = Aggregates(self.hours, self.database, self.engine, self.data_dir / ".tmp")
+        self.sync = Sync(
+            settings,
+            self.node_id,
+            self.database,
+            self.hours,
+            self.store,
+            self.engine,
+            self.clock,
+        )
+        self.subscription = Subscription(
+            settings, self.node_id, self.reception, self.field_map, self.clock
+        )
         self.outbox = Outbox(self.database)
         self.delivery = Delivery(self.outbox, settings, self.clock)
         self.alerts = Alerts(
             self.database, self.sensors, self.delivery.receivers, self.node_id, self.view()
         )
+        self.reports = Reports(
+            self.database,
+            self.clock,
+            Allowance(Rate.read(settings.report_rate_limit)),
+            settings.report_retention_days,
+            self._tell_of_report,
+        )
+        self.pulls = Pulls(
+            settings,
+            self.database,
+            self.sensors,
+            self.reception,
+            self.ingest,
+            OWN_TOKEN,
+            self.clock,
+        )
+        self.nearby = Nearby(self.pulls, self.sources, self.clock)
+        self.tls = Tls(self.data_dir / FOLDER, settings, self.clock)
         self.basemap: Basemap | None = None
         self.uptime = Uptime(self.database, self.clock)
         self.flush_failure: str | None = None
@@ -235,6 +299,20 @@ class Node:
                 self.flushes.note(anyio.current_time() - began_s)
         self.flush_failure, self.flushed_us = None, self.clock.now_us()
 
+    async def store_past(self, arrivals: Batch, settle: Settle, watch: Watch) -> Flushed:
+        """Store what was measured long ago: `watch` flags it, and no alert is made of it.
+
+        Raises:
+            StorageUnavailable, DiskFull: nothing was stored.
+        """
+        async with self.flushing:
+            rooms = self.live.rooms()
+            store = partial(self.mover.store, arrivals, settle, watch)
+            stored = await anyio.to_thread.run_sync(store)
+            follow = partial(self._roll_up, [stored], rooms, alerting=False)
+            self._announce(*await anyio.to_thread.run_sync(follow))
+        return stored
+
     async def restamp(self, correction: Correction) -> int:
         """Move what was stamped in doubt to its right time; return how many readings moved."""
         await self.flush()
@@ -247,7 +325,9 @@ class Node:
 
     def _move_in_time(self, correction: Correction) -> int:
         now_us = self.clock.now_us()
-        moved = restamp(self.store, self.engine, self.standard, correction, now_us)
+        moved = restamp(
+            self.store, self.engine, self.standard, self.corrections, correction, now_us
+        )
         if moved:
             self.reload()
         return moved
@@ -267,8 +347,8 @@ class Node:
 
     def open_basemap(self) -> None:
         """Serve the installed basemap, if there is one that can be read."""
-        path = self.data_dir / BASEMAP_NAME
-        if not path.exists():
+        path = installed(self.data_dir)
+        if path is None:
             return
         replaced = self.basemap
         try:
@@ -301,7 +381,7 @@ class Node:
         return True
 
     def _roll_up(
-        self, parts: Sequence[Flushed], rooms: Sequence[Tile]
+        self, parts: Sequence[Flushed], rooms: Sequence[Tile], *, alerting: bool = True
     ) -> tuple[list[Draft], set[Place]]:
         """Count what was stored, and draft the news, in a worker thread."""
         drafts: list[Draft] = []
@@ -311,7 +391,8 @@ class Node:
             self.recent.add(part.batch, part.revised, now_us)
             update = self.rollup.apply(part.batch, part.revised, now_us)
             drafts += self.live.draft(update, rooms, now_us)
-            drafts += self._draft_alerts(part.batch, update.view, rooms, now_us)
+            if alerting:
+                drafts += self._draft_alerts(part.batch, update.view, rooms, now_us)
             changed |= self.purge.changed_in(update.view)
         self.history.follow()
         return drafts, changed
@@ -335,7 +416,7 @@ class Node:
         self, readings: Sequence[Reading], rooms: Sequence[Tile]
     ) -> tuple[list[Draft], set[Place]]:
         """In a worker thread: a flush may hold the rollup's lock."""
-        batch = fold(unpack([pack(readings)]), {}).batch
+        batch = self.corrections.correct(fold(unpack([pack(readings)]), {}).batch)
         grade(self.standard, batch)
         now_us = self.clock.now_us()
         update = self.rollup.deliver(batch, now_us)
@@ -359,6 +440,10 @@ class Node:
         if events:
             now_us, rooms = self.clock.now_us(), self.live.rooms()
             self._announce(list(self.live.draft_alerts(events, rooms, now_us)), set())
+
+    def _tell_of_report(self, report: Report, change: Change) -> None:
+        now_us, rooms = self.clock.now_us(), self.live.rooms()
+        self._announce(list(self.live.draft_report(report, change, rooms, now_us)), set())
 
     def _announce(self, drafts: Sequence[Draft], changed: set[Place]) -> None:
         """Tell our own cache first: who hears the news must not get what was before it."""

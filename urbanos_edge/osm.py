@@ -16,8 +16,8 @@ from typing import Any, Final
 import duckdb
 
 from urbanos_edge.engine import Engine, statement
-from urbanos_edge.errors import EdgeError
 from urbanos_edge.grid import Bounds, tile_range
+from urbanos_edge.tileset import BasemapUnreadable
 
 Progress = Callable[[float, str], None]
 """Told how much is done, from 0 to 1, and what is being done."""
@@ -58,13 +58,6 @@ CREATE TABLE frame AS SELECT ST_MakeEnvelope(
     radians($max_lng) * 6378137, asinh(tan(radians($max_lat))) * 6378137) AS box
 """
 _MAX_BLOB_HEADER_BYTES: Final = 64 << 10
-
-
-class BasemapUnreadable(EdgeError):
-    """The file is damaged, or of no kind the node reads; only another file helps."""
-
-    status = 422
-    code = "basemap_unreadable"
 
 
 class Drawing:

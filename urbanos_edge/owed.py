@@ -6,18 +6,35 @@ a centre on, and also while its setting is away: once it is back, nothing was fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import apsw
+import msgspec
 
 from urbanos_edge.engine import statement
 
+Mode = Literal["aggregates", "readings"]
+"""What the centre is to have: hourly aggregates, or the readings themselves, too."""
 
-def begin(connection: apsw.Connection, now_us: int) -> None:
-    """Owe from now on; at the first time all that is stored. Part of a larger work."""
-    connection.execute("INSERT OR IGNORE INTO node VALUES ('has_centre', 'yes')")
-    if connection.changes():
-        connection.execute(statement("owe_what_is_stored"), (now_us,))
+
+class Owed(msgspec.Struct, frozen=True):
+    """An hour, counted from 1970, that is owed since a moment; each mark is a new revision."""
+
+    hour: int
+    since_us: int
+    revision: int
+
+
+def begin(connection: apsw.Connection, now_us: int, mode: Mode) -> None:
+    """Owe from now on, as part of a larger work; all that is stored, where it never was.
+
+    The first time that is everything, and again when the centre is to have readings, too.
+    """
+    before = connection.execute("SELECT value FROM node WHERE name = 'has_centre'").get
+    connection.execute("INSERT OR REPLACE INTO node VALUES ('has_centre', ?)", (mode,))
+    if before is None or (mode == "readings" and before != mode):
+        mark(connection, stored_hours(connection), now_us)
 
 
 def mark(connection: apsw.Connection, hours: Iterable[int], now_us: int) -> None:
@@ -30,7 +47,30 @@ def mark(connection: apsw.Connection, hours: Iterable[int], now_us: int) -> None
     )
 
 
+def settle(connection: apsw.Connection, compared: Sequence[Owed], at_us: int) -> None:
+    """Remove marks, as part of a larger work; one that was renewed counts from `at_us` on."""
+    connection.executemany(
+        "DELETE FROM owed_hours WHERE hour = ? AND revision = ?",
+        [(one.hour, one.revision) for one in compared],
+    )
+    connection.executemany(
+        "UPDATE owed_hours SET since_us = max(since_us, ?) WHERE hour = ?",
+        [(at_us, one.hour) for one in compared],
+    )
+
+
+def owed(connection: apsw.Connection) -> list[Owed]:
+    """All marks, by hour."""
+    rows = connection.execute("SELECT hour, since_us, revision FROM owed_hours ORDER BY hour")
+    return [Owed(*row) for row in rows]
+
+
 def owed_hours(connection: apsw.Connection, hours: range) -> list[int]:
     """Those of consecutive hours that are owed, in order."""
     query = "SELECT hour FROM owed_hours WHERE hour BETWEEN ? AND ? ORDER BY hour"
     return [hour for (hour,) in connection.execute(query, (hours[0], hours[-1]))]
+
+
+def stored_hours(connection: apsw.Connection) -> list[int]:
+    """Every hour that readings or aggregates are kept of, in order."""
+    return [hour for (hour,) in connection.execute(statement("stored_hours"))]

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from urbanos_edge.batch import as_said
 from urbanos_edge.reading import QUANTITIES, Quantity, Timing
 
 FLAGS: Final = ("range", "stuck", "spike", "neighbours", "channels", "humidity", "clock")
@@ -32,14 +33,23 @@ Floats = npt.NDArray[np.float64]
 def flag(columns: Mapping[str, npt.NDArray[Any]]) -> Mask:
     """Return the flags that `n` readings earn alone, of shape (n,).
 
-    There is one column of shape (n,) per quantity, NaN where absent.
+    There is one column of shape (n,) per quantity, NaN where absent; `timing`, and the mask
+    `channels_disagree`. Whether a value is possible is a matter of what the sensor said: 999 is a
+    dead fan whatever a correction makes of it.
     """
     outside = np.zeros(len(columns["timestamp_us"]), dtype=bool)
     for quantity in QUANTITIES:
-        values = columns[quantity.name]
+        values = as_said(columns, quantity.name)
         outside |= (values < quantity.low) | (values > quantity.high)
     doubted = columns["timing"] == Timing.NODE_IN_DOUBT
-    return bits({"range": outside, "humidity": _in_fog(columns), "clock": doubted})
+    return bits(
+        {
+            "range": outside,
+            "channels": columns["channels_disagree"],
+            "humidity": _in_fog(columns),
+            "clock": doubted,
+        }
+    )
 
 
 def bits(rows: Mapping[str, Rows]) -> Mask:

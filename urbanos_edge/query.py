@@ -19,7 +19,7 @@ from urbanos_edge.grid import STORED_ZOOM, Bounds, Tile, spanned, tile_at
 from urbanos_edge.manifest import File
 from urbanos_edge.reading import reading_id
 from urbanos_edge.recent import NOTHING_HERE_US, Recent
-from urbanos_edge.rows import Row, rows_of, split_flags
+from urbanos_edge.rows import ADDED, Row, rows_of, split_flags
 from urbanos_edge.store import Store
 
 MAX_ROWS: Final = 1000
@@ -99,6 +99,9 @@ class Query:
 def _row(columns: dict[str, Any]) -> Row:
     timestamp_us, received_us = columns.pop("timestamp_us"), columns.pop("received_us")
     columns["flags"] = split_flags(columns["flags"])
+    for name in ADDED:
+        if columns[name] is None:
+            del columns[name]
     return Row(
         **columns,
         id=reading_id(columns["sensor_id"], timestamp_us),

@@ -63,7 +63,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
     `timestamp_us` and `received_us` count microseconds since 1970 UTC. `values` holds known
     quantities only, in their own units, every one finite. `priority` runs from 1 to 10; 8 and
-    above is urgent.
+    above is urgent. `channels_disagree` is what a monitor with two particle sensors showed of its
+    PM2.5.
     """
 
     sensor_id: str
@@ -77,6 +78,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     priority: int = 5
     reported_aqi: float | None = None
     timing: Timing = Timing.SENSOR
+    channels_disagree: bool = False
 
 
 def reading_id(sensor_id: str, timestamp_us: int) -> str:

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from urbanos_edge.batch import Batch, finest_tiles
+from urbanos_edge.batch import CORRECTION, RAW_NAMES, Batch, finest_tiles
 from urbanos_edge.clock import DAY_US, HOUR_US
 from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
@@ -41,12 +41,12 @@ MOST_ROWS: Final = 4 * LOAD_ROWS
 _ORIGIN_BYTES: Final = 200
 """What an origin costs, with its strings and its places in the indexes, roughly."""
 
-_Key = tuple[str, str, str, float, float]
+_Key = tuple[str, str, str, float, float, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Who measured where: numbered, with the columns that a batch has for it."""
+    """Who measured where, corrected by what: numbered, with the columns that a batch has for it."""
 
     keys: list[_Key]
     labels: list[str]
@@ -223,7 +223,7 @@ class Recent:
 
 
 _KEYS: Final = """
-SELECT sensor_id, source, pollution_type, lng, lat FROM recent_origins ORDER BY origin
+SELECT sensor_id, source, pollution_type, lng, lat, correction FROM recent_origins ORDER BY origin
 """
 _KEPT: Final = ("timestamp_us", "received_us", "flags", *MERGED)
 
@@ -233,7 +233,8 @@ def _by_origin(batch: Batch) -> tuple[list[_Key], Table]:
 
     Rows of one sensor mostly follow one another, so only where something changes is looked up.
     """
-    named = ("sensor", "source", "pollution_type", "lng", "lat")
+    named = ["sensor", "source", "pollution_type", "lng", "lat"]
+    named += [CORRECTION] if CORRECTION in batch.columns else []
     changes = np.ones(len(batch), bool)
     changes[1:] = np.logical_or.reduce([batch[n][1:] != batch[n][:-1] for n in named])
     first = batch.take(np.flatnonzero(changes))
@@ -243,23 +244,27 @@ def _by_origin(batch: Batch) -> tuple[list[_Key], Table]:
         first.strings("pollution_type"),
         first["lng"].tolist(),
         first["lat"].tolist(),
+        first.strings(CORRECTION) if CORRECTION in first.columns else [""] * len(first),
         strict=True,
     )
     runs: list[_Key] = list(keys)
     numbers = {key: number for number, key in enumerate(dict.fromkeys(runs))}
     of_run = np.array([numbers[key] for key in runs], np.int64)
     origin = of_run[np.cumsum(changes) - 1]
-    return list(numbers), {"origin": origin, **{name: batch[name] for name in _KEPT}}
+    return list(numbers), {"origin": origin, **_kept(batch.columns)}
 
 
 def _origins(keys: list[_Key]) -> Origins:
     labels: dict[str, int] = {}
-    spelled = ([k[0] for k in keys], [k[1] for k in keys], [k[2] for k in keys])
-    named = [[labels.setdefault(name, len(labels)) for name in names] for names in spelled]
+    names = ["sensor", "source", "pollution_type"]
+    spelled = [[k[0] for k in keys], [k[1] for k in keys], [k[2] for k in keys]]
+    if any(k[5] for k in keys):
+        names.append(CORRECTION)
+        spelled.append([k[5] for k in keys])
+    named = [[labels.setdefault(name, len(labels)) for name in one] for one in spelled]
     lng = np.array([key[3] for key in keys], np.float64)
     lat = np.array([key[4] for key in keys], np.float64)
     x18, y18 = finest_tiles(lng, lat)
-    names = ("sensor", "source", "pollution_type")
     columns: Table = {
         **{name: np.array(column, np.int64) for name, column in zip(names, named, strict=True)},
         **{"lng": lng, "lat": lat, "x18": x18, "y18": y18},
@@ -378,6 +383,12 @@ def _length(rows: Table) -> int:
     return len(rows["origin"])
 
 
+def _kept(columns: Table) -> Table:
+    """The numbers of rows that are kept in segments."""
+    raw = [name for name in RAW_NAMES.values() if name in columns]
+    return {name: columns[name] for name in (*_KEPT, *raw)}
+
+
 def _taken(picks: Sequence[tuple[Segment, Rows]]) -> Table:
     if not picks:
         return {name: np.empty(0, np.int64) for name in ("origin", *_KEPT)}
@@ -389,8 +400,9 @@ def _batch(origins: Origins, rows: Table) -> Batch:
     columns = {
         name: column[rows["origin"]] for name, column in origins.columns.items() if name != "rank"
     }
-    columns |= {name: rows[name] for name in _KEPT}
+    columns |= _kept(rows)
     columns["timing"] = np.zeros(_length(rows), np.uint8)
+    columns["channels_disagree"] = np.zeros(_length(rows), bool)
     return Batch(origins.labels, columns)
 
 

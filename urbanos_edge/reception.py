@@ -16,7 +16,7 @@ import msgspec
 
 from urbanos_edge.adapters import Candidate, Message
 from urbanos_edge.database import Database
-from urbanos_edge.errors import Unauthorized
+from urbanos_edge.errors import EdgeError, Unauthorized
 from urbanos_edge.ingest import Ingest
 from urbanos_edge.receipt import Receipt
 from urbanos_edge.sources import Arrival, Sources
@@ -85,6 +85,26 @@ class Reception:
             proof = await self._passwords.proof(came.user, came.secret)
             came = msgspec.structs.replace(came, proof=proof)
         return await self._ingest.accept(message, token, came)
+
+    async def refuse(self, sender: str | None, payload: bytes, error: EdgeError) -> None:
+        """Write a letter about a message that cannot be read, where its sender is a known one.
+
+        Raises:
+            Unavailable, StorageUnavailable, DiskFull: it was not written.
+        """
+        if sender is not None and self._sources.knows(sender):
+            await self._ingest.bury(payload, error)
+
+    def token(self, authorization: str) -> Token:
+        """The token that an Authorization header carries, for those who need one.
+
+        Raises:
+            Unauthorized: none, or one that is unknown or was revoked.
+        """
+        token = self._token(_read_basic(Arrival("", authorization=authorization)))
+        if token is None:
+            raise Unauthorized("send 'Authorization: Bearer <token>'")
+        return token
 
     def _token(self, came: Arrival) -> Token | None:
         """The token a message carries in any of the ways that devices know.

@@ -11,6 +11,7 @@ import msgspec
 from urbanos_edge.asking import ask, data_dir_option, json_option, show
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.inbox import MAX_BYTES, MAX_CANDIDATES, MAX_SENDERS
+from urbanos_edge.nearby import MAX_DEVICES
 from urbanos_edge.sources import RULES
 
 latitude = click.FloatRange(-90, 90)
@@ -54,6 +55,8 @@ def show_sensor(data_dir: Path, as_json: bool, sensor_id: str) -> None:
         _show_refused(source["refused"])
     if not any(source["sender"] == found["id"] for source in found["sources"]):
         _show_refused(found["refused"])
+    for correction in found["corrections"]:
+        click.echo(f"correction {correction_line(correction)}")
     for token in found["tokens"]:
         made = to_rfc3339(token["created_at_us"])
         click.echo(f"token {token['id']} {token['name']}, made {made}")
@@ -156,6 +159,22 @@ def list_inbox(data_dir: Path, as_json: bool, ignored: bool) -> None:
         )
 
 
+@inbox.command("nearby")
+@data_dir_option
+@json_option
+def list_nearby(data_dir: Path, as_json: bool) -> None:
+    """Show the sensors and nodes that the running node found in its network.
+
+    'sensor id' is what a device was claimed for. One that is not asked for
+    readings pushes them, or is beyond the node's own networks.
+    """
+    found = ask(data_dir, "nearby")
+    what = ("kind", "name", "sender", "sensor_id", "address", "model", "firmware")
+    show(found, (*what, "is_asked", "is_here", "last_seen_at_us"), as_json)
+    if not as_json:
+        click.echo(f"{len(found)} of at most {MAX_DEVICES}; what left gives way to what is new")
+
+
 @inbox.command("claim")
 @data_dir_option
 @json_option
@@ -194,6 +213,15 @@ def ignore(data_dir: Path, sender: str, undo: bool) -> None:
     """Hear SENDER no more, and throw away what is kept of it."""
     ask(data_dir, "inbox_ignore", {"sender": sender, "undo": undo})
     click.echo(f"{sender} is {'heard again' if undo else 'ignored'}", err=True)
+
+
+def correction_line(one: dict[str, Any]) -> str:
+    """A sensor's own correction in one line: what it is, from when, and what it rests on."""
+    sign = "-" if one["shift"] < 0 else "+"
+    line = f"{one['quantity']} = {one['gain']:.6g} x {sign} {abs(one['shift']):.6g}"
+    until = "" if one["valid_until_us"] is None else f" until {to_rfc3339(one['valid_until_us'])}"
+    span = f"from {to_rfc3339(one['valid_from_us'])}{until}"
+    return f"{line}, version {one['version']}, {span}: {one['basis']}"
 
 
 def _show_refused(refused: dict[str, Any] | None) -> None:

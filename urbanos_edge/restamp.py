@@ -17,6 +17,7 @@ from urbanos_edge import aqi
 from urbanos_edge.batch import Batch, from_columns
 from urbanos_edge.changed import hours_of, mark
 from urbanos_edge.clock import Correction, Doubt, boot_id
+from urbanos_edge.corrections import Corrections
 from urbanos_edge.damage import again_without_damage
 from urbanos_edge.database import Database, translated
 from urbanos_edge.engine import Engine, statement
@@ -38,6 +39,7 @@ def restamp(
     store: Store,
     engine: Engine,
     standard: aqi.Standard,
+    corrections: Corrections,
     correction: Correction,
     stored_us: int,
 ) -> int:
@@ -49,7 +51,7 @@ def restamp(
     return again_without_damage(
         store,
         lambda file: file.max_received_us >= correction.since_us,
-        lambda: _restamp_once(store, engine, standard, correction, stored_us),
+        lambda: _restamp_once(store, engine, standard, corrections, correction, stored_us),
     )
 
 
@@ -57,6 +59,7 @@ def _restamp_once(
     store: Store,
     engine: Engine,
     standard: aqi.Standard,
+    corrections: Corrections,
     correction: Correction,
     stored_us: int,
 ) -> int:
@@ -67,6 +70,7 @@ def _restamp_once(
         before_us = batch["timestamp_us"]
         batch.columns["timestamp_us"] = before_us + correction.shift_us
         batch.columns["received_us"] = batch["received_us"] + correction.shift_us
+        batch = corrections.correct(batch)
         grade(standard, batch)
         write_by_day(cursor, change, batch, standard.grading, stored_us)
         hours = {*hours_of(before_us), *hours_of(batch["timestamp_us"])}

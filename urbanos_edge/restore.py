@@ -176,10 +176,12 @@ def _mark_restored(database: Path, now_us: int) -> None:
 
 
 def _take_over(staging: Path, data_dir: Path) -> None:
-    """Keep settings that the backup does not bring, and the owner and mode of the directory."""
-    settings = data_dir / "urbanos.toml"
+    """Keep what no backup brings: settings, whom devices trust, owner and mode of the directory."""
+    settings, tls = data_dir / "urbanos.toml", data_dir / "tls"
     if settings.is_file() and not (staging / settings.name).exists():
         shutil.copy2(settings, staging / settings.name)
+    if tls.is_dir():
+        shutil.copytree(tls, staging / tls.name)
     if not data_dir.exists():
         return
     state = data_dir.stat()

@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 
 from urbanos_edge import aqi
-from urbanos_edge.batch import ROW, Batch, from_columns
+from urbanos_edge.batch import CORRECTION, RAW_NAMES, ROW, Batch, from_columns
 from urbanos_edge.changed import hours_of
 from urbanos_edge.clock import HOUR_US, SECOND_US
 from urbanos_edge.damage import read_intact
@@ -38,6 +38,9 @@ _LATEST: Final = {
     **{f"{name}_aqi": np.dtype(np.int16) for name in INDEXED},
     "revision": np.dtype(np.int64),
 }
+_LABELLED: Final = ("sensor", "source", "pollution_type", CORRECTION)
+_ADDED: Final = (CORRECTION, *RAW_NAMES.values())
+"""Columns that are there from the first corrected reading on."""
 
 
 class Places:
@@ -153,6 +156,11 @@ class Rollup:
                 self._view = self._look(hour)
         return self._view
 
+    def during(self, hour: int) -> Table:
+        """Per site what one hour of the window comes to; nothing of an hour outside it."""
+        with self._lock:
+            return self._window.totals(hour)
+
     def apply(self, batch: Batch, revised: npt.NDArray[np.bool_], now_us: int) -> Update:
         """Merge graded rows that are now in the store; count hours with revised ones anew."""
         corrected = batch.take(revised)
@@ -217,8 +225,8 @@ class Rollup:
             self._revision,
             Places(latest),
             Places(sites),
-            _sensor_spots(latest, (hour - HOURS + 1) * HOUR_US),
-            _site_spots(sites),
+            sensor_spots(latest, (hour - HOURS + 1) * HOUR_US),
+            site_spots(sites),
         )
 
     def _take_latest(self, batch: Batch) -> Ints:
@@ -230,10 +238,15 @@ class Rollup:
         rows, newest = rows[is_newer], newest[is_newer]
         self._leave_old_places(rows)
         relabel = np.array([self._label(label) for label in batch.labels])
-        for name in _LATEST.keys() - {"revision"}:
+        for name in _ADDED:
+            if name in batch.columns and name not in self._latest:
+                self._latest[name] = self._nothing(name, len(self._row_by_sensor))
+        for name in self._latest.keys() - {"revision"}:
+            if name not in batch.columns:
+                self._latest[name][rows] = self._nothing(name, len(rows))
+                continue
             column = batch[name][newest]
-            is_label = name in ("sensor", "source", "pollution_type")
-            self._latest[name][rows] = relabel[column] if is_label else column
+            self._latest[name][rows] = relabel[column] if name in _LABELLED else column
         self._latest["revision"][rows] = self._revision
         return sensors
 
@@ -244,11 +257,16 @@ class Rollup:
             sensors[number] = self._row_by_sensor.setdefault(label, len(self._row_by_sensor))
         missing = len(self._row_by_sensor) - len(self._latest["sensor"])
         if missing:
-            for name, dtype in _LATEST.items():
-                filler = np.zeros(missing, dtype)
-                self._latest[name] = np.concatenate([self._latest[name], filler])
+            for name, column in self._latest.items():
+                self._latest[name] = np.concatenate([column, self._nothing(name, missing)])
             self._latest["timestamp_us"][-missing:] = np.iinfo(np.int64).min
         return sensors
+
+    def _nothing(self, name: str, count: int) -> npt.NDArray[Any]:
+        """What stands in a column of so many sensors where a batch has nothing for it."""
+        if name in _LATEST:
+            return np.zeros(count, _LATEST[name])
+        return np.full(count, self._label("") if name == CORRECTION else np.nan)
 
     def _label(self, label: str) -> int:
         return self._labels.setdefault(label, len(self._labels))
@@ -297,7 +315,7 @@ class Rollup:
         return read_intact(self._store, self._engine, lambda file: file.max_at_us >= since_us, work)
 
 
-def _sensor_spots(latest: Table, since_us: int) -> Spots:
+def sensor_spots(latest: Table, since_us: int) -> Spots:
     """The sensors with news in the window: what `tiles` draws of them, and adds up per cell."""
     columns = rows_of(latest, latest["timestamp_us"] >= since_us)
     x, y = positions(columns)
@@ -312,7 +330,7 @@ def _sensor_spots(latest: Table, since_us: int) -> Spots:
     )
 
 
-def _site_spots(sites: Table) -> Spots:
+def site_spots(sites: Table) -> Spots:
     """The sites with unflagged readings in the window: what `tiles` adds up per cell."""
     columns = rows_of(sites, sites["readings"] > 0)
     x, y = positions(columns)

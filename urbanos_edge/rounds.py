@@ -82,6 +82,8 @@ async def expire_forever(node: Node) -> None:
             dropped = await anyio.to_thread.run_sync(node.expiry.drop_if_sure)
             for partition in dropped:
                 _log.info("%s is older than the retention and was dropped", partition.day)
+            if node.expiry.is_sure():
+                await node.reports.expire()
         except EdgeError as error:
             _log.error("expiry failed, will be tried again: %s", error.message)
         with anyio.move_on_after(EXPIRE_EVERY_S):

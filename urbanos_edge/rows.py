@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET, UnsetType
 
-from urbanos_edge.batch import Batch
+from urbanos_edge.batch import CORRECTION, RAW_NAMES, Batch
 from urbanos_edge.clock import all_to_rfc3339
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Tile
 from urbanos_edge.quality import FLAG_LABELS
-from urbanos_edge.reading import reading_ids
+from urbanos_edge.reading import QUANTITY_NAMES, reading_ids
 
 _STORED_SHIFT = FINEST_ZOOM - STORED_ZOOM
 
@@ -23,6 +24,8 @@ class Row(msgspec.Struct, gc=False):
     """One graded reading. Quantities are in the units of `reading.QUANTITIES`, null when absent.
 
     `aqi_value` grades this reading's own concentrations; `reported_aqi` is what the client said.
+    Only where something was corrected there are `correction`, which names how, and, for what it
+    changed, what the sensor said.
     """
 
     id: str
@@ -54,14 +57,27 @@ class Row(msgspec.Struct, gc=False):
     humidity: float | None
     pressure: float | None
     flags: list[str]
+    correction: str | UnsetType = UNSET
+    pm1_raw: float | UnsetType = UNSET
+    pm25_raw: float | UnsetType = UNSET
+    pm10_raw: float | UnsetType = UNSET
+    o3_raw: float | UnsetType = UNSET
+    no2_raw: float | UnsetType = UNSET
+    so2_raw: float | UnsetType = UNSET
+    co_raw: float | UnsetType = UNSET
+    temperature_raw: float | UnsetType = UNSET
+    humidity_raw: float | UnsetType = UNSET
+    pressure_raw: float | UnsetType = UNSET
 
 
 _INDEXES = (
     *("aqi_value", "level"),
     *(name for name in Row.__struct_fields__ if name.endswith("_aqi") and name != "reported_aqi"),
 )
-_NUMBERS = ("reported_aqi", *Row.__struct_fields__[-11:-1])
-_FIELDS = Row.__struct_fields__
+_NUMBERS = ("reported_aqi", *QUANTITY_NAMES)
+ADDED = (CORRECTION, *RAW_NAMES.values())
+"""Fields that are there only where something was corrected."""
+_FIELDS = Row.__struct_fields__[: -len(ADDED)]
 
 
 def rows_of(batch: Batch) -> list[Row]:
@@ -81,7 +97,11 @@ def rows_of(batch: Batch) -> list[Row]:
         **{name: _present(batch[name], batch[name] >= 0) for name in _INDEXES},
         **{name: _present(batch[name], ~np.isnan(batch[name])) for name in _NUMBERS},
     }
-    return [Row(*values) for values in zip(*(columns[name] for name in _FIELDS), strict=True)]
+    fields = _FIELDS
+    if CORRECTION in batch.columns:
+        fields = Row.__struct_fields__
+        columns |= _corrections(batch)
+    return [Row(*values) for values in zip(*(columns[name] for name in fields), strict=True)]
 
 
 def row_of(batch: Batch, index: int) -> Row:
@@ -89,20 +109,32 @@ def row_of(batch: Batch, index: int) -> Row:
     return rows_of(batch.take(np.array([index])))[0]
 
 
+def _corrections(batch: Batch) -> dict[str, Iterable[Any]]:
+    """What is added to the rows of a batch where something was corrected."""
+    absent = np.full(len(batch), np.nan)
+    raw = {name: batch.columns.get(name, absent) for name in RAW_NAMES.values()}
+    return {
+        CORRECTION: [text or UNSET for text in batch.strings(CORRECTION)],
+        **{name: _present(column, ~np.isnan(column), UNSET) for name, column in raw.items()},
+    }
+
+
 @lru_cache(maxsize=1 << 14)
 def _grid_id(x18: int, y18: int) -> str:
     return Tile(STORED_ZOOM, x18 >> _STORED_SHIFT, y18 >> _STORED_SHIFT).grid_id
 
 
-def _present(column: npt.NDArray[Any], is_there: npt.NDArray[np.bool_]) -> Sequence[Any]:
-    """Numbers with None where there is none."""
+def _present(
+    column: npt.NDArray[Any], is_there: npt.NDArray[np.bool_], absent: Any = None
+) -> Sequence[Any]:
+    """Numbers, and what stands where there is none."""
     if not is_there.any():
-        return [None] * len(column)
+        return [absent] * len(column)
     values: list[Any] = column.tolist()
     if is_there.all():
         return values
     return [
-        value if there else None for value, there in zip(values, is_there.tolist(), strict=True)
+        value if there else absent for value, there in zip(values, is_there.tolist(), strict=True)
     ]
 
 

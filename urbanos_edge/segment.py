@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from urbanos_edge.batch import RAW_NAMES
 from urbanos_edge.clock import HOUR_US
 from urbanos_edge.identity import MERGED
 
@@ -22,6 +23,7 @@ Table = dict[str, npt.NDArray[Any]]
 
 _SCALES: Final = (1, 10, 100, 1000)
 """Sensors send a few decimals, so most columns are small integers over one of these."""
+_NUMBERS: Final = (*MERGED, *RAW_NAMES.values())
 _LARGE: Final = 2.0**31
 _ABSENT: Final[dict[np.dtype[Any], int]] = {
     np.dtype(np.int16): -(2**15),
@@ -102,10 +104,14 @@ class Segment:
 
 
 def segment(hour: int, rows: Table) -> Segment:
-    """Rows of an hour, in any order: `origin, timestamp_us, received_us, flags` and MERGED."""
+    """Rows of an hour, in any order.
+
+    They have `origin, timestamp_us, received_us, flags` and MERGED, and what the sensors said of
+    what was corrected.
+    """
     offset = rows["timestamp_us"] - hour * HOUR_US
     lag = rows["received_us"] - rows["timestamp_us"]
-    return _sorted(hour, rows["origin"], offset, lag, rows["flags"], rows.__getitem__)
+    return _sorted(hour, rows["origin"], offset, lag, rows["flags"], rows.get)
 
 
 def taken(picks: Sequence[tuple[Segment, Rows]]) -> Table:
@@ -119,7 +125,8 @@ def taken(picks: Sequence[tuple[Segment, Rows]]) -> Table:
         "flags": np.concatenate([part.flags[rows] for part, rows in picks]),
         **{
             name: _gathered([(part.columns.get(name), rows) for part, rows in picks])
-            for name in MERGED
+            for name in _NUMBERS
+            if name in MERGED or any(name in part.columns for part, _ in picks)
         },
     }
 
@@ -128,8 +135,10 @@ def merged(parts: Sequence[Segment]) -> Segment:
     """Segments of one hour as one."""
     every = [np.arange(len(part)) for part in parts]
 
-    def column_of(name: str) -> npt.NDArray[np.float64]:
+    def column_of(name: str) -> npt.NDArray[np.float64] | None:
         columns = [part.columns.get(name) for part in parts]
+        if columns.count(None) == len(columns):
+            return None
         return _gathered(list(zip(columns, every, strict=True)))
 
     return _sorted(
@@ -148,12 +157,13 @@ def _sorted(
     offset: npt.NDArray[Any],
     lag: npt.NDArray[Any],
     flags: npt.NDArray[np.uint8],
-    column_of: Callable[[str], npt.NDArray[np.float64]],
+    column_of: Callable[[str], npt.NDArray[np.float64] | None],
 ) -> Segment:
     """A segment of rows in any order; its columns are packed one at a time, to save memory."""
     order = np.lexsort((offset, origin))
     packed_lag = packed(lag[order].astype(np.float64))
-    columns = {name: packed(column_of(name)[order]) for name in MERGED}
+    given = ((name, column_of(name)) for name in _NUMBERS)
+    columns = {name: packed(column[order]) for name, column in given if column is not None}
     return Segment(
         hour,
         _smallest(origin[order]),

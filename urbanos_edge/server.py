@@ -1,18 +1,21 @@
-"""The HTTP server around a node: its socket, its limits, and its orderly stop."""
+"""The HTTP server around a node: its sockets, its limits, and its orderly stop."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import uvicorn
 
 from urbanos_edge.app import create_app
+from urbanos_edge.crowd import Crowd, room_for
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.node import Node
 from urbanos_edge.protocol import HttpProtocol, WebSocketProtocol
@@ -20,6 +23,12 @@ from urbanos_edge.settings import Settings
 
 BACKLOG: Final = 2048
 STOP_WITHIN_S: Final = 5
+SHAKE_HANDS_WITHIN_S: Final = 10
+"""Who has opened a connection for TLS and then says nothing is cut."""
+SAY_GOODBYE_WITHIN_S: Final = 2
+"""How long the end of a TLS connection waits for the other side to agree."""
+LOOK_EVERY_TICKS: Final = 10
+"""Ticks, of which Uvicorn has ten a second, between two looks for clients that are too slow."""
 MAX_FRAME_BYTES: Final = 64 << 10
 """The largest WebSocket frame a client may send."""
 OPTIONS: Final[dict[str, Any]] = {
@@ -35,47 +44,123 @@ OPTIONS: Final[dict[str, Any]] = {
     "timeout_graceful_shutdown": STOP_WITHIN_S,
 }
 """What Uvicorn is told whatever its protocols are."""
+_log = logging.getLogger(__name__)
+
+
+class Listeners(NamedTuple):
+    """The sockets that the node is reached at."""
+
+    plain: socket.socket
+    secure: socket.socket | None = None
+    """For TLS."""
+
+    @property
+    def port(self) -> int:
+        return _port(self.plain)
 
 
 @contextmanager
-def listening_socket(settings: Settings) -> Iterator[socket.socket]:
+def listening(settings: Settings) -> Iterator[Listeners]:
     """Listen before the node is opened, so that a taken port is told at once.
 
     Raises:
-        EdgeError: the address is taken or not this machine's.
+        EdgeError: an address is taken or not this machine's.
     """
+    with ExitStack() as stack:
+        plain = stack.enter_context(_listener(settings.host, settings.port, "--port"))
+        secure = None
+        if settings.tls_port is not None:
+            listener = _listener(settings.host, settings.tls_port, "the setting tls_port")
+            secure = stack.enter_context(listener)
+        yield Listeners(plain, secure)
+
+
+def _listener(host: str, port: int, chosen_by: str) -> socket.socket:
     try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listener = socket.create_server(
-            (settings.host, settings.port), family=family, backlog=BACKLOG, reuse_port=False
-        )
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=False)
     except OSError as error:
         raise EdgeError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror};"
-            " choose another with --host and --port"
+            f"cannot listen on {host} port {port}: {error.strerror};"
+            f" choose another with --host and {chosen_by}"
         ) from error
-    with listener:
-        yield listener
 
 
-def serve_forever(node: Node, listener: socket.socket) -> None:
+def secure(node: Node, listeners: Listeners) -> None:
+    """Make ready for TLS; where that fails, the node serves without, and says so.
+
+    Readings must not stay away because of a damaged certificate.
+    """
+    if listeners.secure is None:
+        return
+    try:
+        node.tls.open(_port(listeners.secure))
+    except EdgeError as error:
+        listeners.secure.close()
+        _log.error("there is no HTTPS: %s", error.message)
+
+
+def serve_forever(node: Node, listeners: Listeners) -> None:
     """Serve until SIGINT or SIGTERM; the node is flushed and closed at the end."""
-    port = listener.getsockname()[1]
+    port = listeners.port
+    crowd = Crowd(room_for(node.settings.max_connections), node.access.door.proxies)
     config = uvicorn.Config(
         create_app(node, f"http://127.0.0.1:{port}", port),
-        http=cast(type[asyncio.Protocol], partial(HttpProtocol, node.answers)),
+        http=cast(type[asyncio.Protocol], partial(HttpProtocol, node.answers, crowd)),
         ws=WebSocketProtocol,
         **OPTIONS,
     )
-    _Server(config, node).run(sockets=[listener])
+    _Server(config, node, listeners.secure).run(sockets=[listeners.plain])
+
+
+def _port(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
 
 
 class _Server(uvicorn.Server):
-    """Ends with 0 when it is told to stop; Uvicorn would die of the signal once it is done."""
+    """Ends with 0 when it is told to stop; Uvicorn would die of the signal once it is done.
 
-    def __init__(self, config: uvicorn.Config, node: Node) -> None:
+    It serves the same on a second socket, over TLS; Uvicorn knows only one way for all.
+    """
+
+    def __init__(self, config: uvicorn.Config, node: Node, listener: socket.socket | None) -> None:
         super().__init__(config)
         self._node = node
+        self._secure = listener
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        context = self._node.tls.context
+        if self._secure is not None and context is not None:
+            self.servers.append(await self._serve_securely(self._secure, context))
+
+    async def _serve_securely(
+        self, listener: socket.socket, context: ssl.SSLContext
+    ) -> asyncio.base_events.Server:
+        def connection() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        return await asyncio.get_running_loop().create_server(
+            connection,
+            sock=listener,
+            ssl=context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=SHAKE_HANDS_WITHIN_S,
+            ssl_shutdown_timeout=SAY_GOODBYE_WITHIN_S,
+        )
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_EVERY_TICKS == 0:
+            now_s = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpProtocol):
+                    connection.look(now_s)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._node.live.end()

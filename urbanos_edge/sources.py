@@ -37,7 +37,8 @@ class Arrival(msgspec.Struct, frozen=True):
 
     `authorization` is the header as it was sent. `user` and `secret` are a pair that came another
     way, such as InfluxDB's `u` and `p`; those of a Basic header are read from it. `proof` is what
-    `passwords` made of them.
+    `passwords` made of them. `may_have_waited` is for what others kept for the node: when it was
+    measured nobody knows, unless it says so itself.
     """
 
     protocol: str
@@ -46,6 +47,7 @@ class Arrival(msgspec.Struct, frozen=True):
     user: str = ""
     secret: str = ""
     proof: bytes = b""
+    may_have_waited: bool = False
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -106,6 +108,16 @@ class Sources:
 
     def find(self, sender: str) -> Source | None:
         return self._by_sender.get(sender)
+
+    def knows(self, sender: str) -> bool:
+        """Whether somebody has claimed a sender, or it is a sensor itself."""
+        return sender in self._by_sender or sender in self._sensors
+
+    def sensor_of(self, sender: str) -> str | None:
+        """The sensor that a sender is, or was claimed for; None where nobody has said it."""
+        source = self._by_sender.get(sender)
+        known = sender if sender in self._sensors else None
+        return source.sensor_id if source else known
 
     def of_sensor(self, sensor_id: str) -> Sequence[Source]:
         """The senders that are claimed for a sensor."""

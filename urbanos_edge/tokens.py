@@ -53,12 +53,18 @@ class Tokens:
         self._by_hash: dict[bytes, Token] = {}
         for *fields, digest in database.read().execute(f"SELECT {_COLUMNS} FROM tokens"):
             self._by_hash[digest] = Token(*fields)
+        self._hash_by_id = {token.id: digest for digest, token in self._by_hash.items()}
 
     def __len__(self) -> int:
         return len(self._by_hash)
 
     def list(self) -> list[Token]:
         return sorted(self._by_hash.values(), key=lambda token: token.id)
+
+    def by_id(self, number: int) -> Token | None:
+        """The token of a number, also one that was revoked."""
+        digest = self._hash_by_id.get(number)
+        return None if digest is None else self._by_hash[digest]
 
     def of_sensor(self, sensor_id: str) -> Sequence[Token]:
         """The tokens of one sensor that were not revoked, the oldest first."""
@@ -87,6 +93,7 @@ class Tokens:
 
         number = await self._database.write(insert)
         self._by_hash[digest] = Token(number, scope, sensor_id, name, created_at_us)
+        self._hash_by_id[number] = digest
         return secret
 
     async def revoke(self, number: int) -> None:
@@ -95,7 +102,7 @@ class Tokens:
         Raises:
             NotFound: there is no such token.
         """
-        digest = next((d for d, token in self._by_hash.items() if token.id == number), None)
+        digest = self._hash_by_id.get(number)
         if digest is None:
             raise NotFound(f"there is no token {number}; see 'token list'")
         now_us = self._clock.now_us()

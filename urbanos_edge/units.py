@@ -118,6 +118,7 @@ UNITS: Final[dict[str, dict[str, Unit]]] = {
     "pressure": {
         "hpa": Unit("hPa"),
         "mbar": Unit("mbar"),
+        "mb": Unit("mbar"),
         "pa": Unit("Pa", per=100.0),
         "kpa": Unit("kPa", times=10.0),
         # Conventional columns of mercury: NIST SP 811 (2008), appendix B.8.

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from urbanos_edge.batch import Batch
+from urbanos_edge.batch import Batch, as_said
 from urbanos_edge.clock import HOUR_US
 from urbanos_edge.course import NEVER_US, Followed, Outliers, Stretch, follow, nothing_known
 from urbanos_edge.neighbourhood import NOBODY, Neighbourhood, Sightings, consensus
@@ -28,6 +28,9 @@ FEWEST_NEIGHBOURS: Final = 3
 APART_UGM3: Final = {"pm25": 30.0, "pm10": 100.0}
 """How far neighbours may be apart in any case. AirGradient has 30 for PM2.5 and compares nothing
 else; coarse dust differs more from street to street."""
+APART_SHARE: Final = 0.5
+"""Of what the neighbours agree on, in any case: in a haze good stations differ by far more than in
+clean air."""
 SPREADS: Final = 2.0
 NEARBY_M: Final = 1000.0
 """A reading from further off than that from where its sensor is now has other neighbours."""
@@ -75,15 +78,18 @@ class _Values:
     sensor: Ints
     at_us: Ints
     values: Floats
+    said: Floats
+    """What they were before corrections."""
 
     def take(self, chosen: npt.NDArray[np.intp]) -> Stretch:
         if len(chosen) == len(self.rows):
-            return Stretch(self.sensor, self.at_us, self.values)
-        return Stretch(self.sensor[chosen], self.at_us[chosen], self.values[chosen])
+            return Stretch(self.sensor, self.at_us, self.values, self.said)
+        values, said = self.values[chosen], self.said[chosen]
+        return Stretch(self.sensor[chosen], self.at_us[chosen], values, said)
 
     def firsts(self) -> Rows:
         """Where the values of a sensor begin."""
-        return Stretch(self.sensor, self.at_us, self.values).firsts()
+        return Stretch(self.sensor, self.at_us, self.values, self.said).firsts()
 
     def last_of_hour(self) -> npt.NDArray[np.intp]:
         """For each value, which is its sensor's last in the same hour."""
@@ -98,7 +104,7 @@ class _Values:
         if may_stay is None:
             return np.ones(len(chosen), bool)
         low, high = may_stay
-        must: Rows = (self.values[chosen] < low) | (self.values[chosen] > high)
+        must: Rows = (self.said[chosen] < low) | (self.said[chosen] > high)
         return must
 
 
@@ -235,7 +241,8 @@ class Watch:
         last, group = np.unique(values.last_of_hour()[suspects], return_inverse=True)
         lists = self._neighbourhood.lists[values.sensor[last]]
         agreed = consensus(self._sightings(values).near(lists, values.at_us[last]))
-        apart_ugm3 = np.maximum(APART_UGM3[values.quantity.name], SPREADS * agreed.spread)
+        least_ugm3 = np.maximum(APART_UGM3[values.quantity.name], APART_SHARE * agreed.median)
+        apart_ugm3 = np.maximum(least_ugm3, SPREADS * agreed.spread)
         apart_ugm3[agreed.count < FEWEST_NEIGHBOURS] = np.inf
         distance_ugm3 = np.abs(values.values[suspects] - agreed.median[group])
         disagreeing[suspects] = distance_ugm3 > apart_ugm3[group]
@@ -282,14 +289,19 @@ def _credible(batch: Batch, sensor: Ints) -> Iterator[_Values]:
     """The credible values of each quantity, where the clock can be believed.
 
     A flag is for a whole reading, and a dead thermometer must not take a good dust sensor off the
-    map: weather is looked at only in readings of nothing else.
+    map: weather is looked at only in readings of nothing else. Particles that the two channels of
+    a monitor disagree about are those of neither.
     """
     is_timed = batch["timing"] != Timing.NODE_IN_DOUBT
     measured = [quantity.name for quantity in QUANTITIES if quantity.name not in _WEATHER]
     is_weather = np.logical_and.reduce([np.isnan(batch[name]) for name in measured]) & is_timed
     for quantity in QUANTITIES:
-        column = batch[quantity.name]
+        column, said = batch[quantity.name], as_said(batch.columns, quantity.name)
         is_wanted = is_weather if quantity.name in _WEATHER else is_timed
-        rows = np.flatnonzero(is_credible(quantity, column) & is_wanted)
+        if quantity.name in PARTICLES:
+            is_wanted = is_wanted & ~batch["channels_disagree"]
+        rows = np.flatnonzero(is_credible(quantity, said) & is_wanted)
         if len(rows):
-            yield _Values(quantity, rows, sensor[rows], batch["timestamp_us"][rows], column[rows])
+            values = column[rows]
+            said = values if said is column else said[rows]
+            yield _Values(quantity, rows, sensor[rows], batch["timestamp_us"][rows], values, said)

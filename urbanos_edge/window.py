@@ -129,10 +129,12 @@ class Window:
         if row is not None:
             self.sites["revision"][row] = revision
 
-    def totals(self) -> Table:
-        """Per site: its place and the sums over the window, as copies."""
+    def totals(self, hour: int | None = None) -> Table:
+        """Per site: its place and the sums over the window, or over one hour of it, as copies."""
         hours = self._hour_of_slot
         current = np.flatnonzero((hours > self.hour - HOURS) & (hours <= self.hour))
+        if hour is not None:
+            current = current[hours[current] == hour]
         table = {name: column.copy() for name, column in self.sites.items()}
         for name in ("readings", "graded", "aqi_sum"):
             table[name] = self._hourly[name][current].sum(axis=0)

@@ -8,7 +8,9 @@ const NODE = 'http://localhost:8080';
 /** What the bundle contains of others, with the licence texts that must travel along. */
 const BUNDLED = {
   'MapLibre GL JS': 'maplibre-gl/LICENSE.txt',
+  uPlot: 'uplot/LICENSE',
   Inter: '@fontsource-variable/inter/LICENSE',
+  'Noto Sans TC': '@fontsource-variable/noto-sans-tc/LICENSE',
 };
 
 function licences(): Plugin {
@@ -32,6 +34,7 @@ export default defineConfig({
     emptyOutDir: true,
     // A data: address would be refused by the page's Content-Security-Policy.
     assetsInlineLimit: 0,
+    rolldownOptions: { input: ['index.html', 'kiosk.html'] },
     modulePreload: { polyfill: false },
     // MapLibre alone is 1.1 MB before compression.
     chunkSizeWarningLimit: 1400,

@@ -27,7 +27,7 @@ def test_the_map_shows_a_sensor_as_a_number_in_its_categorys_colour(
     assert shown.pixels_in_middle("#000000") > 10, "no number is drawn in the circle"
     shown.click_middle()
     panel = shown.page.get_by_role("region", name="Sensor", exact=True)
-    expect(panel.get_by_role("heading")).to_have_text("north-1")
+    expect(panel.get_by_role("heading", level=2)).to_have_text("north-1")
     expect(panel.locator(".index-badge")).to_have_text("100")
     expect(panel).to_contain_text("Moderate")
     expect(panel).to_contain_text("Index of the latest reading (US AQI)")

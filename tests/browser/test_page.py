@@ -17,6 +17,8 @@ Open = Callable[..., Visit]
 WIDE = {"width": 1920, "height": 1080}
 PHONE = {"width": 390, "height": 844}
 PORTRAIT = {"width": 1080, "height": 1920}
+FIRST_LOAD_BYTES = 1_500_000
+"""Compressed, before any tile."""
 HELSINKI = "/#14.5/60.1716/24.9443"
 """Where the simulated fleet stands."""
 
@@ -104,6 +106,23 @@ def test_the_page_asks_nothing_of_any_other_host(demo: NodeProcess, visit: Open)
     assert any("/tiles/readings/" in url for url in shown.requests)
     own = (f"{demo.url}/", demo.url.replace("http", "ws") + "/ws")
     assert [url for url in shown.requests if not url.startswith(own)] == []
+
+
+@pytest.mark.parametrize("address", ["/", "/kiosk"])
+def test_the_first_load_is_small_enough_for_a_slow_line(
+    demo: NodeProcess, visit: Open, address: str
+) -> None:
+    shown = visit(demo, address)
+    shown.wait_until_subscribed()
+    assets = {url for url in shown.requests if "/assets/" in url} | {demo.url + address}
+    sizes = {}
+    for url in assets:
+        with demo.client.stream("GET", url, headers={"Accept-Encoding": "gzip"}) as answer:
+            for _ in answer.iter_raw():
+                pass
+            sizes[url] = answer.num_bytes_downloaded
+    assert any(url.endswith(".js") for url in sizes)
+    assert sum(sizes.values()) <= FIRST_LOAD_BYTES, sizes
 
 
 def test_a_sensors_name_is_text_and_runs_no_script(

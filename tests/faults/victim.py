@@ -29,6 +29,7 @@ SERVING_WITHIN_S: Final = 10.0
 START_WITHIN_S: Final = 30.0
 SETTINGS: Final = {
     "announce": False,
+    "discover": False,
     "ingest_rate_limit": "1000000/second",
     "disk_reserve_mib": 8,
     "ballast_mib": 4,

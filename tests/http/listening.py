@@ -90,7 +90,7 @@ def raw_listener(node: NodeProcess) -> Iterator[socket.socket]:
     """A WebSocket as bare bytes on a narrow link."""
     with narrow_link(node) as link:
         link.sendall(
-            b"GET /ws HTTP/1.1\r\nHost: node\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         assert link.recv(1000).startswith(b"HTTP/1.1 101 ")

@@ -18,9 +18,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tests.http.sending import Spot, assert_is_error, reading, send
+from tests.http.sending import Spot, assert_is_error, reading, send, stored
 from tests.processes import NodeProcess, command
+from urbanos_edge.asking import show
 from urbanos_edge.cli import main
+from urbanos_edge.overview import GROUPS
 
 SCREEN = (24, 80)
 """Lines and columns of a terminal."""
@@ -153,6 +155,18 @@ def test_the_directory_may_be_named_by_the_environment(server: NodeProcess) -> N
     assert outcome(ended)["node"] == server.status()["node"]
 
 
+def test_an_archive_of_any_day_is_imported(data_dir: Path, tmp_path: Path, spot: Spot) -> None:
+    file = tmp_path / "2019.csv"
+    place = f"{spot.lat},{spot.lng}"
+    rows = [f"{spot.grid_id},{place},2019-02-18T00:0{n}:00Z,{n}" for n in range(3)]
+    file.write_text("\n".join(["sensor_id,lat,lng,timestamp,pm25", *rows, *rows[:1]]))
+    ended = run(data_dir, "import", str(file), XDG_STATE_HOME=str(tmp_path / "state"))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "4 rows, 4 sent, 4 accepted, 1 of them duplicate" in ended.stdout
+    found = stored(data_dir, "pm25", "WHERE sensor_id = ? ORDER BY timestamp", spot.grid_id)
+    assert found == [(0.0,), (1.0,), (2.0,)]
+
+
 # --- what keeps a node from starting ---
 
 
@@ -219,6 +233,25 @@ def test_the_help_of_every_command_fits_one_screen(words: tuple[str, ...]) -> No
     assert max(len(line) for line in lines) <= SCREEN[1]
 
 
+def test_the_first_help_lists_every_command_once_in_a_few_words() -> None:
+    grouped = [name for group in GROUPS.values() for name in group]
+    assert sorted(grouped) == sorted(main.commands), "a command without a group, or in two"
+    output = CliRunner().invoke(main, ["--help"], terminal_width=SCREEN[1]).output
+    for group in GROUPS.values():
+        for name, words in group.items():
+            (_,) = re.finditer(rf"(?:^|\s){name} +{re.escape(words)}(?:\s|$)", output)
+
+
+def test_what_strangers_wrote_is_shown_as_it_is_and_steers_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Square brackets are markup to the library that draws the table."""
+    show([{"note": "[/x] [red]a[/red] :smile: \x1b[2J\x9b1m\tb"}], ("note",), as_json=False)
+    printed = capsys.readouterr().out
+    assert "[/x] [red]a[/red] :smile: \ufffd[2J\ufffd1m\ufffdb" in printed
+    assert not set("\x1b\x9b\t") & set(printed)
+
+
 WRONG_USES = [
     "fly",
     "serve --port many",
@@ -236,6 +269,9 @@ WRONG_USES = [
     "basemap import /nowhere.osm.pbf",
     "replay",
     "replay /nowhere.csv",
+    "import",
+    "import /nowhere.csv",
+    "import pyproject.toml --format xlsx",
 ]
 
 

@@ -65,7 +65,7 @@ def test_a_stalled_event_stream_is_cut_and_others_keep_hearing(
     server: NodeProcess, gateway: str, spot: Spot
 ) -> None:
     grids = ",".join(ladder(spot))
-    request = f"GET /api/v1/live?gridIds={grids} HTTP/1.1\r\nHost: node\r\n\r\n"
+    request = f"GET /api/v1/live?gridIds={grids} HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with listening(server, spot.grid_id) as faithful, narrow_link(server) as stalled:
         stalled.sendall(request.encode())
         tell_until_cut(server, gateway, spot, faithful)

@@ -159,6 +159,23 @@ def test_an_airgradient_monitor_at_a_known_place_is_stored(
     ]
 
 
+def test_a_monitor_whose_channels_disagree_is_stored_with_that_flag(
+    server: NodeProcess, gateway: str, spot: Spot, operator: str
+) -> None:
+    """By a token, and by way of the inbox."""
+    bearer = {"Authorization": f"Bearer {operator}"}
+    place(server, gateway, spot, "airgradient-aa01")
+    for serial, headers in (("aa01", {"Authorization": f"Bearer {gateway}"}), ("aa02", {})):
+        path = f"/sensors/airgradient:{serial}/measures"
+        answer = server.client.post(path, content=devices.AIRGRADIENT_TORN, headers=headers)
+        assert answer.status_code == 200, answer.text
+    claim = {"sender": "airgradient-aa02", "lat": spot.lat, "lng": spot.lng}
+    answer = server.client.post("/api/v1/inbox/claim", json=claim, headers=bearer)
+    assert answer.json()["imported"] == 1, answer.text
+    for sensor_id in ("airgradient-aa01", "airgradient-aa02"):
+        assert measured(server, sensor_id, "pm25, flags") == [(20.0, "channels")]
+
+
 def test_a_monitor_that_asks_for_its_settings_is_told_to_change_none(server: NodeProcess) -> None:
     answer = server.client.get("/sensors/airgradient:ecda3b1eaaaf/one/config")
     assert (answer.status_code, answer.json()) == (200, {})

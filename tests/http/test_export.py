@@ -140,6 +140,7 @@ def test_a_box_leaves_the_others_out(full: NodeProcess) -> None:
         ({"from": NEXT_DAY, "to": DAY}, "invalid_range"),
         ({"from": "2024-01-01", "to": "2025-01-02"}, "range_too_long"),
         (SPAN | {"format": "xlsx"}, "invalid_format"),
+        (SPAN | {"columns": "theirs"}, "invalid_columns"),
         (SPAN | {"bbox": "1,2,3"}, "invalid_bounds"),
         (SPAN | {"bbox": "1,2,3,four"}, "invalid_bounds"),
         (SPAN | {"bbox": "1,2,3,nan"}, "invalid_bounds"),

@@ -213,6 +213,22 @@ def test_the_status_counts_what_waits(server: NodeProcess) -> None:
     flush(server)
 
 
+def test_what_is_nearby_is_shown_to_operators_only(server: NodeProcess) -> None:
+    path = "/api/v1/discovered"
+    assert_is_error(server.client.get(path), 401)
+    for scope, status in (("gateway", 403), ("operator", 200)):
+        headers = {"Authorization": f"Bearer {make_token(server, scope)}"}
+        assert server.client.get(path, headers=headers).status_code == status
+    nobody = {"here": 0, "known": 0, "turned_away": 0}
+    assert server.client.get(path, headers=headers).json() == {
+        "devices": [],
+        "limit": 200,
+        **nobody,
+    }
+    assert server.status()["discovered"] == nobody
+    assert json.loads(server.run("inbox", "nearby", "--json").stdout) == []
+
+
 def test_an_archive_without_places_is_told_to_wait_in_the_inbox(
     server: NodeProcess, tmp_path: Path
 ) -> None:

@@ -97,7 +97,7 @@ def send_blindly(
 
 def request_head(token: str, size: int, connection: str = "keep-alive") -> bytes:
     return (
-        f"POST {INGEST} HTTP/1.1\r\nHost: node\r\nAuthorization: Bearer {token}\r\n"
+        f"POST {INGEST} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {size}\r\n"
         f"Connection: {connection}\r\n\r\n"
     ).encode()

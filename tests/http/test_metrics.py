@@ -99,12 +99,12 @@ def test_ready_answers_are_counted_as_what_they_are(
     server: NodeProcess, gateway: str, spot: Spot
 ) -> None:
     send(server, gateway, reading(spot, "counted"))
-    request = f"GET {path(spot)} HTTP/1.1\r\nHost: node\r\n\r\n".encode()
+    request = f"GET {path(spot)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     before = scrape(server)
     for _ in range(4):
         assert say(server, request).status == b"HTTP/1.1 200 OK"
     etag = server.client.get(path(spot)).headers["etag"]
-    same = f"GET {path(spot)} HTTP/1.1\r\nHost: node\r\nIf-None-Match: {etag}\r\n\r\n".encode()
+    same = f"GET {path(spot)} HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {etag}\r\n\r\n".encode()
     for _ in range(2):
         assert say(server, same).status == b"HTTP/1.1 304 Not Modified"
     after = scrape(server)

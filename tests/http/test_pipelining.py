@@ -27,7 +27,7 @@ def rss_mib(pid: int) -> float:
 
 
 def get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: n\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 def push(link: socket.socket, requests: bytes) -> int:
@@ -80,7 +80,7 @@ def test_bodies_in_a_pipeline_arrive_whole(server: NodeProcess, gateway: str, sp
         body = server.client.build_request("POST", "/", json=reading(spot, f"piped-{number}"))
         content = body.content + padding
         head = (
-            f"POST /api/v1/data/ingest HTTP/1.1\r\nHost: n\r\nAuthorization: Bearer {gateway}\r\n"
+            f"POST /api/v1/data/ingest HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {gateway}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         pieces += [get("/health/live"), head.encode(), content]

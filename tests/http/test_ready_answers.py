@@ -108,7 +108,7 @@ def assert_alike(server: NodeProcess, request: bytes) -> None:
 def test_a_get_is_answered_alike(server: NodeProcess, warm: tuple[Spot, str], shape: str) -> None:
     spot, etag = warm
     fields = [field.format(etag=etag) for field in SHAPES[shape]]
-    lines = [f"GET {path(spot)} HTTP/1.1", "Host: node", *fields, "", ""]
+    lines = [f"GET {path(spot)} HTTP/1.1", "Host: localhost", *fields, "", ""]
     assert_alike(server, "\r\n".join(lines).encode())
 
 
@@ -135,14 +135,14 @@ def test_any_request_line_is_answered_alike(
     server: NodeProcess, warm: tuple[Spot, str], request_line: str
 ) -> None:
     line = request_line.format(path=path(warm[0]))
-    assert_alike(server, f"{line}\r\nHost: node\r\n\r\n".encode())
+    assert_alike(server, f"{line}\r\nHost: localhost\r\n\r\n".encode())
 
 
 def test_requests_sent_together_are_answered_in_their_order(
     server: NodeProcess, warm: tuple[Spot, str]
 ) -> None:
-    known = f"GET {path(warm[0])} HTTP/1.1\r\nHost: node\r\n\r\n".encode()
-    other = b"GET /api/v1/standard HTTP/1.1\r\nHost: node\r\n\r\n"
+    known = f"GET {path(warm[0])} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    other = b"GET /api/v1/standard HTTP/1.1\r\nHost: localhost\r\n\r\n"
     say(server, known)
     for together in (known + known, known + other, other + known, known + b"GET"):
         assert_alike(server, together)
@@ -156,8 +156,8 @@ def test_a_post_between_two_gets_is_no_part_of_them(
     server: NodeProcess, warm: tuple[Spot, str]
 ) -> None:
     """Its body looks like a request that is known."""
-    known = f"GET {path(warm[0])} HTTP/1.1\r\nHost: node\r\n\r\n".encode()
-    post = b"POST /nowhere HTTP/1.1\r\nHost: node\r\nContent-Length: %d\r\n\r\n" % len(known)
+    known = f"GET {path(warm[0])} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    post = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(known)
     say(server, known)
     alone = say(server, known)
     answered = say(server, post, known, known)
@@ -169,7 +169,7 @@ def test_a_post_between_two_gets_is_no_part_of_them(
 def test_a_connection_that_falls_silent_after_ready_answers_is_closed(
     server: NodeProcess, warm: tuple[Spot, str]
 ) -> None:
-    known = f"GET {path(warm[0])} HTTP/1.1\r\nHost: node\r\n\r\n".encode()
+    known = f"GET {path(warm[0])} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     say(server, known)
     with socket.create_connection(("127.0.0.1", server.port), timeout=12) as link:
         for _ in range(3):

@@ -10,7 +10,16 @@ import mapbox_vector_tile
 import mercantile
 import pytest
 
-from tests.http.sending import INDEX_OF_PM25, SECOND_US, Spot, flush, now_us, reading, send
+from tests.http.sending import (
+    INDEX_OF_PM25,
+    SECOND_US,
+    Spot,
+    flush,
+    moment,
+    now_us,
+    reading,
+    send,
+)
 from tests.processes import NodeProcess
 
 EPA_COLORS = {
@@ -231,3 +240,32 @@ def test_a_tile_outside_the_world_is_refused(server: NodeProcess, tile: str) -> 
     answer = server.client.get(f"/tiles/readings/{tile}.mvt")
     assert answer.status_code == 422
     assert answer.json()["error"]["code"] == "invalid_grid_id"
+
+
+def test_a_tile_can_be_asked_for_of_one_pollutant(
+    server: NodeProcess, gateway: str, spot: Spot
+) -> None:
+    send(server, gateway, reading(spot, "two", values={"pm25": 55.4, "pm10": 54.0}))
+    tile = tile_of(spot, 14)
+    address = f"/tiles/readings/{tile.z}/{tile.x}/{tile.y}.mvt"
+    found = mapbox_vector_tile.decode(server.client.get(f"{address}?quantity=pm10").content)
+    assert [one["properties"]["aqi"] for one in found["sensors"]["features"]] == [50]
+    assert [one["properties"]["aqi"] for one in features(server, tile, "sensors")] == [150]
+    refused = server.client.get(f"{address}?quantity=humidity")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "unknown_quantity")
+
+
+def test_a_tile_can_be_asked_for_of_an_hour_that_is_over(
+    server: NodeProcess, gateway: str, spot: Spot
+) -> None:
+    then_us = now_us() - 5 * 3600 * SECOND_US
+    send(server, gateway, reading(spot, "past", at_us=then_us, values={"pm25": 35.4}))
+    send(server, gateway, reading(spot, "past", values={"pm25": 9.0}))
+    tile = tile_of(spot, 14)
+    address = f"/tiles/readings/{tile.z}/{tile.x}/{tile.y}.mvt"
+    past = server.client.get(address, params={"at": moment(then_us)})
+    found = mapbox_vector_tile.decode(past.content)["sensors"]["features"]
+    assert [one["properties"]["aqi"] for one in found] == [100]
+    assert [one["properties"]["aqi"] for one in features(server, tile, "sensors")] == [50]
+    both = server.client.get(address, params={"at": moment(then_us), "quantity": "pm25"})
+    assert (both.status_code, both.json()["error"]["code"]) == (422, "invalid_query")

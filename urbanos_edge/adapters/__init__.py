@@ -30,6 +30,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     `timestamp` needs a zone. `values` may name quantities the node does not know. The source
     design's shape has neither `sensor_id` nor `values`: place, type and `aqi` are all there is.
+    `channels_disagree` is for a monitor with two particle sensors, by `quality`'s rule for PM2.5.
     """
 
     sensor_id: Name | None = None
@@ -40,6 +41,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority = 5
     aqi: float | None = None
     values: dict[str, float | None] = {}
+    channels_disagree: bool = False
 
 
 class Malformed(msgspec.Struct, frozen=True):

@@ -8,11 +8,10 @@ API, the PyPI package `airgradient`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from urbanos_edge.adapters import Candidate, Message
-from urbanos_edge.adapters.parts import Values, json_object, malformed, number, sender
+from urbanos_edge.adapters.parts import Values, disagree, json_object, malformed, number, sender
 from urbanos_edge.names import Meaning
 from urbanos_edge.units import NODE_UNITS
 
@@ -65,10 +64,18 @@ def read(body: bytes, serial: str = "") -> Message:
             values.take(name, given, _MEANINGS.get(name))
     channels = _channels(measures)
     for name, meaning in _MEANINGS.items():
-        mean = _mean(channels, name)
+        mean = _mean(_given(channels, name))
         if mean is not None and meaning.quantity not in values.quantities:
             values.take(name, mean, meaning)
-    return [Candidate(sensor_id=sensor_id, source=SOURCE, values=values.all())]
+    pm25 = _given(channels, "pm02")
+    return [
+        Candidate(
+            sensor_id=sensor_id,
+            source=SOURCE,
+            values=values.all(),
+            channels_disagree=disagree(pm25.get("1"), pm25.get("2")),
+        )
+    ]
 
 
 def sensor_named(serial: object) -> str | None:
@@ -77,13 +84,19 @@ def sensor_named(serial: object) -> str | None:
     return sender(f"{SOURCE}-{name.lower()}") if name else None
 
 
-def _channels(measures: dict[str, Any]) -> Sequence[dict[str, Any]]:
+def _channels(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each particle sensor says, by its number: "1" and "2"."""
     channels = measures.get("channels")
     if not isinstance(channels, dict):
-        return ()
-    return [channel for channel in channels.values() if isinstance(channel, dict)]
+        return {}
+    return {which: said for which, said in channels.items() if isinstance(said, dict)}
 
 
-def _mean(channels: Sequence[dict[str, Any]], name: str) -> float | None:
-    given = [value for c in channels if (value := number(c.get(name))) is not None]
-    return sum(given) / len(given) if given else None
+def _given(channels: dict[str, dict[str, Any]], name: str) -> dict[str, float]:
+    """The values of one field, by the number of the sensor."""
+    given = {which: number(said.get(name)) for which, said in channels.items()}
+    return {which: value for which, value in given.items() if value is not None}
+
+
+def _mean(given: dict[str, float]) -> float | None:
+    return sum(given.values()) / len(given) if given else None

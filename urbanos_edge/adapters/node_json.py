@@ -75,6 +75,7 @@ def write(reading: Reading) -> bytes:
             "priority": reading.priority,
             "aqi": reading.reported_aqi,
             "values": reading.values,
+            "channels_disagree": reading.channels_disagree,
         }
     )
 

@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from urbanos_edge.adapters import Location, Malformed
 from urbanos_edge.errors import BadRequest, ReadingRejected
 from urbanos_edge.names import LONGEST_NAME, Meaning
+from urbanos_edge.quality import channels_disagree
 from urbanos_edge.reading import QUANTITY_NAMES
 
 LONGEST_NUMBER: Final = 40
@@ -29,16 +31,25 @@ _SPOILED: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """Control characters and halves of characters: no name has them."""
 
 
+def json_value(body: bytes) -> Any:
+    """Read JSON; NaN, Infinity and numbers beyond a double are let through.
+
+    Raises:
+        BadRequest: not JSON.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _lenient(body)
+
+
 def json_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object; NaN, Infinity and numbers beyond a double are let through.
+    """Read a JSON object, as `json_value` does.
 
     Raises:
         BadRequest: not JSON, or no object.
     """
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = _lenient(body)
+    found = json_value(body)
     if not isinstance(found, dict):
         raise BadRequest("the body is no JSON object", code="invalid_json")
     return found
@@ -88,6 +99,14 @@ def moment(given: object) -> datetime | None:
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def disagree(a_ugm3: float | None, b_ugm3: float | None) -> bool:
+    """Whether the two channels of a monitor disagree about PM2.5, where both say something."""
+    if a_ugm3 is None or b_ugm3 is None:
+        return False
+    with np.errstate(over="ignore"):
+        return bool(channels_disagree(np.array([a_ugm3]), np.array([b_ugm3]))[0])
 
 
 def malformed(message: str, code: str, payload: bytes) -> Malformed:

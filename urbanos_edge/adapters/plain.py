@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 from urbanos_edge.adapters import Candidate, Label, Length, Location, Moment, Priority
-from urbanos_edge.batch import NAN, ROW, Column, Rows, finest_tiles
+from urbanos_edge.batch import CHANNELS_DISAGREE, NAN, ROW, Column, Rows, finest_tiles
 from urbanos_edge.clock import SECOND_US, to_us
-from urbanos_edge.reading import QUANTITY_NAMES
+from urbanos_edge.reading import QUANTITY_NAMES, Timing
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -54,6 +54,7 @@ class PlainReading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     priority: Priority = 5
     aqi: float | None = None
     values: Values
+    channels_disagree: bool = False
 
     def candidate(self) -> Candidate:
         """The same as any other message would bring it."""
@@ -71,6 +72,7 @@ class PlainReading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 for name, value in values.items()
                 if value is None or not math.isnan(value)
             },
+            channels_disagree=self.channels_disagree,
         )
 
 
@@ -104,6 +106,8 @@ class Plain(Sequence[Candidate]):
         for name, column in _floats([reading.location for reading in readings], _LOCATION):
             rows[name] = column
         rows["x18"], rows["y18"] = finest_tiles(rows["lng"], rows["lat"])
+        disagreeing = np.array([reading.channels_disagree for reading in readings], bool)
+        rows["timing"] = np.where(disagreeing, Timing.SENSOR | CHANNELS_DISAGREE, Timing.SENSOR)
         return Rows(
             rows,
             [reading.sensor_id for reading in readings],

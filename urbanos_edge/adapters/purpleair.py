@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from urbanos_edge.adapters import Candidate, Message
-from urbanos_edge.adapters.parts import Values, json_object, malformed, number, place
+from urbanos_edge.adapters.parts import Values, disagree, json_object, malformed, number, place
 from urbanos_edge.names import Meaning
 from urbanos_edge.units import NODE_UNITS, UNITS
 
@@ -52,6 +52,7 @@ def read(body: bytes) -> Message:
             timestamp=_moment(shown.get("DateTime")),
             source=SOURCE,
             values=_values(shown).all(),
+            channels_disagree=disagree(*channels(shown, _PARTICLES["pm25"])),
         )
     ]
 

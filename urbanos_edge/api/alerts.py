@@ -11,9 +11,10 @@ from litestar import Request, Response, delete, get, post
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.api.body import read_body
-from urbanos_edge.api.ingest import bearer
+from urbanos_edge.api.acting import acting, demand
+from urbanos_edge.api.body import body_of
 from urbanos_edge.api.respond import JSON, cached, json
+from urbanos_edge.api.shapes import AlertList, told
 from urbanos_edge.node import Node
 from urbanos_edge.rules import read_rule
 from urbanos_edge.vigil import add_rule, list_rules, remove_rule, try_receivers
@@ -23,10 +24,7 @@ MAX_RULE_BYTES: Final = 1 << 20
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    def demand_operator(request: Request[Any, Any, Any]) -> None:
-        bearer(node, request.headers.get("authorization", "")).demand("operator")
-
-    @get("/api/v1/alerts", tags=["alerts"])
+    @get("/api/v1/alerts", responses=told(AlertList), tags=["alerts"])
     async def list_alerts(
         request: Request[Any, Any, Any],
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_LISTED)] = 1000,
@@ -46,30 +44,30 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     @get("/api/v1/alert-rules", tags=["alerts"])
     async def list_all_rules(request: Request[Any, Any, Any]) -> Response[bytes]:
         """All rules, with how many of their alerts are raised."""
-        demand_operator(request)
+        demand(node, request, "operator")
         rules = await anyio.to_thread.run_sync(list_rules, node)
         return json({"rules": rules, "count": len(rules)})
 
     @post("/api/v1/alert-rules", status_code=201, tags=["alerts"])
     async def make_rule(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Keep a rule; it is met at once where the newest readings already meet it."""
-        demand_operator(request)
-        encoding = request.headers.get("content-encoding", "")
-        body = await read_body(request.receive, encoding, MAX_RULE_BYTES)
-        return json(await add_rule(node, read_rule(body)), 201)
+        demand(node, request, "operator")
+        rule = read_rule(await body_of(request, MAX_RULE_BYTES))
+        async with acting(node, request, "operator", "alert_add", rule):
+            return json(await add_rule(node, rule), 201)
 
     @delete("/api/v1/alert-rules/{number:int}", status_code=200, tags=["alerts"])
     async def drop_rule(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Forget a rule; its alerts are cleared."""
-        demand_operator(request)
-        await remove_rule(node, number)
+        async with acting(node, request, "operator", "alert_remove", {"id": number}):
+            await remove_rule(node, number)
         return json({"removed": number})
 
     @post("/api/v1/alert-rules/{number:int}/test", status_code=200, tags=["alerts"])
     async def try_rule(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Send an event of kind `test` to whom this rule tells; 502 if they do not confirm it."""
-        demand_operator(request)
-        return json({"delivered": await try_receivers(node, number)})
+        async with acting(node, request, "operator", "alert_test", {"id": number}):
+            return json({"delivered": await try_receivers(node, number)})
 
     return [list_alerts, list_all_rules, make_rule, drop_rule, try_rule]
 

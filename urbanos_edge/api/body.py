@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import zstandard
+from litestar import Request
 from litestar.types import Receive
 
 from urbanos_edge.errors import BadRequest, BodyTooLarge, UnsupportedMedia
@@ -22,6 +23,18 @@ class _Unpacker(Protocol):
 
 class ClientGone(Exception):
     """The client went away before its body had arrived; nobody is there to be answered."""
+
+
+async def body_of(request: Request[Any, Any, Any], limit: int) -> bytes:
+    """The unpacked body of a request that the framework brings, whatever its content type.
+
+    Raises:
+        BodyTooLarge, UnsupportedMedia, BadRequest: as `read_body`, or it never came.
+    """
+    try:
+        return await read_body(request.receive, request.headers.get("content-encoding", ""), limit)
+    except ClientGone as error:
+        raise BadRequest("the body never came") from error
 
 
 async def read_body(receive: Receive, encoding: str, limit: int) -> bytes:

@@ -10,7 +10,7 @@ from litestar import Request, Response, delete, get, post
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.api.ingest import bearer
+from urbanos_edge.api.acting import acting, demand
 from urbanos_edge.api.respond import json
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import Unprocessable
@@ -32,15 +32,12 @@ class Chosen(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    def demand_operator(request: Request[Any, Any, Any]) -> None:
-        bearer(node, request.headers.get("authorization", "")).demand("operator")
-
     @get("/api/v1/dead-letters", tags=["dead letters"])
     async def list_letters(
         request: Request[Any, Any, Any], limit: Limit = 100, before: int | None = None
     ) -> Response[bytes]:
         """The newest dead letters; `before` a number goes on where the last answer ended."""
-        demand_operator(request)
+        demand(node, request, "operator")
         kept = await anyio.to_thread.run_sync(node.dead_letters.list, limit, before)
         letters = [
             {
@@ -57,13 +54,13 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     @post("/api/v1/dead-letters/requeue", status_code=200, tags=["dead letters"])
     async def requeue(request: Request[Any, Any, Any], data: Chosen) -> Response[bytes]:
         """Send letters through the door again."""
-        demand_operator(request)
-        return json({"accepted": await node.requeue(data.numbers())})
+        async with acting(node, request, "operator", "requeue", data):
+            return json({"accepted": await node.requeue(data.numbers())})
 
     @delete("/api/v1/dead-letters", status_code=200, tags=["dead letters"])
     async def purge(request: Request[Any, Any, Any], data: Chosen) -> Response[bytes]:
         """Throw letters away for good."""
-        demand_operator(request)
-        return json({"purged": await node.dead_letters.purge(data.numbers())})
+        async with acting(node, request, "operator", "purge", data):
+            return json({"purged": await node.dead_letters.purge(data.numbers())})
 
     return [list_letters, requeue, purge]

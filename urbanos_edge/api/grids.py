@@ -16,6 +16,7 @@ from litestar.types import ControllerRouterHandler
 from urbanos_edge import clusters
 from urbanos_edge.api.parameters import bounds
 from urbanos_edge.api.respond import JSON, cached
+from urbanos_edge.api.shapes import RowList, told
 from urbanos_edge.clock import DAY_US
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.grid import Bounds, Tile, checked_zoom, parse_grid_id, spanned, tile_range
@@ -61,7 +62,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             partial(anyio.to_thread.run_sync, _rows, node, tile, limit),
         )
 
-    @get("/api/v1/grids/bounds", tags=["grids"])
+    @get("/api/v1/grids/bounds", responses=told(RowList), tags=["grids"])
     async def rows_in_bounds(
         request: Request[Any, Any, Any],
         min_lat: MinLat,

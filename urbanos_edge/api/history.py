@@ -15,7 +15,8 @@ from msgspec.structs import astuple
 from urbanos_edge.answers import LONG_S
 from urbanos_edge.api.parameters import moment_us
 from urbanos_edge.api.respond import JSON, cached
-from urbanos_edge.history import Asked
+from urbanos_edge.api.shapes import told
+from urbanos_edge.history import Asked, Buckets, Readings
 from urbanos_edge.node import Node
 
 From = Annotated[
@@ -42,7 +43,11 @@ Quantity = Annotated[
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/sensors/{sensor_id:str}/history", tags=["sensors"])
+    @get(
+        "/api/v1/sensors/{sensor_id:str}/history",
+        responses=told(Readings | Buckets),
+        tags=["sensors"],
+    )
     async def sensor_history(
         request: Request[Any, Any, Any],
         sensor_id: str,

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.api.ingest import bearer
+from urbanos_edge.api.acting import acting, demand
 from urbanos_edge.api.respond import json
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.inbox import LIMITS, Unknown
@@ -25,13 +25,10 @@ class Named(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    def demand_operator(request: Request[Any, Any, Any]) -> None:
-        bearer(node, request.headers.get("authorization", "")).demand("operator")
-
     @get("/api/v1/inbox", tags=["inbox"])
     async def list_inbox(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Unknown senders with the newest of what each sent, the latest heard first."""
-        demand_operator(request)
+        demand(node, request, "operator")
         senders = await anyio.to_thread.run_sync(node.inbox.list)
         return json(
             {
@@ -45,14 +42,14 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     @post("/api/v1/inbox/claim", status_code=200, tags=["inbox"])
     async def claim(request: Request[Any, Any, Any], data: Wanted) -> Response[bytes]:
         """Make a sender speak for a sensor, and import what waits of it."""
-        demand_operator(request)
-        return json(node.registry.tell(await node.registry.claim(data)))
+        async with acting(node, request, "operator", "inbox_claim", data):
+            return json(node.registry.tell(await node.registry.claim(data)))
 
     @post("/api/v1/inbox/ignore", status_code=200, tags=["inbox"])
     async def ignore(request: Request[Any, Any, Any], data: Named) -> Response[bytes]:
         """Hear a sender no more, or again."""
-        demand_operator(request)
-        await (node.registry.heed if data.undo else node.registry.ignore)(data.sender)
+        async with acting(node, request, "operator", "inbox_ignore", data):
+            await (node.registry.heed if data.undo else node.registry.ignore)(data.sender)
         return json({"sender": data.sender, "ignored": not data.undo})
 
     return [list_inbox, claim, ignore]

@@ -18,11 +18,10 @@ from urbanos_edge.adapters import Message, node_json
 from urbanos_edge.api.arrival import address
 from urbanos_edge.api.body import ClientGone, read_body
 from urbanos_edge.api.respond import JSON, error_response
-from urbanos_edge.errors import EdgeError, Forbidden, Unauthorized, UnsupportedMedia
+from urbanos_edge.errors import EdgeError, Forbidden, UnsupportedMedia
 from urbanos_edge.node import Node
 from urbanos_edge.receipt import Receipt
 from urbanos_edge.reception import Arrival
-from urbanos_edge.tokens import Token
 
 PATH: Final = "/api/v1/data/ingest"
 _NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -73,25 +72,13 @@ def _door(node: Node) -> ASGIApp:
 async def _take(node: Node, scope: Scope, receive: Receive) -> tuple[int, bytes]:
     """Read a request and make its readings durable; return status and body of the answer."""
     headers = dict(scope["headers"])
-    token = bearer(node, _text(headers, b"authorization"))
+    token = node.reception.token(_text(headers, b"authorization"))
     token.demand("sensor", "gateway")
     limit = node.settings.max_body_bytes
     body = await read_body(receive, _text(headers, b"content-encoding"), limit)
     message, is_many = _read(_text(headers, b"content-type"), body)
     receipt = await node.ingest.accept(message, token, Arrival("json", address(scope)))
     return _many(receipt) if is_many else _one(receipt)
-
-
-def bearer(node: Node, authorization: str) -> Token:
-    """The token that an Authorization header carries.
-
-    Raises:
-        Unauthorized: none, or one that is not known.
-    """
-    scheme, _, secret = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not secret:
-        raise Unauthorized("send 'Authorization: Bearer <token>'")
-    return node.tokens.authenticate(secret.strip())
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str:

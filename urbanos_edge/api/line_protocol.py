@@ -19,8 +19,8 @@ from urbanos_edge import __version__
 from urbanos_edge.adapters import Malformed, line_protocol
 from urbanos_edge.adapters.line_protocol import Lines
 from urbanos_edge.api.arrival import arrival
+from urbanos_edge.api.body import body_of
 from urbanos_edge.api.respond import json
-from urbanos_edge.api.vendors import body_of
 from urbanos_edge.errors import EdgeError, Forbidden
 from urbanos_edge.node import Node
 from urbanos_edge.receipt import Receipt
@@ -111,7 +111,7 @@ async def _write(node: Node, request: AnyRequest, precision: str = "") -> Answer
 
 
 async def _lines(node: Node, request: AnyRequest, precision: str) -> Lines:
-    body = await body_of(node, request)
+    body = await body_of(request, node.settings.max_body_bytes)
     read = partial(line_protocol.read, body, precision, node.field_map)
     return await anyio.to_thread.run_sync(read) if len(body) >= LARGE_BYTES else read()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import mimetypes
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -23,12 +24,21 @@ _CONTENT_SECURITY_POLICY: Final = "; ".join(
         "worker-src 'self' blob:",
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
-        "connect-src 'self' ws: wss:",
+        "connect-src 'self'",
         "object-src 'none'",
         "base-uri 'none'",
         "form-action 'self'",
+        "frame-src 'none'",
     )
 )
+PAGE_HEADERS: Final = {
+    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), payment=(), usb=()",
+}
+_OWN_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+"""Browsers count them as secure contexts: the kiosk on the box itself needs no TLS."""
 _PACKED_TYPES: Final = ("text/", "application/json", "application/javascript", "image/svg")
 _HASHED_FOLDER: Final = "assets/"
 mimetypes.add_type("text/javascript", ".mjs")
@@ -44,18 +54,35 @@ class Asset(msgspec.Struct, frozen=True):
     cache_control: str
 
 
-def routes() -> list[ControllerRouterHandler]:
+def routes(secure_port: Callable[[], int | None] = lambda: None) -> list[ControllerRouterHandler]:
+    """`secure_port` says where who asks in the clear is sent to; None: nowhere."""
     assets = _load(Path(str(files("urbanos_edge"))) / "static")
 
     @get("/", sync_to_thread=False, include_in_schema=False)
     def index(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return _answer(request, assets, "index.html")
+        return _answer(request, assets, "index.html", secure_port())
+
+    @get("/kiosk", sync_to_thread=False, include_in_schema=False)
+    def kiosk(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _answer(request, assets, "kiosk.html", secure_port())
 
     @get("/{path:path}", sync_to_thread=False, include_in_schema=False)
     def page(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
-        return _answer(request, assets, path.lstrip("/"))
+        return _answer(request, assets, path.lstrip("/"), secure_port())
 
-    return [index, page]
+    return [index, kiosk, page]
+
+
+def secure_address(request: Request[Any, Any, Any], port: int) -> str:
+    """Where the host that was asked answers over TLS: `https://box.local:8443`."""
+    host = request.url.hostname or "localhost"
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+def asset_names() -> frozenset[str]:
+    """The paths of the built files below `/`."""
+    folder = Path(str(files("urbanos_edge"))) / "static"
+    return frozenset(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
 def _load(folder: Path) -> dict[str, Asset]:
@@ -82,13 +109,18 @@ def _asset(name: str, path: Path) -> Asset:
 
 
 def _answer(
-    request: Request[Any, Any, Any], assets: dict[str, Asset], name: str
+    request: Request[Any, Any, Any],
+    assets: dict[str, Asset],
+    name: str,
+    secure_port: int | None,
 ) -> Response[bytes]:
     asset = assets.get(name)
     if asset is None:
-        if name == "index.html":
+        if name in ("index.html", "kiosk.html"):
             raise NotFound("the web pages are not built; 'scripts/serve' builds them")
         raise NotFound("there is nothing at this address")
+    if secure_port is not None and asset.media_type == "text/html" and not _is_secure(request):
+        return _elsewhere(request, secure_port)
     codings = [coding for coding in asset.forms if coding]
     form = asset.forms[best_coding(codings, request.headers.get("accept-encoding"))]
     etags = (form.etag, *(other.etag for other in asset.forms.values()))
@@ -97,12 +129,24 @@ def _answer(
         "Cache-Control": asset.cache_control,
         "ETag": held or form.etag,
         "Vary": "Accept-Encoding",
-        "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "same-origin",
+        **PAGE_HEADERS,
     }
     if held is not None:
         return Response(b"", status_code=304, headers=headers, media_type=asset.media_type)
     if form.coding:
         headers["Content-Encoding"] = form.coding
     return Response(form.body, headers=headers, media_type=asset.media_type)
+
+
+def _is_secure(request: Request[Any, Any, Any]) -> bool:
+    return request.url.scheme == "https" or request.url.hostname in _OWN_HOSTS
+
+
+def _elsewhere(request: Request[Any, Any, Any], port: int) -> Response[bytes]:
+    """The same page at another port, over TLS; nobody may keep this answer."""
+    scope: Any = request.scope
+    query = scope["query_string"].decode("latin-1")
+    target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+    location = secure_address(request, port) + target
+    headers = {"Location": location, "Cache-Control": "no-store"}
+    return Response(b"", status_code=307, headers=headers)

@@ -83,7 +83,7 @@ def json(content: Any, status: int = 200) -> Response[bytes]:
 def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Render any exception; what was not foreseen is logged whole and answered with an id."""
     if isinstance(error, EdgeError):
-        return _edge_error(error)
+        return refusal(error)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _http_error(error)
     incident = secrets.token_hex(6)
@@ -91,7 +91,8 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
     return _error_body(500, "internal_error", f"the node failed; incident {incident}", None)
 
 
-def _edge_error(error: EdgeError) -> Response[bytes]:
+def refusal(error: EdgeError) -> Response[bytes]:
+    """Render an error that the caller can act on."""
     response = _error_body(error.status, error.code, error.message, error.details)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)

@@ -13,6 +13,7 @@ from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.respond import JSON, cached, json
+from urbanos_edge.api.shapes import SensorDetail, SensorList, told
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.grading import INDEXED
 from urbanos_edge.node import Node
@@ -26,7 +27,7 @@ MAX_LISTED = 10_000
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/sensors", tags=["sensors"])
+    @get("/api/v1/sensors", responses=told(SensorList), tags=["sensors"])
     async def list_sensors(
         request: Request[Any, Any, Any],
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_LISTED)] = 1000,
@@ -44,9 +45,13 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         entry, hit = await node.cache.get(("sensors", limit, after), 0, revision, build)
         return await cached(request, entry, hit, JSON)
 
-    @get("/api/v1/sensors/{sensor_id:str}", sync_to_thread=False, tags=["sensors"])
-    def show_sensor(sensor_id: str) -> Response[bytes]:
-        """One sensor, with its latest values, their units and sub-indexes."""
+    @get(
+        "/api/v1/sensors/{sensor_id:str}",
+        responses=told(SensorDetail),
+        tags=["sensors"],
+    )
+    async def show_sensor(sensor_id: str) -> Response[bytes]:
+        """One sensor: its latest values, their units and sub-indexes, and its averages."""
         sensor = node.sensors.get(sensor_id)
         view = node.view()
         shown = _brief(node, view, sensor, node.sources.rules())
@@ -54,9 +59,27 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         shown["sources"] = [{"protocol": one.protocol, "rule": one.rule} for one in sources]
         if shown["latest"] is not None:
             shown["latest"]["values"] = _values(view, view.row_by_sensor[sensor.id])
+        shown["averages"] = msgspec.Raw(await _averages(node, sensor.id))
         return json(shown)
 
     return [list_sensors, show_sensor]
+
+
+async def _averages(node: Node, sensor_id: str) -> bytes:
+    """The averages of now in brief, kept while nothing was stored and the hour is the same."""
+
+    def revision() -> Hashable:
+        view = node.view()
+        return view.revision, view.hour
+
+    def read() -> bytes:
+        return msgspec.json.encode(node.averaging.of(sensor_id, node.averaging.until_us()).brief())
+
+    async def build() -> bytes:
+        return await anyio.to_thread.run_sync(read)
+
+    entry, _ = await node.cache.get(("averages", sensor_id), 0, revision, build)
+    return entry.body
 
 
 def _list(node: Node, limit: int, after: str) -> bytes:

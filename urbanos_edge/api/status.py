@@ -9,7 +9,9 @@ from litestar import Response, get
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge import health
+from urbanos_edge.api import shapes
 from urbanos_edge.api.respond import json
+from urbanos_edge.api.shapes import NodeStatus, told
 from urbanos_edge.aqi import STANDARDS, Scale, Standard
 from urbanos_edge.node import Node
 
@@ -27,17 +29,27 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         status = 503 if reasons else 200
         return json({"status": "unready" if reasons else "ready", "reasons": reasons}, status)
 
-    @get("/api/v1/status", tags=["status"])
+    @get("/api/v1/status", responses=told(NodeStatus), tags=["status"])
     async def status() -> Response[bytes]:
         """What an operator or a page wants to know at a glance."""
         return json(await anyio.to_thread.run_sync(health.status, node))
 
-    @get("/api/v1/standard", sync_to_thread=False, tags=["status"])
+    @get(
+        "/api/v1/standard",
+        sync_to_thread=False,
+        responses=told(shapes.Standard),
+        tags=["status"],
+    )
     def standard() -> Response[bytes]:
         """The air quality index in use: bands, words, colours, periods, and where they stand."""
         return json(_told(node.standard))
 
-    @get("/api/v1/standards", sync_to_thread=False, tags=["status"])
+    @get(
+        "/api/v1/standards",
+        sync_to_thread=False,
+        responses=told(list[shapes.Standard]),
+        tags=["status"],
+    )
     def standards() -> Response[bytes]:
         """The same of every index that `aqi_standard` may name."""
         return json([_told(known) for known in STANDARDS.values()])

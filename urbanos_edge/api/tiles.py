@@ -9,18 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import anyio.to_thread
 from litestar import Request, Response, get
+from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge import tiles
 from urbanos_edge.answers import Drawing, Drawn, Kind
+from urbanos_edge.api.parameters import moment_us
 from urbanos_edge.api.respond import cached, json
+from urbanos_edge.api.shapes import TileJson, told
 from urbanos_edge.cache import Entry
+from urbanos_edge.clock import HOUR_US
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.grid import FINEST_ZOOM, Tile, checked_tile
+from urbanos_edge.layers import Layers
 from urbanos_edge.node import Node
 from urbanos_edge.rollup import View
 
@@ -29,6 +34,16 @@ MAX_ZOOM: Final = 16
 """Maps stretch this zoom's tiles beyond it; the node answers up to zoom 18 all the same."""
 DRAWN_AT_ONCE: Final = 250
 """Features drawn within half a millisecond; a worker thread would take that long to ask."""
+Pollutant = Annotated[
+    str | None,
+    QueryParameter(description="a pollutant, whose own index then stands for the overall one"),
+]
+At = Annotated[
+    str | None,
+    QueryParameter(
+        description="RFC 3339 with a zone: the mean index of that hour, one of the last 24"
+    ),
+]
 _KIND: Final = Kind(MVT)
 _TARGET: Final = re.compile(rb"/tiles/readings/([0-9]{1,2})/([0-9]{1,6})/([0-9]{1,6})\.mvt")
 _ROUTE: Final = "/tiles/readings/{z}/{x}/{file}"
@@ -57,7 +72,12 @@ _FIELDS: Final = {
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/tiles/readings.json", sync_to_thread=False, tags=["tiles"])
+    @get(
+        "/tiles/readings.json",
+        sync_to_thread=False,
+        responses=told(TileJson),
+        tags=["tiles"],
+    )
     def tilejson(request: Request[Any, Any, Any]) -> Response[bytes]:
         """TileJSON 3.0 of the readings' tiles."""
         base = str(request.base_url).rstrip("/")
@@ -76,12 +96,55 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         )
 
     @get("/tiles/readings/{z:int}/{x:int}/{file:str}", tags=["tiles"])
-    async def tile(request: Request[Any, Any, Any], z: int, x: int, file: str) -> Response[bytes]:
+    async def tile(
+        request: Request[Any, Any, Any],
+        z: int,
+        x: int,
+        file: str,
+        quantity: Pollutant = None,
+        at: At = None,
+    ) -> Response[bytes]:
         """One vector tile, `{y}.mvt`: layers `clusters` and `sensors`; empty where nothing is."""
-        entry, hit = await _drawn(node, checked_tile(z, x, row_number(file, ".mvt")))
+        wanted = checked_tile(z, x, row_number(file, ".mvt"))
+        layer = _layer(node, quantity, at)
+        if layer is None:
+            entry, hit = await _drawn(node, wanted)
+        else:
+            entry, hit = await _drawn_of(node, layers, wanted, layer)
         return await cached(request, entry, hit, MVT)
 
+    layers = Layers(node.standard, node.rollup.during)
     return [tilejson, tile]
+
+
+def _layer(node: Node, quantity: str | None, at: str | None) -> str | int | None:
+    """What a tile is asked for of: a pollutant, an hour since 1970, or the latest readings."""
+    at_us = moment_us("at", at)
+    if quantity is not None and at_us is not None:
+        raise Unprocessable(
+            "leave out 'quantity' or 'at': of past hours only the overall index is at hand",
+            code="invalid_query",
+        )
+    if quantity is not None and quantity not in node.standard.pollutants:
+        raise Unprocessable(
+            f"'quantity' is one of {', '.join(node.standard.pollutants)}; "
+            f"{node.standard.name} grades no '{quantity[:40]}'",
+            code="unknown_quantity",
+        )
+    return quantity if at_us is None else at_us // HOUR_US
+
+
+async def _drawn_of(
+    node: Node, layers: Layers, wanted: Tile, layer: str | int
+) -> tuple[Entry, bool]:
+    """The tile of another layer than the latest readings, and whether it was there."""
+    view = node.view()
+
+    async def build() -> bytes:
+        return await anyio.to_thread.run_sync(lambda: _draw(node, layers.of(view, layer), wanted))
+
+    revision, ttl_s = partial(_revision, view, wanted), node.settings.cache_ttl_grid_s
+    return await node.cache.get(("tile", wanted, layer), ttl_s, revision, build)
 
 
 async def _drawn(node: Node, wanted: Tile) -> tuple[Entry, bool]:

@@ -16,10 +16,10 @@ from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.adapters import Candidate, Message, airgradient, airrohr, sensorthings
 from urbanos_edge.api.arrival import arrival
-from urbanos_edge.api.body import ClientGone, read_body
+from urbanos_edge.api.body import body_of
 from urbanos_edge.api.respond import json
 from urbanos_edge.clock import to_us
-from urbanos_edge.errors import BadRequest, NotFound
+from urbanos_edge.errors import NotFound
 from urbanos_edge.node import Node
 from urbanos_edge.reading import reading_id
 
@@ -96,24 +96,11 @@ def _sensorthings(node: Node) -> list[ControllerRouterHandler]:
     return [observation, observation_of]
 
 
-async def body_of(node: Node, request: AnyRequest) -> bytes:
-    """The unpacked body, whatever its content type.
-
-    Raises:
-        BadRequest, BodyTooLarge, UnsupportedMedia: it cannot be read.
-    """
-    encoding = request.headers.get("content-encoding", "")
-    try:
-        return await read_body(request.receive, encoding, node.settings.max_body_bytes)
-    except ClientGone as error:
-        raise BadRequest("the body never came") from error
-
-
 async def _take(
     node: Node, request: AnyRequest, protocol: str, read: Callable[[bytes], Message]
 ) -> Message:
     """Receive one message; what was refused of it is raised."""
-    message = read(await body_of(node, request))
+    message = read(await body_of(request, node.settings.max_body_bytes))
     if message:
         receipt = await node.reception.receive(message, arrival(request.scope, protocol))
         if receipt.errors:

@@ -6,12 +6,13 @@ says which it shows. `Standard.periods` tells over what the index is defined, `a
 
 from typing import Final
 
-from urbanos_edge.aqi.averages import complete_mean, nowcast, running_mean
+from urbanos_edge.aqi.averages import complete_mean, nowcast, nowcast_weights, running_mean
 from urbanos_edge.aqi.eu_eea import EU_EEA_2024, decimal_index
 from urbanos_edge.aqi.grades import Grades, grade, level_of, sub_index
 from urbanos_edge.aqi.standard import NO_INDEX, Band, Index, Period, Scale, Standard
 from urbanos_edge.aqi.uk_defra import UK_DEFRA_2013
 from urbanos_edge.aqi.us_epa import US_EPA_2024
+from urbanos_edge.aqi.working import Overall, Working, highest_of, plain, working
 
 STANDARDS: Final = {standard.id: standard for standard in (US_EPA_2024, EU_EEA_2024, UK_DEFRA_2013)}
 
@@ -24,14 +25,20 @@ __all__ = [
     "Band",
     "Grades",
     "Index",
+    "Overall",
     "Period",
     "Scale",
     "Standard",
+    "Working",
     "complete_mean",
     "decimal_index",
     "grade",
+    "highest_of",
     "level_of",
     "nowcast",
+    "nowcast_weights",
+    "plain",
     "running_mean",
     "sub_index",
+    "working",
 ]

@@ -15,8 +15,9 @@ Hourly = npt.NDArray[np.float64]
 Means = npt.NDArray[np.float64]
 
 NOWCAST_HOURS: Final = 12
-_LATEST: Final = 3
-_LATEST_NEEDED: Final = 2
+NOWCAST_LATEST: Final = 3
+NOWCAST_NEEDED: Final = 2
+"""So many of the latest hours must be there."""
 _LEAST_WEIGHT: Final = 0.5
 COMPLETE: Final = 0.75
 """Share of the hours that an average needs: 18 of 24, 6 of 8 (40 CFR 50, appendices N and U; Defra,
@@ -30,13 +31,24 @@ def nowcast(hourly: Hourly) -> Means:
     """
     is_there = ~np.isnan(hourly)
     values = np.where(is_there, np.maximum(hourly, 0), 0)
+    weights = nowcast_weights(hourly)
+    enough = is_there[:NOWCAST_LATEST].sum(axis=0) >= NOWCAST_NEEDED
+    return _mean((weights * values).sum(axis=0), weights.sum(axis=0), enough)
+
+
+def nowcast_weights(hourly: Hourly) -> Means:
+    """How much each hour counts in its NowCast, of the same shape; 0 where it is missing.
+
+    The lowest by the highest hour, at least a half, to the power of the hours since the newest.
+    """
+    is_there = ~np.isnan(hourly)
+    values = np.where(is_there, np.maximum(hourly, 0), 0)
     highest = values.max(axis=0)
     lowest = np.where(is_there, values, highest).min(axis=0)
     steadiness = np.divide(lowest, highest, out=np.ones_like(highest), where=highest > 0)
     hours_ago = np.arange(len(hourly))[:, np.newaxis]
-    weights = np.maximum(steadiness, _LEAST_WEIGHT) ** hours_ago * is_there
-    enough = is_there[:_LATEST].sum(axis=0) >= _LATEST_NEEDED
-    return _mean((weights * values).sum(axis=0), weights.sum(axis=0), enough)
+    weights: Means = np.maximum(steadiness, _LEAST_WEIGHT) ** hours_ago * is_there
+    return weights
 
 
 def complete_mean(hourly: Hourly) -> Means:

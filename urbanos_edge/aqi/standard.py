@@ -64,6 +64,12 @@ class Scale(msgspec.Struct, frozen=True):
     per_unit: float = 1.0
     celsius: int | None = None
 
+    @property
+    def highest(self) -> int:
+        """The highest index there is: of an open line, what a stored index has room for."""
+        *_, first, last = self.bounds[-1]
+        return last if self.ends or first == last else _HIGHEST
+
     def steps(self, concentration: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Concentrations, in the quantity's own unit, as whole steps ≥ 0; NaN stays."""
         half = 0.5 if self.rounding == "half up" else 0.0
@@ -167,7 +173,7 @@ def _table(scale: Scale) -> Index:
     is_open = np.isinf(above)
     width = np.rint(np.where(is_open, scale.step, above - below) / scale.step).astype(np.int64)
     rise = (last - first).astype(np.int64)
-    highest = int(last[-1]) if scale.ends or not rise[-1] else _HIGHEST
+    highest = scale.highest
     climb = (highest - int(first[-1])) * width[-1] // rise[-1] + 1 if rise[-1] else 0
     steps = np.arange(low[-1] + climb + 1)
     row = np.searchsorted(low, steps, side="right") - 1

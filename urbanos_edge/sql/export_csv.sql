@@ -1,2 +1,2 @@
 -- Readings as lines of CSV below a line of names.
-COPY (FROM {export_text}) TO {target} (FORMAT csv, HEADER true)
+COPY (FROM {rows}) TO {target} (FORMAT csv, HEADER true)

@@ -6,7 +6,7 @@ COPY (
         'geometry': {'type': 'Point', 'coordinates': [reading.lng, reading.lat]},
         'properties': reading
     })
-    FROM {export_text} AS reading
+    FROM {rows} AS reading
 ) TO {target} (
     FORMAT csv,
     HEADER false,

@@ -1,2 +1,2 @@
 -- Readings as objects, one a line.
-COPY (FROM {export_text}) TO {target} (FORMAT json)
+COPY (FROM {rows}) TO {target} (FORMAT json)

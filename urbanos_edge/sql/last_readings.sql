@@ -2,12 +2,16 @@
 -- with something unchanged there is one reading in ten minutes of the day before, too.
 WITH kept AS (
     SELECT stored.*
-    FROM read_parquet($files) AS stored
+    FROM (
+        FROM read_parquet($files, union_by_name = true) UNION ALL BY NAME {later_columns}
+    ) AS stored
     JOIN heard_sensors USING (sensor_id)
     WHERE timestamp >= make_timestamptz($since_us) AND timestamp >= last_from
-    UNION ALL
+    UNION ALL BY NAME
     SELECT *
-    FROM read_parquet($day_files)
+    FROM (
+        FROM read_parquet($day_files, union_by_name = true) UNION ALL BY NAME {later_columns}
+    )
     SEMI JOIN (FROM heard_sensors WHERE is_unchanged LIMIT 1000) USING (sensor_id)
     WHERE timestamp >= make_timestamptz($day_since_us) AND timestamp < make_timestamptz($since_us)
     QUALIFY row_number() OVER (

@@ -30,5 +30,16 @@ CREATE TEMP TABLE no_readings (
     humidity DOUBLE,
     pressure DOUBLE,
     flags VARCHAR,
-    grading VARCHAR
+    grading VARCHAR,
+    correction VARCHAR,
+    pm1_raw DOUBLE,
+    pm25_raw DOUBLE,
+    pm10_raw DOUBLE,
+    o3_raw DOUBLE,
+    no2_raw DOUBLE,
+    so2_raw DOUBLE,
+    co_raw DOUBLE,
+    temperature_raw DOUBLE,
+    humidity_raw DOUBLE,
+    pressure_raw DOUBLE
 )

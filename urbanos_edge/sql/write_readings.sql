@@ -1,6 +1,7 @@
 -- Rows of one day, from the registered columns `arrived` and the label tables, as they are stored.
 -- Absent numbers arrive as NaN, absent indexes as -1. They come by sensor and time and stay that way
--- within a row group; sorting them again would be a third of the work.
+-- within a row group; sorting many of them again would be a third of the work. What corrections add
+-- differs with the batch.
 COPY (
     SELECT
         s.label AS sensor_id,
@@ -33,10 +34,12 @@ COPY (
         nullif(a.humidity, 'nan'::DOUBLE) AS humidity,
         nullif(a.pressure, 'nan'::DOUBLE) AS pressure,
         f.label AS flags,
-        $grading AS grading
+        $grading AS grading,
+        {corrections}
     FROM arrived AS a
     JOIN labels AS s ON s.number = a.sensor
     JOIN labels AS o ON o.number = a.source
     JOIN labels AS p ON p.number = a.pollution_type
     JOIN flag_labels AS f ON f.number = a.flags
+    {order}
 ) TO {target} (FORMAT parquet, COMPRESSION zstd, GEOPARQUET_VERSION 'BOTH')

@@ -15,6 +15,37 @@ export function putSensorInAddress(id: string | null): void {
   history.replaceState(history.state, '', address);
 }
 
+/** What others open to see this sensor as it is seen here. */
+export function shareAddress(id: string): string {
+  const address = new URL('/', location.href);
+  address.searchParams.set('sensor', id);
+  return address.href;
+}
+
+/** The same without what only helps a visitor of the page itself. */
+export function embedAddress(id: string): string {
+  const address = new URL(shareAddress(id));
+  address.searchParams.set('embed', '1');
+  return address.href;
+}
+
+export function isEmbedded(): boolean {
+  return new URLSearchParams(location.search).has('embed');
+}
+
+/** The sites a kiosk is to show, by id; none: all. */
+export function kioskSites(): string[] {
+  return new URLSearchParams(location.search).get('sites')?.split(',').filter(Boolean) ?? [];
+}
+
+/** Where to go back to when somebody came from a kiosk; null for all others. */
+export function kioskBehind(): string | null {
+  const query = new URLSearchParams(location.search);
+  if (query.get('from') !== 'kiosk') return null;
+  const sites = query.get('sites');
+  return sites ? `/kiosk?${new URLSearchParams({ sites })}` : '/kiosk';
+}
+
 export function liveAddress(): string {
   const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
   return `${scheme}://${location.host}/ws`;

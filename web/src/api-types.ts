@@ -1,32 +1,187 @@
-/** What the node answers, as far as this page reads it. */
+/**
+ * What the node answers, made of its OpenAPI document; to make it anew, run
+ * `.venv/bin/python -m scripts.api_types > web/src/api-types.ts`.
+ */
 
-export interface NodeStatus {
-  node: { id: string; name: string };
-  version: string;
-  boot: string;
-  demo: boolean;
-  aqi_standard: string;
-  time_zone: string;
-  flush_interval_s: number;
-  sensors: { total: number; reporting: number };
-  bounds: { minLat: number; maxLat: number; minLng: number; maxLng: number } | null;
+export interface Aggregate {
+  bucket_start: string;
+  bucket_s: number;
+  cell: string | null;
+  quantity: string | null;
+  count: number;
+  sum: string;
+  sum_sq: string;
+  min: string | null;
+  max: string | null;
+  flagged: number;
+  revision: number;
 }
 
-/** Indexes from `low` to `high` inclusive; the last band of a standard may be open. */
+export interface AggregatePage {
+  epoch: string;
+  cursor: string;
+  more: boolean;
+  aggregates: Aggregate[];
+}
+
+export interface Alert {
+  id: number;
+  rule_id: number;
+  rule: string;
+  when: 'over' | 'under' | 'silent' | 'stuck';
+  quantity: string | null;
+  threshold: number | null;
+  sensor_id: string;
+  sensor_name: string;
+  lat?: number | null;
+  lng?: number | null;
+  grid_id?: string | null;
+  value?: number | null;
+  since?: string | null;
+  raised_at: string;
+  cleared_at?: string | null;
+  cleared_by?: 'value' | 'heard' | 'no_readings' | 'sensor_removed' | 'rule_removed' | null;
+}
+
+export interface AlertList {
+  alerts: Alert[];
+  count: number;
+  raised: number;
+}
+
+export interface Applied {
+  name: string;
+  version: number;
+  formula: string | null;
+  of: Record<string, number>;
+  coefficients: Record<string, number> | null;
+  document: string | null;
+}
+
+export interface Average {
+  over: '15min' | '1h' | '8h running' | '24h' | '24h running' | 'NowCast';
+  value: number | null;
+  hours: number;
+  present: number;
+  needed: number;
+  weights: number[] | null;
+  formula: string;
+  is_of_index: boolean;
+  index: number | null;
+  workings: Working[];
+}
+
+export interface Averaged {
+  unit: string;
+  hours: Hour[];
+  averages: Average[];
+}
+
+export interface Averages {
+  until: string;
+  nowcast_aqi: number | null;
+  overall: Overall;
+  quantities: Record<string, Averaged>;
+}
+
+export interface AveragingPeriod {
+  period: '15min' | '1h' | '8h running' | '24h' | '24h running' | 'NowCast';
+  current: '15min' | '1h' | '8h running' | '24h' | '24h running' | 'NowCast';
+  unit: string;
+  celsius: number | null;
+}
+
 export interface Band {
   level: number;
   word: string;
   low: number;
   high: number | null;
   color: string;
+  assist_color: string;
 }
 
-export interface Standard {
-  id: string;
-  name: string;
-  publisher: string;
-  document: string;
-  bands: Band[];
+export interface Brief {
+  until: string;
+  aqi_value: number | null;
+  level: number | null;
+  dominant: string | null;
+  nowcast_aqi: number | null;
+  nowcast: Record<string, number | null>;
+  mean_24h: Record<string, number | null>;
+}
+
+export interface Buckets {
+  sensor_id: string;
+  resolution: string;
+  from: string;
+  to: string;
+  time_zone: string;
+  at: string[];
+  series: Record<string, Series>;
+  truncated?: boolean;
+}
+
+export interface DetailedReading {
+  timestamp: string;
+  aqi_value: number | null;
+  level: number | null;
+  dominant: string | null;
+  flags: string[];
+  source: string;
+  lat: number;
+  lng: number;
+  reported_aqi: number | null;
+  values: Record<string, MeasuredValue>;
+}
+
+export interface Explanation {
+  sensor_id: string;
+  standard: StandardNamed;
+  reading: ReadingTold;
+  values: Record<string, ValueTold>;
+  quality: Flags;
+  averages: Averages;
+  index: Index;
+  grading: Grading;
+}
+
+export interface Extent {
+  minLat: number;
+  maxLat: number;
+  minLng: number;
+  maxLng: number;
+}
+
+export interface Flagged {
+  flag: string;
+  says: string;
+}
+
+export interface Flags {
+  flags: Flagged[];
+  is_counted: boolean;
+  says: string;
+}
+
+export interface Grading {
+  stored: string | null;
+  in_use: string;
+  is_same: boolean;
+  stored_aqi_value: number | null;
+  says: string;
+}
+
+export interface Hour {
+  at: string;
+  mean: number | null;
+  count: number;
+  flagged: number;
+}
+
+export interface Index {
+  says: string;
+  pollutants: Record<string, Pollutant>;
+  overall: Overall;
 }
 
 export interface LatestReading {
@@ -35,53 +190,288 @@ export interface LatestReading {
   level: number | null;
   dominant: string | null;
   flags: string[];
+  source: string;
+  lat: number;
+  lng: number;
+  reported_aqi: number | null;
+}
+
+export interface Line {
+  concentration_low: number;
+  concentration_high: number | null;
+  index_low: number;
+  index_high: number;
+}
+
+export interface LineList {
+  lines: ShownLine[];
+  count: number;
+}
+
+export interface LoggedIn {
+  token_id: number;
+  scope: 'sensor' | 'gateway' | 'operator' | 'admin' | 'sync';
+  name: string;
+}
+
+export interface MeasuredValue {
+  value: number;
+  unit: string;
+  aqi: number | null;
+}
+
+export interface NodeName {
+  id: string;
+  name: string;
+}
+
+export interface NodeStatus {
+  node: NodeName;
+  version: string;
+  boot: string;
+  now: string;
+  demo: boolean;
+  aqi_standard: string;
+  time_zone: string;
+  flush_interval_s: number;
+  sensors: SensorCount;
+  bounds: Extent | null;
+}
+
+export interface Overall {
+  aqi_value: number | null;
+  dominant: string | null;
+  level: number | null;
+  word: string | null;
+  word_key: string | null;
+  color: string | null;
+  assist_color: string | null;
+}
+
+export interface Pollutant {
+  unit: string;
+  concentration: number | null;
+  workings: Working[];
+  index: number | null;
+}
+
+export interface ReadingTold {
+  id: string;
+  timestamp: string;
+  received_at: string;
+  clock: 'sensor' | 'node' | 'node_in_doubt';
+  says: string;
+  source: string;
+  lat: number;
+  lng: number;
+}
+
+export interface Readings {
+  sensor_id: string;
+  resolution: string;
+  from: string;
+  to: string;
+  time_zone: string;
+  at: string[];
+  flags: string[][];
+  series: Record<string, Values>;
+  truncated: boolean;
+  next_from: string | null;
+}
+
+export interface ReportList {
+  reports: Shown[];
+  count: number;
+}
+
+export interface Row {
+  id: string;
+  grid_id: string;
+  sensor_id: string;
+  lat: number;
+  lng: number;
+  aqi_value: number | null;
+  timestamp: string;
+  received_at: string;
+  source: string;
+  pollution_type: string;
+  level: number | null;
+  pm25_aqi: number | null;
+  pm10_aqi: number | null;
+  o3_aqi: number | null;
+  no2_aqi: number | null;
+  so2_aqi: number | null;
+  co_aqi: number | null;
+  reported_aqi: number | null;
+  pm1: number | null;
+  pm25: number | null;
+  pm10: number | null;
+  o3: number | null;
+  no2: number | null;
+  so2: number | null;
+  co: number | null;
+  temperature: number | null;
+  humidity: number | null;
+  pressure: number | null;
+  flags: string[];
+  correction?: string;
+  pm1_raw?: number;
+  pm25_raw?: number;
+  pm10_raw?: number;
+  o3_raw?: number;
+  no2_raw?: number;
+  so2_raw?: number;
+  co_raw?: number;
+  temperature_raw?: number;
+  humidity_raw?: number;
+  pressure_raw?: number;
+}
+
+export interface RowList {
+  tiles: Row[];
+  count: number;
+}
+
+export interface SensorCount {
+  total: number;
+  reporting: number;
+}
+
+export interface SensorDetail {
+  id: string;
+  name: string;
+  lat: number | null;
+  lng: number | null;
+  source: string;
+  registered_at: string;
+  latest: DetailedReading | null;
+  averages: Brief;
 }
 
 export interface SensorEntry {
   id: string;
   name: string;
-  /** Null until the sensor's place is known. */
   lat: number | null;
   lng: number | null;
   source: string;
+  registered_at: string;
   latest: LatestReading | null;
 }
 
 export interface SensorList {
   sensors: SensorEntry[];
   count: number;
+  total: number;
 }
 
-export interface MeasuredValue {
-  value: number;
+export interface Series {
   unit: string;
-  aqi?: number | null;
+  count: number[];
+  avg: (number | null)[];
+  min: (number | null)[];
+  max: (number | null)[];
+  flagged: number[];
 }
 
-export interface SensorDetail extends Omit<SensorEntry, 'latest'> {
-  registered_at: string;
-  latest: (LatestReading & { source: string; values: Record<string, MeasuredValue> }) | null;
-}
-
-/** A row as `/ws` and the grids answer it; quantities stand beside these fields by name. */
-export interface ReadingRow {
-  sensor_id: string;
+export interface Shown {
+  id: number;
+  kind: 'smoke' | 'burning' | 'traffic' | 'industrial' | 'chemical' | 'dust' | 'sewage' | 'other';
+  note: string;
   lat: number;
   lng: number;
-  aqi_value: number | null;
-  level: number | null;
-  timestamp: string;
-  flags: string[];
-  source: string;
-  [field: string]: unknown;
+  at: string;
 }
 
-/** The parts of TileJSON 3 that a map needs. */
+export interface ShownLine {
+  id: number;
+  at: string;
+  who: string;
+  token_id: number | null;
+  address: string;
+  act: string;
+  details: unknown;
+}
+
+export interface Standard {
+  id: string;
+  name: string;
+  publisher: string;
+  document: string;
+  date: string;
+  version: string;
+  assist: string;
+  pollutants: string[];
+  periods: Record<string, AveragingPeriod[]>;
+  bands: Band[];
+}
+
+export interface StandardNamed {
+  id: string;
+  version: string;
+  name: string;
+  publisher: string;
+  document: string;
+  date: string;
+}
+
 export interface TileJson {
   tiles: string[];
-  minzoom?: number;
-  maxzoom?: number;
-  bounds?: [number, number, number, number];
-  attribution?: string;
-  vector_layers?: { id: string }[];
+  format?: string;
+  schema?: 'openmaptiles' | 'protomaps' | 'protomaps-old' | 'raster' | 'other';
+  minzoom: number;
+  maxzoom: number;
+  bounds?: number[];
+  attribution: string;
+  vector_layers?: VectorLayer[];
+}
+
+export interface ValueTold {
+  unit: string;
+  raw: number;
+  correction: Applied | null;
+  value: number;
+}
+
+export interface Values {
+  unit: string;
+  value: (number | null)[];
+}
+
+export interface VectorLayer {
+  id: string;
+}
+
+export interface Working {
+  period: '15min' | '1h' | '8h running' | '24h' | '24h running' | 'NowCast';
+  current: '15min' | '1h' | '8h running' | '24h' | '24h running' | 'NowCast';
+  concentration: number;
+  unit: string;
+  celsius: number | null;
+  per_unit: number;
+  rounding: 'down' | 'half up';
+  step: number;
+  rounded: number;
+  line: Line | null;
+  is_beyond: boolean;
+  highest: number;
+  formula: string;
+  index: number | null;
+}
+
+export interface Answers {
+  '/api/v1/aggregates': AggregatePage;
+  '/api/v1/alerts': AlertList;
+  '/api/v1/audit': LineList;
+  '/api/v1/grids/bounds': RowList;
+  '/api/v1/reports': ReportList;
+  '/api/v1/sensors': SensorList;
+  '/api/v1/sensors/{sensor_id}': SensorDetail;
+  '/api/v1/sensors/{sensor_id}/explain': Explanation;
+  '/api/v1/sensors/{sensor_id}/history': Readings | Buckets;
+  '/api/v1/session': LoggedIn;
+  '/api/v1/standard': Standard;
+  '/api/v1/standards': Standard[];
+  '/api/v1/status': NodeStatus;
+  '/basemap.json': TileJson;
+  '/tiles/readings.json': TileJson;
 }

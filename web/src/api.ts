@@ -1,4 +1,8 @@
-import type { NodeStatus, SensorDetail, SensorList, Standard, TileJson } from './api-types';
+/** What the page asks of the node; the shapes are the node's own, see `api-types.ts`. */
+
+import type { Answers } from './api-types';
+import type { NewReport } from './report-form';
+import { SPANS, type SpanName } from './series';
 
 /** The node was reached and refused, or was not reached at all (`status` 0). */
 export class ApiError extends Error {
@@ -11,20 +15,52 @@ export class ApiError extends Error {
 }
 
 export const api = {
-  status: () => getJson<NodeStatus>('/api/v1/status'),
-  standard: () => getJson<Standard>('/api/v1/standard'),
-  sensors: (limit: number) => getJson<SensorList>(`/api/v1/sensors?limit=${limit}`),
-  sensor: (id: string) => getJson<SensorDetail>(`/api/v1/sensors/${encodeURIComponent(id)}`),
-  readingTiles: () => getJson<TileJson>('/tiles/readings.json'),
-  basemap: () => nullIfMissing(getJson<TileJson>('/basemap.json')),
+  status: () => ask('/api/v1/status'),
+  standard: () => ask('/api/v1/standard'),
+  sensors: (limit: number) => ask('/api/v1/sensors', {}, { limit: String(limit) }),
+  sensor: (id: string) => ask('/api/v1/sensors/{sensor_id}', { sensor_id: id }),
+  history: (id: string, span: SpanName, to_ms: number) =>
+    ask('/api/v1/sensors/{sensor_id}/history', { sensor_id: id }, spanQuery(span, to_ms)),
+  explain: (id: string) => ask('/api/v1/sensors/{sensor_id}/explain', { sensor_id: id }),
+  alerts: () => ask('/api/v1/alerts', {}, { limit: '100' }),
+  readingTiles: () => ask('/tiles/readings.json'),
+  basemap: () => nullIfMissing(ask('/basemap.json')),
+  report: (report: NewReport) => send('/api/v1/reports', report),
 };
 
-async function getJson<Answer>(path: string): Promise<Answer> {
-  const response = await fetch(path, { headers: { Accept: 'application/json' } }).catch(() => {
-    throw new ApiError(0, path);
+/** What the map shows of people's reports: GeoJSON, read by the map itself. */
+export const REPORTS_ADDRESS = '/api/v1/reports?format=geojson';
+
+function spanQuery(span: SpanName, to_ms: number): Record<string, string> {
+  const { length_s, resolution } = SPANS[span];
+  const from = new Date(to_ms - length_s * 1000).toISOString();
+  return { from, to: new Date(to_ms).toISOString(), resolution };
+}
+
+/** GET a path of the node's, with what stands in its braces and after its question mark. */
+async function ask<Path extends keyof Answers>(
+  path: Path,
+  parts: Readonly<Record<string, string>> = {},
+  query: Readonly<Record<string, string>> = {},
+): Promise<Answers[Path]> {
+  const filled = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(parts[name] ?? ''));
+  const search = new URLSearchParams(query).toString();
+  const address = search ? `${filled}?${search}` : filled;
+  const response = await reached(address, { headers: { Accept: 'application/json' } });
+  return (await response.json()) as Answers[Path];
+}
+
+async function send(address: string, body: unknown): Promise<void> {
+  const headers = { 'Content-Type': 'application/json' };
+  await reached(address, { method: 'POST', headers, body: JSON.stringify(body) });
+}
+
+async function reached(address: string, request: RequestInit): Promise<Response> {
+  const response = await fetch(address, request).catch(() => {
+    throw new ApiError(0, address);
   });
-  if (!response.ok) throw new ApiError(response.status, path);
-  return (await response.json()) as Answer;
+  if (!response.ok) throw new ApiError(response.status, address);
+  return response;
 }
 
 async function nullIfMissing<Answer>(answer: Promise<Answer>): Promise<Answer | null> {

@@ -76,7 +76,7 @@ export function basemapSource(basemap: TileJson): VectorSourceSpecification {
     tiles,
     minzoom,
     maxzoom,
-    ...(bounds && { bounds }),
+    ...(bounds && { bounds: bounds as [number, number, number, number] }),
     ...(attribution && { attribution }),
   };
 }

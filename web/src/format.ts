@@ -1,5 +1,7 @@
 /** Numbers, units, times and ages, written the way a language and a place write them. */
 
+import { QUANTITIES } from './quantities';
+
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
@@ -12,6 +14,10 @@ export interface Format {
   index(value: number): string;
   /** A measured value with its unit: one decimal below 10, none above. */
   quantity(value: number, unit: string): string;
+  /** As it was computed with: up to two decimals. */
+  exact(value: number, unit: string): string;
+  /** The same of a quantity by its name; an index is a bare number. */
+  measured(quantity: string, value: number): string;
   count(value: number): string;
   /** 'now', '12 seconds ago', '3 hours ago'. */
   age(age_ms: number): string;
@@ -19,17 +25,41 @@ export interface Format {
   shortAge(age_ms: number): string;
   /** The time of day; with the date when it was not today. */
   clock(at_ms: number, now_ms: number): string;
+  /** The time of day to the second, as on a wall clock. */
+  second(at_ms: number): string;
+  /** The time of day by 24 hours, short enough for an axis. */
+  hour(at_ms: number): string;
+  /** Day and month. */
+  day(at_ms: number): string;
+  /** Day, month and time of day. */
+  moment(at_ms: number): string;
 }
 
 /** `timeZone` is the node's, so that everyone who talks about a number means the same moment. */
 export function createFormat(locale: string, timeZone?: string): Format {
   const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
+  const hundredths = new Intl.NumberFormat(locale, {
+    maximumFractionDigits: 2,
+    useGrouping: false,
+  });
   const ago = new Intl.RelativeTimeFormat(locale, { numeric: 'always' });
   const now = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }).format(0, 'second');
   const zone = knownTimeZone(timeZone);
+  const writer = (options: Intl.DateTimeFormatOptions) => {
+    const written = new Intl.DateTimeFormat(
+      locale,
+      zone ? { ...options, timeZone: zone } : options,
+    );
+    return (at_ms: number) => written.format(at_ms);
+  };
   return {
     index: (value) => whole.format(Math.round(value)),
     quantity: (value, unit) => withUnit(locale, value, unit),
+    exact: (value, unit) => `${hundredths.format(value)}\u00a0${unit}`,
+    measured: (quantity, value) => {
+      const unit = QUANTITIES.find(({ name }) => name === quantity)?.unit;
+      return unit ? withUnit(locale, value, unit) : whole.format(Math.round(value));
+    },
     count: (value) => whole.format(value),
     age: (age_ms) => {
       const { amount, unit } = inLargestUnit(age_ms);
@@ -40,6 +70,10 @@ export function createFormat(locale: string, timeZone?: string): Format {
       return `${whole.format(amount)}\u00a0${symbol}`;
     },
     clock: (at_ms, now_ms) => clock(locale, zone, at_ms, now_ms),
+    second: writer({ timeStyle: 'medium' }),
+    hour: writer({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }),
+    day: writer({ day: 'numeric', month: 'short' }),
+    moment: writer({ day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' }),
   };
 }
 

@@ -64,8 +64,8 @@ export class SensorList implements Part {
 
   render(view: View): void {
     this.#view = view;
-    this.element.hidden = !view.state.listOpen;
-    if (!view.state.listOpen) return;
+    this.element.hidden = view.state.side !== 'list';
+    if (this.element.hidden) return;
     this.#renderHeads(view);
     const found = listedSensors(view.state, this.#filter.value, view.now_ms);
     const shown = found.slice(0, MOST_ROWS);

@@ -1,6 +1,6 @@
 /** The live connection: for ever reconnecting, always subscribed to what is wanted. */
 
-import type { ReadingRow } from './api-types';
+import type { Row } from './api-types';
 import { waitBeforeAttempt } from './patience';
 
 const PING_AFTER_MS = 20_000;
@@ -8,20 +8,31 @@ const DEAD_AFTER_MS = 45_000;
 
 export interface GridUpdate {
   readonly gridId: string;
-  readonly readings: readonly ReadingRow[];
+  readonly readings: readonly Row[];
   readonly seq: number;
   readonly boot: string;
 }
 
 export interface LiveHandlers {
   onUpdate(update: GridUpdate): void;
+  /** Something happened to alerts, or to what people reported. */
+  onNews(kind: 'alert' | 'report'): void;
   onLink(link: 'live' | 'lost'): void;
   /** Something may have been missed: read all again. */
   onGap(): void;
 }
 
 type ServerMessage =
-  ({ type: 'grid-update' } & GridUpdate) | { type: 'resync' } | { type: 'other' };
+  | ({ type: 'grid-update' } & GridUpdate)
+  | ({ type: 'alert' | 'report' } & Place)
+  | { type: 'resync' }
+  | { type: 'other' };
+
+/** Where a message stands among all of one run of the node. */
+interface Place {
+  readonly seq: number;
+  readonly boot: string;
+}
 
 export class Live {
   readonly #url: string;
@@ -31,7 +42,7 @@ export class Live {
   #attempt = 0;
   #retryTimer = 0;
   #heardAt = 0;
-  #last: { seq: number; boot: string } | null = null;
+  #last: Place | null = null;
   #connectedBefore = false;
 
   constructor(url: string, handlers: LiveHandlers) {
@@ -86,11 +97,12 @@ export class Live {
     this.#heardAt = Date.now();
     const message = parseServerMessage(frame);
     if (message.type === 'resync') return this.#handlers.onGap();
-    if (message.type !== 'grid-update') return;
+    if (message.type === 'other') return;
     const restarted = this.#last !== null && this.#last.boot !== message.boot;
     this.#last = { seq: message.seq, boot: message.boot };
     if (restarted) this.#handlers.onGap();
-    this.#handlers.onUpdate(message);
+    if (message.type === 'grid-update') this.#handlers.onUpdate(message);
+    else this.#handlers.onNews(message.type);
   }
 
   #closed(socket: WebSocket): void {
@@ -126,9 +138,9 @@ export function parseServerMessage(frame: unknown): ServerMessage {
   if (!isRecord(message)) return { type: 'other' };
   if (message['type'] === 'resync') return { type: 'resync' };
   const { type, gridId, data, seq, boot } = message;
-  if (type !== 'grid-update' || typeof gridId !== 'string' || typeof seq !== 'number') {
-    return { type: 'other' };
-  }
+  if (typeof gridId !== 'string' || typeof seq !== 'number') return { type: 'other' };
+  if (type === 'alert' || type === 'report') return { type, seq, boot: String(boot) };
+  if (type !== 'grid-update') return { type: 'other' };
   const readings = isRecord(data) && Array.isArray(data['readings']) ? data['readings'] : [];
   return { type, gridId, seq, boot: String(boot), readings: readings.filter(isReadingRow) };
 }
@@ -145,7 +157,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-function isReadingRow(value: unknown): value is ReadingRow {
+function isReadingRow(value: unknown): value is Row {
   return (
     isRecord(value) &&
     typeof value['sensor_id'] === 'string' &&

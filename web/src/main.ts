@@ -1,37 +1,49 @@
 /** Puts the parts together: what is known lives in one store, every part is drawn from it. */
 
-import { putSensorInAddress, sensorInAddress, viewInAddress, liveAddress } from './address';
-import { api, ApiError } from './api';
-import type { NodeStatus, Standard, TileJson } from './api-types';
+import {
+  isEmbedded,
+  kioskBehind,
+  liveAddress,
+  putSensorInAddress,
+  sensorInAddress,
+  viewInAddress,
+} from './address';
+import { withAlertsSeen } from './alerts';
+import { api } from './api';
+import { Banner } from './banner';
 import { element } from './dom';
 import { createFormat } from './format';
 import { gridId, tileAt } from './grid';
-import { createWords, isLanguage, localeFor, preferredLanguage, type Language } from './i18n';
+import { createWords, loadFont, localeFor, type Language } from './i18n';
+import { Knowledge, type Foundation } from './knowledge';
 import { Layout } from './layout';
 import { Legend } from './legend';
 import { SensorList } from './list';
 import { Live, type GridUpdate } from './live';
 import { MapView } from './map';
 import { Panel } from './panel';
-import { untilAnswered } from './patience';
-import { remember, remembered } from './preferences';
+import { remember, rememberedLanguage, rememberedPalette } from './preferences';
+import { Replay } from './replay';
+import { ReportForm } from './report-form';
+import { reportCard } from './report-card';
+import { colored } from './standard';
 import {
   initialState,
-  SENSOR_LIMIT,
-  withDetail,
+  shownLatest,
   withLink,
-  withProblem,
   withReadings,
   withSelection,
-  withSensorList,
   type Link,
+  type Palette,
   type State,
 } from './state';
+import { returnWhenIdle } from './idle';
 import { Store } from './store';
 import { ThemeSwitch } from './theme';
 import { Topbar } from './topbar';
 import type { View } from './view';
 import './page.css';
+import './side.css';
 
 const TICK_MS = 1000;
 /** How often all sensors are read again: live updates only tell of those in view. */
@@ -39,7 +51,8 @@ const LIST_EVERY_MS = 60_000;
 /** How often the map looks again at which sensors have become stale. */
 const STALE_CHECK_MS = 30_000;
 
-const store = new Store<State>(initialState);
+const store = new Store<State>({ ...initialState, palette: rememberedPalette() });
+const knowledge = new Knowledge(store, () => setLink('lost'));
 const theme = new ThemeSwitch(() => restyle());
 let words = createWords(rememberedLanguage());
 let format = createFormat(localeFor(words.language, navigator.languages));
@@ -47,10 +60,10 @@ let format = createFormat(localeFor(words.language, navigator.languages));
 /** Read before the map writes its own view there. */
 const linkedView = viewInAddress();
 
+let foundation: Foundation | null = null;
 let map: MapView | null = null;
 let live: Live | null = null;
 let visibleGrids: string[] = [];
-let refreshing = false;
 
 const topbar = new Topbar(theme, {
   onLanguage: speak,
@@ -58,16 +71,33 @@ const topbar = new Topbar(theme, {
     theme.next();
     restyle();
   },
-  onList: toggleList,
+  onSide: toggleSide,
 });
-const panel = new Panel(closeTopmost);
-const list = new SensorList(chooseFromList, toggleList);
-const legend = new Legend();
-const layout = new Layout({ topbar, panel, list, legend }, (levels) => map?.zoomBy(levels));
+const banner = new Banner({ onSensor: chooseByName, onClose: () => store.update(withAlertsSeen) });
+const panel = new Panel({ history: api.history, explain: api.explain, onClose: closeTopmost });
+const list = new SensorList(chooseByName, () => toggleSide('list'));
+const reportForm = new ReportForm({
+  place: pointedPlace,
+  send: api.report,
+  onClose: () => toggleSide('report'),
+});
+const legend = new Legend({
+  onPollutant: (pollutant) => showDifferently({ pollutant, replayedHour: null }),
+  onPalette: choosePalette,
+  onReports: (reportsShown) => showDifferently({ reportsShown }),
+});
+/** Of past hours only the overall index is known, so one choice ends the other. */
+const replay = new Replay((replayedHour) => showDifferently({ replayedHour, pollutant: null }));
+const layout = new Layout({ topbar, banner, panel, list, reportForm, replay, legend }, (levels) =>
+  map?.zoomBy(levels),
+);
 
 function assemble(): void {
   document.body.append(layout.element);
+  document.body.classList.toggle('embedded', isEmbedded());
   document.addEventListener('keydown', (event) => event.key === 'Escape' && closeTopmost());
+  const kiosk = kioskBehind();
+  if (kiosk) returnWhenIdle(kiosk);
   store.listen(render);
   window.setInterval(render, TICK_MS);
   window.setInterval(() => map?.setNow(epochSeconds()), STALE_CHECK_MS);
@@ -83,44 +113,36 @@ function render(): void {
 }
 
 async function start(): Promise<void> {
-  const [status, standard, readings, basemap] = await Promise.all([
-    answered(api.status),
-    answered(api.standard),
-    answered(api.readingTiles),
-    answered(api.basemap),
-  ]);
+  foundation = await knowledge.foundation();
+  const { status, standard } = foundation;
   store.update((state) => ({
     ...withLink(state, 'connecting', Date.now()),
     status,
-    standard,
+    standard: colored(standard, state.palette),
   }));
   chooseFormat();
-  await readSensors();
-  openMap(status, standard, readings, basemap);
-  live = new Live(liveAddress(), { onUpdate: takeUpdate, onLink: setLink, onGap: catchUp });
+  openMap(foundation);
+  live = new Live(liveAddress(), {
+    onUpdate: takeUpdate,
+    onNews: (kind) => (kind === 'alert' ? void knowledge.readAlerts() : map?.refreshReports()),
+    onLink: setLink,
+    onGap: catchUp,
+  });
   watch();
   selectFromAddress();
-  window.setInterval(() => void refreshSensors(), LIST_EVERY_MS);
-  document.addEventListener('visibilitychange', () => void refreshSensors());
+  void knowledge.readAlerts();
+  window.setInterval(() => void refresh(), LIST_EVERY_MS);
+  document.addEventListener('visibilitychange', () => void refresh());
 }
 
-/** Until the node answers, the page says that it does not. */
-function answered<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-  return untilAnswered(ask, () => setLink('lost'));
-}
-
-function openMap(
-  status: NodeStatus,
-  standard: Standard,
-  readings: TileJson,
-  basemap: TileJson | null,
-): void {
+function openMap({ status, readings, basemap }: Foundation): void {
   render();
-  const looks = { theme: theme.theme, language: words.language, now_s: epochSeconds() };
   const start = { bounds: linkedView ? null : status.bounds, covered: layout.covered() };
+  const input = { ...looks(), readings, basemap, now_s: epochSeconds() };
   try {
-    map = new MapView(layout.map, { ...looks, basemap, readings, standard }, start, {
+    map = new MapView(layout.map, input, start, {
       onChoose: choose,
+      onReport: (report) => reportCard(words, format, report),
       onView: (gridIds) => {
         visibleGrids = gridIds;
         watch();
@@ -134,25 +156,16 @@ function openMap(
   map.canvas.setAttribute('aria-label', words.say('map.label'));
 }
 
-async function readSensors(): Promise<void> {
-  const { sensors } = await answered(() => api.sensors(SENSOR_LIMIT));
-  store.update((state) => ({ ...withSensorList(state, sensors), heardAt: Date.now() }));
+/** How the map looks, as far as the reader decides. */
+function looks() {
+  const { standard, pollutant, replayedHour: hour, reportsShown: reports } = store.value;
+  if (!standard) throw new Error('the map is drawn by a standard');
+  return { theme: theme.theme, language: words.language, standard, pollutant, hour, reports };
 }
 
-/** One attempt, no complaint: the connection's state already says when the node is gone. */
-async function refreshSensors(): Promise<void> {
-  if (document.hidden || refreshing) return;
-  refreshing = true;
-  try {
-    const { sensors } = await api.sensors(SENSOR_LIMIT);
-    store.update((state) => ({ ...withSensorList(state, sensors), heardAt: Date.now() }));
-    drawSelected();
-    await readSelected();
-  } catch {
-    return;
-  } finally {
-    refreshing = false;
-  }
+async function refresh(): Promise<void> {
+  await knowledge.refresh();
+  drawSelected();
 }
 
 function takeUpdate(update: GridUpdate): void {
@@ -160,7 +173,7 @@ function takeUpdate(update: GridUpdate): void {
   store.update((state) => ({ ...withReadings(state, update.readings), heardAt: Date.now() }));
   map?.refresh([update.gridId], `${update.boot}-${update.seq}`);
   if (update.readings.some((row) => row.sensor_id === store.value.selection?.id)) drawSelected();
-  if (update.readings.some((row) => !known.has(row.sensor_id))) void refreshSensors();
+  if (update.readings.some((row) => !known.has(row.sensor_id))) void refresh();
 }
 
 function setLink(link: Link): void {
@@ -169,7 +182,8 @@ function setLink(link: Link): void {
 
 function catchUp(): void {
   map?.refreshAll();
-  void refreshSensors();
+  map?.refreshReports();
+  void refresh();
 }
 
 /** Live updates are wanted for what is in view, and for the chosen sensor wherever it is. */
@@ -185,17 +199,19 @@ function choose(id: string | null): void {
   render();
   drawSelected();
   watch();
-  void readSelected().then(revealSelected);
+  void knowledge.readSelected().then(revealSelected);
 }
 
 /** Only now the panel has its full height, which tells what it covers. */
 function revealSelected(): void {
   render();
+  drawSelected();
   const place = selectedSensor()?.place;
   if (place) map?.reveal(place, layout.covered());
 }
 
-function chooseFromList(id: string): void {
+/** Chosen by its name and not by pointing: the reader goes on in the panel. */
+function chooseByName(id: string): void {
   choose(id);
   panel.focus();
 }
@@ -208,41 +224,36 @@ function selectFromAddress(): void {
   choose(id);
 }
 
-async function readSelected(): Promise<void> {
-  const id = store.value.selection?.id;
-  if (id === undefined) return;
-  try {
-    const detail = await api.sensor(id);
-    store.update((state) => withDetail(state, detail));
-    drawSelected();
-  } catch (error) {
-    const unknown = error instanceof ApiError && error.status === 404;
-    store.update((state) => withProblem(state, id, unknown ? 'unknown' : 'unreachable'));
-  }
-}
-
 function closeTopmost(): void {
-  const { selection, listOpen } = store.value;
+  const { selection, side } = store.value;
   if (selection) {
     choose(null);
-    if (listOpen) list.focus();
+    if (side === 'list') list.focus();
     else map?.canvas.focus();
-  } else if (listOpen) {
-    toggleList();
+  } else if (side) {
+    toggleSide(side);
   }
 }
 
-function toggleList(): void {
-  store.update((state) => ({ ...state, listOpen: !state.listOpen }));
-  if (store.value.listOpen && store.value.selection) choose(null);
+function toggleSide(side: 'list' | 'report'): void {
+  const isOpening = store.value.side !== side;
+  store.update((state) => ({ ...state, side: isOpening ? side : null }));
+  if (isOpening && store.value.selection) choose(null);
   render();
-  if (store.value.listOpen) list.focus();
-  else topbar.listButton.focus();
+  if (isOpening) (side === 'list' ? list : reportForm).focus();
+  else topbar.button(side).focus();
+}
+
+/** The middle of what is seen of the map. */
+function pointedPlace() {
+  const { x, y } = layout.freeMiddle();
+  return map?.placeAt(x, y) ?? null;
 }
 
 function speak(language: Language): void {
   remember('language', language);
   words = createWords(language);
+  void loadFont(language);
   chooseFormat();
   map?.canvas.setAttribute('aria-label', words.say('map.label'));
   restyle();
@@ -253,13 +264,27 @@ function chooseFormat(): void {
   format = createFormat(locale, store.value.status?.time_zone);
 }
 
+function choosePalette(palette: Palette): void {
+  remember('palette', palette);
+  const standard = foundation && colored(foundation.standard, palette);
+  showDifferently({ palette, standard });
+}
+
+function showDifferently(change: Partial<State>): void {
+  store.update((state) => ({ ...state, ...change }));
+  restyle();
+  drawSelected();
+}
+
 function restyle(): void {
-  map?.restyle({ theme: theme.theme, language: words.language });
+  map?.restyle(looks());
   render();
 }
 
 function drawSelected(): void {
-  map?.select(selectedSensor());
+  // What is drawn of it is its latest number, which has no place in the past.
+  const sensor = store.value.replayedHour === null ? selectedSensor() : null;
+  map?.select(sensor && { ...sensor, latest: shownLatest(store.value, sensor) });
 }
 
 function selectedSensor() {
@@ -267,14 +292,10 @@ function selectedSensor() {
   return (selection && sensors.get(selection.id)) ?? null;
 }
 
-function rememberedLanguage(): Language {
-  const known = remembered('language');
-  return known && isLanguage(known) ? known : preferredLanguage(navigator.languages);
-}
-
 function epochSeconds(): number {
   return Math.floor(Date.now() / 1000);
 }
 
 assemble();
+void loadFont(words.language);
 void start();

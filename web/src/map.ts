@@ -14,23 +14,29 @@ import type { Feature } from 'geojson';
 import {
   AttributionControl,
   Map as MapLibre,
+  Popup,
   ScaleControl,
   setWorkerUrl,
   type GeoJSONSource,
   type MapMouseEvent,
+  type VectorTileSource,
 } from 'maplibre-gl';
 import 'maplibre-gl/dist/maplibre-gl.css';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 
+import { REPORTS_ADDRESS } from './api';
 import { atMostZoom, gridId, parseGridId, tilesInBounds, type Bounds } from './grid';
 import { drawMarker, MARKER_PIXEL_RATIO } from './marker';
 import { selectedMarkerName } from './marker-name';
 import type { Place, Sensor } from './state';
 import {
   buildStyle,
+  readingTiles,
   CLUSTER_LAYER,
   NOW,
   READINGS,
+  REPORT_LAYER,
+  REPORTS,
   SELECTION,
   SENSOR_LAYER,
   type StyleInput,
@@ -41,6 +47,8 @@ const MAX_ZOOM = 19;
 /** Below `MAX_ZOOM` by this many levels MapLibre stops splitting tiles, and stretches them. */
 const STRETCHED_LEVELS = 4;
 const REFRESH_DELAY_MS = 150;
+const GLIDE_ZOOM = 15;
+const GLIDE_MS = 3000;
 
 /** Pixels at each side of the map that something floats over. */
 export interface Insets {
@@ -54,18 +62,22 @@ export interface Insets {
 export interface Start {
   readonly bounds: Bounds | null;
   readonly covered: Insets;
+  /** Nobody moves it, and its address stays as it is. */
+  readonly isStill?: boolean;
 }
 
 export interface MapHandlers {
   /** A sensor was clicked. */
   onChoose(id: string): void;
+  /** What somebody reported was clicked: its fields as the node gives them. */
+  onReport(report: Readonly<Record<string, unknown>>): HTMLElement;
   /** The view changed; these grids are in it now. */
   onView(gridIds: string[]): void;
 }
 
 export class MapView {
   readonly #map: MapLibre;
-  readonly #handlers: MapHandlers;
+  readonly #handlers: Partial<MapHandlers>;
   #input: StyleInput;
   #version = '';
   #touched = new Set<string>();
@@ -73,7 +85,12 @@ export class MapView {
   #selected: Sensor | null = null;
   #styled = false;
 
-  constructor(container: HTMLElement, input: StyleInput, start: Start, handlers: MapHandlers) {
+  constructor(
+    container: HTMLElement,
+    input: StyleInput,
+    start: Start,
+    handlers: Partial<MapHandlers>,
+  ) {
     setWorkerUrl(workerUrl);
     this.#input = input;
     this.#handlers = handlers;
@@ -82,7 +99,8 @@ export class MapView {
       style: buildStyle(input),
       ...(start.bounds && { bounds: corners(start.bounds) }),
       fitBoundsOptions: { padding: padded(start.covered), maxZoom: 15 },
-      hash: true,
+      hash: !start.isStill,
+      interactive: !start.isStill,
       maxZoom: MAX_ZOOM,
       zoomLevelsToOverscale: STRETCHED_LEVELS,
       attributionControl: false,
@@ -91,8 +109,10 @@ export class MapView {
       pitchWithRotate: false,
       transformRequest: (url) => ({ url: this.#ownAddress(url) }),
     });
-    this.#map.touchZoomRotate.disableRotation();
-    this.#map.keyboard.disableRotation();
+    if (!start.isStill) {
+      this.#map.touchZoomRotate.disableRotation();
+      this.#map.keyboard.disableRotation();
+    }
     this.#map.setMissingStyleImageResolver((name) => this.#addMarker(name));
     this.#listen();
   }
@@ -124,15 +144,29 @@ export class MapView {
     this.#whenStyled(() => this.#map.refreshTiles(READINGS));
   }
 
+  /** What people report has changed. */
+  refreshReports(): void {
+    const source = this.#map.getSource<GeoJSONSource>(REPORTS);
+    source?.setData(REPORTS_ADDRESS);
+  }
+
+  /** The place at a point of the screen, in pixels from its left and top. */
+  placeAt(x: number, y: number): Place {
+    const { lat, lng } = this.#map.unproject([x, y]).wrap();
+    return { lat, lng };
+  }
+
   /** Move ages on: what was fresh may be stale by now. */
   setNow(now_s: number): void {
     this.#input = { ...this.#input, now_s };
+    if (this.#input.hour !== null) return;
     this.#whenStyled(() => this.#map.setGlobalStateProperty(NOW, now_s));
   }
 
-  restyle(change: Pick<StyleInput, 'theme' | 'language'>): void {
+  restyle(change: Partial<StyleInput>): void {
     this.#input = { ...this.#input, ...change };
     this.#whenStyled(() => {
+      this.#changeTiles();
       this.#map.setStyle(buildStyle(this.#input), { diff: true });
       for (const name of this.#map.listImages()) {
         const image = drawMarker(name, this.#input);
@@ -163,9 +197,22 @@ export class MapView {
     this.#map.easeTo({ center: place, offset, duration: 300 });
   }
 
+  /** Go slowly to where a place lies in the middle of what is free. */
+  glideTo(place: Place, insets: Insets): void {
+    const padding = padded(insets);
+    this.#map.easeTo({ center: place, zoom: GLIDE_ZOOM, padding, duration: GLIDE_MS });
+  }
+
   /** Go to the place of a sensor that a link names. */
   jumpTo(place: Place): void {
     this.#map.jumpTo({ center: place, zoom: Math.max(15, this.#map.getZoom()) });
+  }
+
+  /** Another layer, with the old one on screen until it has come: a new source would blink. */
+  #changeTiles(): void {
+    const source = this.#map.getSource<VectorTileSource>(READINGS);
+    const wanted = readingTiles(this.#input.readings, this.#input);
+    if (source && source.tiles.join() !== wanted.join()) source.setTiles(wanted);
   }
 
   #listen(): void {
@@ -174,7 +221,7 @@ export class MapView {
     map.on('load', () => this.#reportView());
     map.on('moveend', () => this.#reportView());
     map.on('click', (event) => this.#click(event));
-    for (const layer of [SENSOR_LAYER, CLUSTER_LAYER]) {
+    for (const layer of [SENSOR_LAYER, CLUSTER_LAYER, REPORT_LAYER]) {
       map.on('mouseenter', layer, () => (this.canvas.style.cursor = 'pointer'));
       map.on('mouseleave', layer, () => (this.canvas.style.cursor = ''));
     }
@@ -189,15 +236,24 @@ export class MapView {
       minLng: bounds.getWest(),
       maxLng: bounds.getEast(),
     };
-    this.#handlers.onView(tilesInBounds(visible, Math.max(0, zoom)).map(gridId));
+    this.#handlers.onView?.(tilesInBounds(visible, Math.max(0, zoom)).map(gridId));
   }
 
   #click(event: MapMouseEvent): void {
-    const layers = [SELECTION, SENSOR_LAYER, CLUSTER_LAYER];
+    const known = [SELECTION, SENSOR_LAYER, CLUSTER_LAYER, REPORT_LAYER];
+    const layers = known.filter((id) => this.#map.getLayer(id));
     const [top] = this.#map.queryRenderedFeatures(event.point, { layers });
     if (!top) return;
-    if (top.layer.id !== CLUSTER_LAYER) return this.#handlers.onChoose(String(top.properties.id));
+    if (top.layer.id === REPORT_LAYER) return this.#openReport(event, top.properties);
+    if (top.layer.id !== CLUSTER_LAYER) return this.#handlers.onChoose?.(String(top.properties.id));
     this.#map.easeTo({ center: event.lngLat, zoom: this.#map.getZoom() + 2, duration: 300 });
+  }
+
+  #openReport(event: MapMouseEvent, report: Readonly<Record<string, unknown>>): void {
+    const card = this.#handlers.onReport?.(report);
+    if (!card) return;
+    const popup = new Popup({ closeButton: false, maxWidth: '280px' });
+    popup.setLngLat(event.lngLat).setDOMContent(card).addTo(this.#map);
   }
 
   #refreshTouched(): void {

@@ -23,7 +23,12 @@ export interface ClusterMarker {
   readonly number: string;
 }
 
-export type Marker = SensorMarker | ClusterMarker;
+/** What somebody reported; all look the same. */
+export interface ReportMarker {
+  readonly kind: 'report';
+}
+
+export type Marker = SensorMarker | ClusterMarker | ReportMarker;
 
 export function selectedMarkerName(latest: Latest | null, now_ms: number): string {
   if (!latest) return `sensor|stale|0|${NO_NUMBER}|selected`;
@@ -32,6 +37,7 @@ export function selectedMarkerName(latest: Latest | null, now_ms: number): strin
 }
 
 export function parseMarkerName(name: string): Marker | null {
+  if (name === 'report') return { kind: 'report' };
   const [kind, first = '', second = '', third = '', fourth] = name.split('|');
   if (kind === 'cluster') {
     const [size, level, worstLevel] = [first, second, third].map(Number);

@@ -2,7 +2,7 @@
 
 import type { Standard } from './api-types';
 import type { Theme } from './basemap-style';
-import { parseMarkerName, type ClusterMarker, type SensorMarker } from './marker-name';
+import { parseMarkerName, type ClusterMarker, type Marker, type SensorMarker } from './marker-name';
 import { bandOfLevel, textColorOn } from './standard';
 
 /** Drawn finer than most screens show it, so that a number stays crisp on all of them. */
@@ -11,6 +11,7 @@ export const MARKER_PIXEL_RATIO = 2;
 const SENSOR_RADIUS = 14;
 /** From a lone sensor to a hundred and more. */
 const CLUSTER_RADII = [SENSOR_RADIUS, 17, 20, 24];
+const REPORT_SIDE = 12;
 const MARGIN = 2;
 
 interface Ink {
@@ -47,17 +48,19 @@ export interface MarkerInput {
 export function drawMarker(name: string, { standard, theme }: MarkerInput): ImageData | null {
   const marker = parseMarkerName(name);
   if (!marker) return null;
-  const radius = marker.kind === 'sensor' ? sensorRadius(marker) : clusterRadius(marker);
-  const context = blankCanvas(radius + MARGIN);
+  const context = blankCanvas(radiusOf(marker) + MARGIN);
   const ink = inks[theme];
   const colorOf = (level: number) => bandOfLevel(standard, level)?.color ?? ink.grey;
   if (marker.kind === 'sensor') drawSensor(context, marker, ink, colorOf(marker.level));
+  else if (marker.kind === 'report') drawReport(context, ink);
   else drawCluster(context, marker, ink, colorOf(marker.level), colorOf(marker.worstLevel));
   const { width, height } = context.canvas;
   return context.getImageData(0, 0, width, height);
 }
 
-function sensorRadius(marker: SensorMarker): number {
+function radiusOf(marker: Marker): number {
+  if (marker.kind === 'report') return REPORT_SIDE;
+  if (marker.kind === 'cluster') return clusterRadius(marker);
   return marker.selected ? SENSOR_RADIUS + 5 : SENSOR_RADIUS;
 }
 
@@ -118,9 +121,34 @@ function drawCluster(
   write(context, marker.number, textColorOn(color), 11 + marker.size);
 }
 
+/** A speech bubble: somebody says so. */
+function drawReport(context: OffscreenCanvasRenderingContext2D, ink: Ink): void {
+  const side = REPORT_SIDE - 2;
+  context.beginPath();
+  context.roundRect(-side, -side, 2 * side, 1.5 * side, 3);
+  context.moveTo(-side / 2, side / 2);
+  context.lineTo(-side / 2, side);
+  context.lineTo(side / 4, side / 2);
+  context.fillStyle = ink.text;
+  context.fill();
+  for (const x of [-5, 0, 5]) dot(context, x, -side / 4, ink.surface);
+}
+
 function disc(context: OffscreenCanvasRenderingContext2D, radius: number, color: string): void {
   context.beginPath();
   context.arc(0, 0, radius, 0, 2 * Math.PI);
+  context.fillStyle = color;
+  context.fill();
+}
+
+function dot(
+  context: OffscreenCanvasRenderingContext2D,
+  x: number,
+  y: number,
+  color: string,
+): void {
+  context.beginPath();
+  context.arc(x, y, 1.5, 0, 2 * Math.PI);
   context.fillStyle = color;
   context.fill();
 }

@@ -3,6 +3,7 @@
 import type { Standard } from './api-types';
 import { element, iconButton, nameButton, setText } from './dom';
 import { icon } from './icons';
+import { Share } from './share';
 import { bandOfIndex, positionOnBands } from './standard';
 import {
   conditionOf,
@@ -12,6 +13,7 @@ import {
   type Selection,
   type Sensor,
 } from './state';
+import { Trend, type ReadHistory } from './trend';
 import {
   bandWord,
   paintIndexBadge,
@@ -20,6 +22,13 @@ import {
   type Part,
   type View,
 } from './view';
+import { Why, type ReadExplanation } from './why';
+
+export interface PanelSources {
+  readonly history: ReadHistory;
+  readonly explain: ReadExplanation;
+  onClose(): void;
+}
 
 export class Panel implements Part {
   readonly #name = element('h2', { tabindex: '-1' });
@@ -30,15 +39,22 @@ export class Panel implements Part {
   readonly #category = element('p');
   readonly #dominant = element('p', { class: 'muted' });
   readonly #what = element('p', { class: 'muted' });
+  readonly #averaged = element('p', { class: 'muted' });
   readonly #age = element('p');
   readonly #headline: HTMLElement;
   readonly #notice = element('p', { class: 'notice' });
   readonly #values = element('table', { class: 'values' });
+  readonly #advice = element('p', { class: 'advice' });
+  readonly #trend: Trend;
+  readonly #why: Why;
+  readonly #share = new Share();
   #valuesDrawn: unknown[] = [];
   readonly element: HTMLElement;
 
-  constructor(onClose: () => void) {
+  constructor({ history, explain, onClose }: PanelSources) {
     this.#close = iconButton(icon('close'), onClose);
+    this.#trend = new Trend(history);
+    this.#why = new Why(explain);
     const summary = element(
       'div',
       {},
@@ -47,6 +63,7 @@ export class Panel implements Part {
       this.#dominant,
       this.#what,
       this.#age,
+      this.#averaged,
     );
     this.#headline = element('div', { class: 'headline' }, this.#badge, summary);
     this.element = element(
@@ -54,8 +71,12 @@ export class Panel implements Part {
       { class: 'panel card' },
       element('div', { class: 'panel-head' }, this.#name, this.#mark, this.#close),
       this.#headline,
+      this.#advice,
       this.#notice,
       this.#values,
+      this.#trend.element,
+      this.#why.element,
+      this.#share.element,
     );
     this.element.hidden = true;
   }
@@ -79,11 +100,14 @@ export class Panel implements Part {
     this.#renderHeadline(view, sensor?.latest ?? null);
     setText(this.#notice, notices(view, selection, sensor).join(' '));
     this.#renderValues(view, selection);
+    this.#trend.render(view, selection);
+    this.#why.render(view, selection);
+    this.#share.render(view, selection);
   }
 
   #renderHeadline(view: View, latest: Latest | null): void {
     this.#headline.hidden = !latest;
-    if (!latest) return;
+    if (!latest) return setText(this.#advice, '');
     const { state, words, format, now_ms } = view;
     const condition = conditionOf(latest, now_ms);
     paintIndexBadge(this.#badge, state.standard, latest.index, format);
@@ -94,6 +118,8 @@ export class Panel implements Part {
     const quantity = latest.dominant && words.quantity(latest.dominant);
     setText(this.#dominant, quantity ? words.say('panel.dominant', { quantity }) : '');
     setText(this.#what, whatItIs(view, latest.index));
+    setText(this.#advice, condition === 'fresh' ? advice(view, latest.index) : '');
+    setText(this.#averaged, averaged(view));
     setText(this.#age, words.say('panel.measured', { age: format.age(now_ms - latest.at) }));
   }
 
@@ -121,6 +147,22 @@ function standing(view: View, latest: Latest, condition: Condition): string {
 function whatItIs({ words, state }: View, index: number | null): string {
   if (index === null) return words.say('index.noneWhy');
   return `${words.say('index.what')} (${state.standard?.name ?? ''})`;
+}
+
+/** The same by the averages of the standard, where there are enough hours for them. */
+function averaged(view: View): string {
+  const { words, format, state } = view;
+  const index = state.selection?.averagedIndex ?? null;
+  if (index === null) return '';
+  const word = bandWord(view, index);
+  return words.say('panel.averaged', { index: format.index(index), word });
+}
+
+/** What to do in this air; nothing when the standard is not known here. */
+function advice({ state, words }: View, index: number | null): string {
+  const { standard } = state;
+  const band = index === null || !standard ? undefined : bandOfIndex(standard, index);
+  return standard && band ? words.advice(standard, band) : '';
 }
 
 function notices(view: View, selection: Selection, sensor: Sensor | undefined): string[] {

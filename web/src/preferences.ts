@@ -1,5 +1,8 @@
 /** What a reader chose, remembered on their device; a full or forbidden storage is no obstacle. */
 
+import { isLanguage, preferredLanguage, type Language } from './i18n';
+import type { Palette } from './state';
+
 const PREFIX = 'urbanos.';
 
 export function remembered(name: string): string | null {
@@ -16,4 +19,13 @@ export function remember(name: string, value: string): void {
   } catch {
     // Then the choice holds until the page is closed.
   }
+}
+
+export function rememberedLanguage(): Language {
+  const known = remembered('language');
+  return known && isLanguage(known) ? known : preferredLanguage(navigator.languages);
+}
+
+export function rememberedPalette(): Palette {
+  return remembered('palette') === 'assist' ? 'assist' : 'standard';
 }

@@ -1,8 +1,16 @@
 import type { Band, Standard } from './api-types';
+import type { Palette } from './state';
 
 /** The band an index falls in; one beyond the table belongs to the last band. */
 export function bandOfIndex(standard: Standard, index: number): Band | undefined {
   return standard.bands.findLast((band) => index >= band.low) ?? standard.bands[0];
+}
+
+/** The standard with the colours of a palette. */
+export function colored(standard: Standard, palette: Palette): Standard {
+  if (palette === 'standard') return standard;
+  const bands = standard.bands.map((band) => ({ ...band, color: band.assist_color }));
+  return { ...standard, bands };
 }
 
 export function bandOfLevel(standard: Standard, level: number): Band | undefined {

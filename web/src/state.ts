@@ -1,15 +1,17 @@
 /** What the page knows, and the pure steps from one state of knowledge to the next. */
 
 import type {
+  Alert,
   LatestReading,
   MeasuredValue,
   NodeStatus,
-  ReadingRow,
+  Row,
   SensorDetail,
   SensorEntry,
   Standard,
 } from './api-types';
 import { QUANTITIES } from './quantities';
+import { bandOfIndex } from './standard';
 
 /** The most sensors the page keeps. The map, which draws tiles, shows those beyond it all the same. */
 export const SENSOR_LIMIT = 10_000;
@@ -55,8 +57,13 @@ export interface Measured {
 export interface Selection {
   readonly id: string;
   readonly values: readonly Measured[] | null;
+  /** The index by the averages that the standard is defined over; null where hours are missing. */
+  readonly averagedIndex: number | null;
   readonly problem: 'unknown' | 'unreachable' | null;
 }
+
+/** The standard's own colours, or those for people who do not tell red from green. */
+export type Palette = 'standard' | 'assist';
 
 export type Link = 'connecting' | 'live' | 'lost';
 
@@ -71,7 +78,19 @@ export interface State {
   readonly lostAt: number | null;
   /** When the node last told us anything, in ms since 1970. */
   readonly heardAt: number | null;
-  readonly listOpen: boolean;
+  /** What stands open at the side when no sensor is chosen. */
+  readonly side: 'list' | 'report' | null;
+  /** Raised alerts that somebody in the street should know of, the newest first. */
+  readonly alerts: readonly Alert[];
+  /** Those that the reader has put away. */
+  readonly seenAlerts: ReadonlySet<number>;
+  /** The pollutant whose own index is shown; none: the overall index. */
+  readonly pollutant: string | null;
+  /** The hour since 1970 that the map shows; none: what is known now. */
+  readonly replayedHour: number | null;
+  readonly palette: Palette;
+  /** Whether the map shows what people reported. */
+  readonly reportsShown: boolean;
 }
 
 export const initialState: State = {
@@ -82,7 +101,13 @@ export const initialState: State = {
   link: 'connecting',
   lostAt: null,
   heardAt: null,
-  listOpen: false,
+  side: null,
+  alerts: [],
+  seenAlerts: new Set(),
+  pollutant: null,
+  replayedHour: null,
+  palette: 'standard',
+  reportsShown: false,
 };
 
 const byName = new Intl.Collator();
@@ -95,7 +120,7 @@ export function withSensorList(state: State, entries: readonly SensorEntry[]): S
 }
 
 /** Take in rows of a live update; one older than what is known changes nothing. */
-export function withReadings(state: State, rows: readonly ReadingRow[]): State {
+export function withReadings(state: State, rows: readonly Row[]): State {
   const sensors = new Map(state.sensors);
   for (const row of rows) {
     if (!sensors.has(row.sensor_id) && sensors.size >= SENSOR_LIMIT) continue;
@@ -107,7 +132,10 @@ export function withReadings(state: State, rows: readonly ReadingRow[]): State {
 
 export function withSelection(state: State, id: string | null): State {
   if (state.selection?.id === id) return state;
-  return { ...state, selection: id === null ? null : { id, values: null, problem: null } };
+  return {
+    ...state,
+    selection: id === null ? null : { id, values: null, averagedIndex: null, problem: null },
+  };
 }
 
 /** Take in a sensor's full answer, unless another sensor was chosen meanwhile. */
@@ -116,7 +144,8 @@ export function withDetail(state: State, detail: SensorDetail): State {
   const sensors = new Map(state.sensors).set(sensor.id, sensor);
   if (state.selection?.id !== detail.id) return { ...state, sensors };
   const values = measuredValues(detail.latest?.values ?? {});
-  return { ...state, sensors, selection: { id: detail.id, values, problem: null } };
+  const averagedIndex = nonNegative(detail.averages.aqi_value);
+  return { ...state, sensors, selection: { id: detail.id, values, averagedIndex, problem: null } };
 }
 
 export function withProblem(state: State, id: string, problem: Selection['problem']): State {
@@ -126,6 +155,16 @@ export function withProblem(state: State, id: string, problem: Selection['proble
 
 export function withLink(state: State, link: Link, now_ms: number): State {
   return { ...state, link, lostAt: link === 'lost' ? (state.lostAt ?? now_ms) : null };
+}
+
+/** The latest reading with the index that the map shows: of one pollutant, if one is chosen. */
+export function shownLatest(state: State, { id, latest }: Sensor): Latest | null {
+  const { pollutant, standard, selection } = state;
+  if (!latest || pollutant === null || !standard) return latest;
+  const values = selection?.id === id ? (selection.values ?? []) : [];
+  const index = values.find(({ quantity }) => quantity === pollutant)?.index ?? null;
+  const level = index === null ? null : (bandOfIndex(standard, index)?.level ?? null);
+  return { ...latest, index, level };
 }
 
 /** Whether the reader should know that nothing new arrives. */
@@ -171,6 +210,23 @@ export function listedSensors(state: State, filter: string, now_ms: number): Sen
     .sort((a, b) => rank(b) - rank(a) || byName.compare(a.name, b.name));
 }
 
+/** Other sensors, the nearest first; by name when the place of this one is not known. */
+export function nearestSensors(state: State, id: string, most: number): Sensor[] {
+  const here = state.sensors.get(id)?.place ?? null;
+  const others = [...state.sensors.values()].filter((sensor) => sensor.id !== id);
+  const distance = ({ place }: Sensor) => (here && place ? apart(here, place) : Infinity);
+  const away = new Map(others.map((sensor) => [sensor.id, distance(sensor)]));
+  return others
+    .sort((a, b) => (away.get(a.id) ?? 0) - (away.get(b.id) ?? 0) || byName.compare(a.name, b.name))
+    .slice(0, most);
+}
+
+/** A measure to sort places by: squared, in degrees of latitude, for what lies close together. */
+function apart(a: Place, b: Place): number {
+  const east = (a.lng - b.lng) * Math.cos((a.lat * Math.PI) / 180);
+  return east ** 2 + (a.lat - b.lat) ** 2;
+}
+
 function newer(sensor: Sensor, state: State): Sensor {
   const known = state.sensors.get(sensor.id)?.latest;
   if (!known || (sensor.latest && sensor.latest.at >= known.at)) return sensor;
@@ -184,7 +240,7 @@ function sensorOf(entry: SensorEntry | SensorDetail): Sensor {
 }
 
 /** A row has no name; a sensor not seen before goes by its id until the list is read again. */
-function sensorOfRow(row: ReadingRow, state: State): Sensor {
+function sensorOfRow(row: Row, state: State): Sensor {
   const { sensor_id: id, lat, lng, source } = row;
   const name = state.sensors.get(id)?.name ?? id;
   const dominant = dominantOf(row);
@@ -203,25 +259,28 @@ function latestOf(reading: LatestReading): Latest {
 }
 
 /** The quantity whose sub-index is the reading's index, in the order that settles a tie. */
-function dominantOf(row: ReadingRow): string | null {
-  const dominant = row['dominant'];
-  if (typeof dominant === 'string') return dominant;
-  const graded = QUANTITIES.find(({ name }) => row[`${name}_aqi`] === row.aqi_value);
+function dominantOf(row: Row): string | null {
+  const graded = QUANTITIES.find(({ name }) => subIndex(row, name) === row.aqi_value);
   return row.aqi_value === null ? null : (graded?.name ?? null);
 }
 
-function refreshed(state: State, row: ReadingRow): Selection | null {
+function refreshed(state: State, row: Row): Selection | null {
   const known = state.sensors.get(row.sensor_id)?.latest;
   if (!state.selection || (known && Date.parse(row.timestamp) < known.at)) return state.selection;
   return { ...state.selection, values: rowValues(row), problem: null };
 }
 
-function rowValues(row: ReadingRow): Measured[] {
+function rowValues(row: Row): Measured[] {
   return QUANTITIES.flatMap(({ name, unit }) => {
     const value = row[name];
     if (typeof value !== 'number') return [];
-    return [{ quantity: name, value, unit, index: nonNegative(row[`${name}_aqi`]) }];
+    return [{ quantity: name, value, unit, index: subIndex(row, name) }];
   });
+}
+
+/** The index of one quantity of a row; null where it has none. */
+function subIndex(row: Row, name: string): number | null {
+  return nonNegative(row[`${name}_aqi` as keyof Row]);
 }
 
 function measuredValues(values: Record<string, MeasuredValue>): Measured[] {

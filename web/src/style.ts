@@ -14,6 +14,7 @@ import type {
   StyleSpecification,
 } from 'maplibre-gl';
 
+import { REPORTS_ADDRESS } from './api';
 import type { Standard, TileJson } from './api-types';
 import {
   BASEMAP,
@@ -28,7 +29,9 @@ import { STALE_AFTER_S } from './state';
 
 export const READINGS = 'readings';
 export const SELECTION = 'selection';
+export const REPORTS = 'reports';
 export const SENSOR_LAYER = 'sensors';
+export const REPORT_LAYER = 'reports';
 export const CLUSTER_LAYER = 'clusters';
 
 /** From this zoom on sensors stand for themselves; below it clusters stand for them. */
@@ -43,6 +46,12 @@ export interface StyleInput {
   readonly basemap: TileJson | null;
   readonly readings: TileJson;
   readonly standard: Standard;
+  /** Whose own index the tiles carry; none: the overall one. */
+  readonly pollutant: string | null;
+  /** The hour since 1970 whose means are shown; none: the latest readings. */
+  readonly hour: number | null;
+  /** Whether people's reports are shown. */
+  readonly reports: boolean;
   readonly now_s: number;
 }
 
@@ -50,12 +59,13 @@ export function buildStyle(input: StyleInput): StyleSpecification {
   const { basemap, theme, language, now_s } = input;
   return {
     version: 8,
-    state: { [NOW]: { default: now_s } },
+    state: { [NOW]: { default: input.hour === null ? now_s : input.hour * 3600 } },
     sources: sources(input),
     layers: [
       backgroundLayer(theme),
       ...(basemap ? basemapLayers(basemap, theme, language) : []),
       ageLayer(theme),
+      ...(input.reports ? [reportLayer()] : []),
       clusterLayer(input.standard),
       sensorLayer(),
       selectionLayer(),
@@ -63,17 +73,35 @@ export function buildStyle(input: StyleInput): StyleSpecification {
   };
 }
 
-function sources({ basemap, readings }: StyleInput): Record<string, SourceSpecification> {
+function sources({
+  basemap,
+  readings,
+  pollutant,
+  hour,
+  reports,
+}: StyleInput): Record<string, SourceSpecification> {
   return {
     ...(basemap && { [BASEMAP]: basemapSource(basemap) }),
     [READINGS]: {
       type: 'vector',
-      tiles: readings.tiles,
+      tiles: readingTiles(readings, { pollutant, hour }),
       minzoom: readings.minzoom ?? 0,
       maxzoom: readings.maxzoom ?? 16,
     },
+    ...(reports && { [REPORTS]: { type: 'geojson' as const, data: REPORTS_ADDRESS } }),
     [SELECTION]: { type: 'geojson', data: { type: 'FeatureCollection', features: [] } },
   };
+}
+
+/** The addresses of tiles of the latest readings, of one pollutant of them, or of an hour. */
+export function readingTiles(
+  { tiles }: TileJson,
+  { pollutant, hour }: Pick<StyleInput, 'pollutant' | 'hour'>,
+): string[] {
+  const query = new URLSearchParams();
+  if (hour !== null) query.set('at', new Date(hour * 3_600_000).toISOString());
+  else if (pollutant !== null) query.set('quantity', pollutant);
+  return tiles.map((address) => (query.size > 0 ? `${address}?${query}` : address));
 }
 
 /**
@@ -140,6 +168,16 @@ function clusterLayer(standard: Standard): LayerSpecification {
       'icon-allow-overlap': true,
       'symbol-sort-key': index('latest_aqi'),
     },
+  };
+}
+
+/** Neither round nor coloured like a measurement, and below all of them. */
+function reportLayer(): LayerSpecification {
+  return {
+    id: REPORT_LAYER,
+    type: 'symbol',
+    source: REPORTS,
+    layout: { 'icon-image': 'report', 'icon-allow-overlap': true },
   };
 }
 

@@ -3,6 +3,7 @@
 import { element, iconButton, nameButton, setText } from './dom';
 import { icon, type IconName } from './icons';
 import { isLanguage, languages, type Language } from './i18n';
+import { hourSpan } from './replay';
 import { cityIndex, isCutOff } from './state';
 import type { ThemeChoice, ThemeSwitch } from './theme';
 import {
@@ -23,7 +24,8 @@ const themeIcons: Readonly<Record<ThemeChoice, IconName>> = {
 export interface TopbarActions {
   onLanguage(language: Language): void;
   onTheme(): void;
-  onList(): void;
+  /** Open or close what stands at the side. */
+  onSide(side: 'list' | 'report'): void;
 }
 
 export class Topbar implements Part {
@@ -35,13 +37,15 @@ export class Topbar implements Part {
   readonly #link = element('p', { class: 'link', role: 'status' });
   readonly #language = languageSelect();
   readonly #listButton: HTMLButtonElement;
+  readonly #reportButton: HTMLButtonElement;
   readonly #themeButton: HTMLButtonElement;
   readonly #theme: ThemeSwitch;
   readonly element: HTMLElement;
 
   constructor(theme: ThemeSwitch, actions: TopbarActions) {
     this.#theme = theme;
-    this.#listButton = iconButton(icon('list'), actions.onList);
+    this.#listButton = iconButton(icon('list'), () => actions.onSide('list'));
+    this.#reportButton = iconButton(icon('report'), () => actions.onSide('report'));
     this.#themeButton = iconButton(icon('device'), actions.onTheme);
     this.#language.addEventListener('change', () => {
       if (isLanguage(this.#language.value)) actions.onLanguage(this.#language.value);
@@ -52,13 +56,21 @@ export class Topbar implements Part {
       { class: 'topbar card' },
       this.#place,
       element('div', { class: 'city' }, this.#badge, reading),
-      element('div', { class: 'tools' }, this.#listButton, this.#language, this.#themeButton),
+      element(
+        'div',
+        { class: 'tools' },
+        this.#listButton,
+        this.#reportButton,
+        this.#language,
+        this.#themeButton,
+      ),
       this.#link,
     );
   }
 
-  get listButton(): HTMLButtonElement {
-    return this.#listButton;
+  /** The button that opens a side. */
+  button(side: 'list' | 'report'): HTMLButtonElement {
+    return side === 'list' ? this.#listButton : this.#reportButton;
   }
 
   render(view: View): void {
@@ -82,7 +94,9 @@ export class Topbar implements Part {
 
   #renderTools({ state, words }: View): void {
     nameButton(this.#listButton, words.say('list.open'));
-    this.#listButton.setAttribute('aria-expanded', String(state.listOpen));
+    this.#listButton.setAttribute('aria-expanded', String(state.side === 'list'));
+    this.#reportButton.setAttribute('aria-expanded', String(state.side === 'report'));
+    nameButton(this.#reportButton, words.say('report.open'));
     nameButton(this.#themeButton, words.say(`theme.${this.#theme.choice}`));
     this.#showThemeIcon(themeIcons[this.#theme.choice]);
     this.#language.setAttribute('aria-label', words.say('bar.language'));
@@ -104,8 +118,16 @@ function languageSelect(): HTMLSelectElement {
 }
 
 /** Nothing while all is well. */
-function linkMessage({ state, words, format, now_ms }: View): string {
-  if (!isCutOff(state, now_ms)) return '';
+function linkMessage(view: View): string {
+  const { state, words, format, now_ms } = view;
+  if (!isCutOff(state, now_ms)) return replayMessage(view);
   if (state.heardAt === null) return words.say('link.never');
   return words.say('link.lost', { time: format.clock(state.heardAt, now_ms) });
+}
+
+/** While the map shows the past, nobody may take it for now. */
+function replayMessage(view: View): string {
+  const { replayedHour } = view.state;
+  if (replayedHour === null) return '';
+  return view.words.say('replay.shown', { span: hourSpan(view, replayedHour) });
 }

@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest';
 
-import { bandOfIndex, positionOnBands, relativeLuminance, textColorOn } from '../src/standard';
+import {
+  bandOfIndex,
+  colored,
+  positionOnBands,
+  relativeLuminance,
+  textColorOn,
+} from '../src/standard';
 import { usEpa } from './samples';
 
 test('an index belongs to the band it falls in, one beyond the table to the last', () => {
@@ -42,4 +48,12 @@ test('the number on every band has a contrast of at least 4.5', () => {
     const contrast = isBlack ? (under + 0.05) / 0.05 : 1.05 / (under + 0.05);
     expect(contrast).toBeGreaterThanOrEqual(4.5);
   }
+});
+
+test("the other palette has the standard's own assisting colours and the same bands", () => {
+  const assisted = colored(usEpa, 'assist');
+  // EPA-454/B-24-002, table 3: good and hazardous.
+  expect([assisted.bands[0]?.color, assisted.bands[5]?.color]).toEqual(['#9eff91', '#640015']);
+  expect(assisted.bands.map(({ low }) => low)).toEqual(usEpa.bands.map(({ low }) => low));
+  expect(colored(usEpa, 'standard')).toBe(usEpa);
 });

@@ -18,7 +18,7 @@ import {
   type Latest,
   type State,
 } from '../src/state';
-import { latestReading, MINUTE_MS, NOON_MS, readingRow, sensorEntry } from './samples';
+import { latestReading, MINUTE_MS, NOON, NOON_MS, readingRow, sensorEntry } from './samples';
 
 function stateOf(...entries: SensorEntry[]): State {
   return withSensorList(initialState, entries);
@@ -78,11 +78,20 @@ describe('the chosen sensor', () => {
   const detail: SensorDetail = {
     ...sensorEntry('a', null),
     registered_at: '2026-01-01T00:00:00Z',
+    averages: {
+      until: NOON,
+      aqi_value: 38,
+      level: 1,
+      dominant: 'pm25',
+      nowcast_aqi: 38,
+      nowcast: { pm25: 6.9 },
+      mean_24h: {},
+    },
     latest: {
       ...latestReading(),
       source: 'api',
       values: {
-        humidity: { value: 81, unit: '%' },
+        humidity: { value: 81, unit: '%', aqi: null },
         no2: { value: 14.2, unit: 'ppb', aqi: 13 },
         pm25: { value: 9.1, unit: 'µg/m³', aqi: 51 },
       },
@@ -110,7 +119,7 @@ describe('the chosen sensor', () => {
 
   test('an answer for a sensor chosen before does not show under this one', () => {
     const state = withDetail(withSelection(initialState, 'b'), detail);
-    expect(state.selection).toEqual({ id: 'b', values: null, problem: null });
+    expect(state.selection).toEqual({ id: 'b', values: null, averagedIndex: null, problem: null });
   });
 
   test('a problem is cleared by the answer that follows', () => {

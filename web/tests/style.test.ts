@@ -11,13 +11,14 @@ import type { TileJson } from '../src/api-types';
 import { palettes } from '../src/basemap-style';
 import { parseMarkerName, selectedMarkerName } from '../src/marker-name';
 import { relativeLuminance } from '../src/standard';
-import { buildStyle, type StyleInput } from '../src/style';
+import { buildStyle, NOW, readingTiles, type StyleInput } from '../src/style';
 import { usEpa } from './samples';
 
 const NOW_S = 1_780_000_000;
 
 const basemap: TileJson = {
   tiles: ['/basemap/{z}/{x}/{y}'],
+  minzoom: 0,
   maxzoom: 14,
   attribution: '© OpenStreetMap contributors',
   vector_layers: ['water', 'transportation', 'transportation_name', 'building', 'place'].map(
@@ -29,8 +30,16 @@ const input: StyleInput = {
   theme: 'light',
   language: 'en',
   basemap,
-  readings: { tiles: ['/tiles/readings/{z}/{x}/{y}.mvt'], maxzoom: 16 },
+  readings: {
+    tiles: ['/tiles/readings/{z}/{x}/{y}.mvt'],
+    minzoom: 0,
+    maxzoom: 16,
+    attribution: '',
+  },
   standard: usEpa,
+  pollutant: null,
+  hour: null,
+  reports: false,
   now_s: NOW_S,
 };
 
@@ -178,3 +187,18 @@ function contrast(one: string, other: string): number {
   const [dark = 0, light = 0] = [one, other].map(relativeLuminance).sort((a, b) => a - b);
   return (light + 0.05) / (dark + 0.05);
 }
+
+test('tiles are asked for of one pollutant or of an hour that is over', () => {
+  const [plain] = readingTiles(input.readings, { pollutant: null, hour: null });
+  const [ofPm10] = readingTiles(input.readings, { pollutant: 'pm10', hour: null });
+  const [ofHour] = readingTiles(input.readings, { pollutant: null, hour: 494_448 });
+  expect(plain).toBe('/tiles/readings/{z}/{x}/{y}.mvt');
+  expect(ofPm10).toBe('/tiles/readings/{z}/{x}/{y}.mvt?quantity=pm10');
+  // 494,448 h after 1970 it is 29 May 2026, midnight.
+  expect(ofHour).toBe('/tiles/readings/{z}/{x}/{y}.mvt?at=2026-05-29T00%3A00%3A00.000Z');
+});
+
+test('in the past the present stands still, so that nothing seems old', () => {
+  const style = buildStyle({ ...input, hour: 494_448 });
+  expect(style.state?.[NOW]?.default).toBe(494_448 * 3600);
+});

@@ -15,6 +15,12 @@ export const de: Messages = {
   'theme.auto': 'Farben: wie das Gerät',
   'theme.light': 'Farben: hell',
   'theme.dark': 'Farben: dunkel',
+
+  'alert.label': 'Warnungen',
+  'alert.over': '{quantity} bei {name} über {limit} seit {time}',
+  'alert.under': '{quantity} bei {name} unter {limit} seit {time}',
+  'alert.more': '{count} weitere',
+  'alert.close': 'Warnungen ausblenden',
   'sensors.one': '{count} Messstelle',
   'sensors.other': '{count} Messstellen',
 
@@ -34,6 +40,7 @@ export const de: Messages = {
   'panel.label': 'Messstelle',
   'panel.close': 'Schließen',
   'panel.dominant': 'Höchster Wert: {quantity}',
+  'panel.averaged': 'Nach den Mitteln des Standards: {index}, {word}',
   'panel.measured': 'gemessen {age}',
   'panel.silent': 'Keine Daten seit {time}',
   'panel.never': 'Noch keine Messung',
@@ -45,6 +52,51 @@ export const de: Messages = {
     'Dieser Knoten hat keine Messstelle „{id}“. Bitte den Link prüfen oder eine auf der Karte wählen.',
   'panel.unreachable':
     'Die Werte sind gerade nicht lesbar. Sie folgen, sobald der Knoten antwortet.',
+
+  'trend.title': 'Verlauf',
+  'trend.span': 'Zeitraum',
+  'trend.day': '24 h',
+  'trend.week': '7 T',
+  'trend.quarter': '90 T',
+  'trend.quantity': 'Was gezeigt wird',
+  'trend.compare': 'Vergleichen mit',
+  'trend.alone': 'Keine andere Messstelle',
+  'trend.5m': 'Mittel über 5 Minuten',
+  'trend.1h': 'Stundenmittel, mit kleinstem und größtem Wert',
+  'trend.1d': 'Tagesmittel, mit kleinstem und größtem Wert',
+  'trend.hollow': 'Hohl: nicht verlässlich, zählt in den Mitteln nicht mit.',
+  'trend.loading': 'Einen Moment',
+  'trend.empty': 'In dieser Zeit wurde nichts gemessen.',
+  'trend.failed': 'Der Verlauf ist gerade nicht lesbar.',
+  'trend.chart': '{quantity} bei {name}: von {low} bis {high}, am Ende {last}',
+  'trend.download': 'Diese Werte herunterladen (CSV)',
+
+  'share.title': 'Teilen',
+  'share.link': 'Link zu dieser Messstelle',
+  'share.embed': 'Für eine eigene Seite',
+  'share.copy': 'Kopieren',
+  'share.copied': 'Kopiert',
+
+  'why.title': 'Warum diese Zahl?',
+  'why.reading': 'Messung',
+  'why.clock.sensor': '{time}, nach der Uhr des Sensors',
+  'why.clock.node': '{time}, bei der Ankunft',
+  'why.clock.node_in_doubt': '{time}, nach einer nicht verlässlichen Uhr',
+  'why.said': 'Der Sensor meldete',
+  'why.corrected': 'Korrektur',
+  'why.correction': '{quantity}: {raw} wurde {value} durch {name}, Version {version}',
+  'why.uncorrected': 'Nichts wurde korrigiert.',
+  'why.flags': 'Prüfungen',
+  'why.sound': 'Nichts Zweifelhaftes gefunden. Die Messung zählt in Mitteln mit.',
+  'why.leftOut': 'Sie zählt in keinem Mittel mit.',
+  'why.average': 'Mittel',
+  'why.one': 'Die Zahl oben gilt für diese eine Messung und ist kein Mittel.',
+  'why.mean': '{quantity}, {period}: {value}, Index {index} (aus {present} von {hours} h)',
+  'why.noMean': '{quantity}, {period}: zu wenige Stunden (nötig: {needed})',
+  'why.index': 'Index',
+  'why.highest': 'Der höchste zählt: {list}.',
+  'why.source': '{name}: {publisher}, {document} ({date}). Tabellen: Version {version}.',
+  'why.failed': 'Die Erklärung ist gerade nicht lesbar.',
 
   'list.open': 'Liste der Messstellen',
   'list.title': 'Messstellen',
@@ -62,6 +114,59 @@ export const de: Messages = {
   'legend.stale': 'Keine Daten seit mindestens 15 Minuten, mit Alter',
   'legend.cluster': 'Mehrere Messstellen: innen das Mittel, als Ring der schlechteste Wert',
   'legend.source': 'Quelle: {publisher}, {document}',
+  'legend.more': 'Mittel und Quellen',
+  'legend.periods': 'Der Standard bewertet Mittel: {list}.',
+  'legend.advice': 'Ratschläge: in eigenen Worten, nach {publisher}.',
+  'legend.assist': 'Farben, die alle unterscheiden können',
+  'legend.assistSource': 'Diese Farben: {source}',
+
+  'layer.label': 'Zeigen',
+  'layer.all': 'Höchster aller Schadstoffe',
+  'layer.what':
+    'Jede Zahl ist der Index von {quantity} in der letzten Messung ({standard}), kein Mittel über Stunden.',
+
+  'period.15min': '15 Minuten',
+  'period.1h': '1 Stunde',
+  'period.8h running': '8 Stunden, gleitend',
+  'period.24h': '24 Stunden',
+  'period.24h running': '24 Stunden, gleitend',
+  'period.NowCast': 'NowCast über 12 Stunden',
+
+  'replay.open': 'Die letzten 24 Stunden',
+  'replay.hour': 'Gezeigte Stunde',
+  'replay.play': 'Abspielen',
+  'replay.pause': 'Anhalten',
+  'replay.live': 'Zurück zu jetzt',
+  'replay.shown': 'Die Karte ist nicht live: Mittel der Stunde {span}',
+
+  'report.open': 'Melden, was Sie riechen oder sehen',
+  'report.layer': 'Meldungen von Menschen, letzte 7 Tage',
+  'report.title': 'Melden, was Sie riechen oder sehen',
+  'report.kind': 'Was ist es?',
+  'report.note': 'Noch etwas? (freiwillig)',
+  'report.place':
+    'Der Ort ist dort, wo das Kreuz ist. Verschieben Sie die Karte, um ihn zu ändern.',
+  'report.privacy':
+    'Sichtbar, sobald jemand sie geprüft hat, mit dem Ort auf etwa 100 m. Über Sie wird nichts gespeichert.',
+  'report.send': 'Senden',
+  'report.sent': 'Danke. Die Meldung wird gezeigt, sobald jemand sie geprüft hat.',
+  'report.failed': 'Das Senden ging nicht. Bitte gleich noch einmal versuchen.',
+  'report.tooMany': 'Sie haben schon mehrere Meldungen gesendet. Bitte in einer Stunde wieder.',
+  'report.seen': '{kind}, {time}',
+  'report.smoke': 'Rauch',
+  'report.burning': 'Verbrennen von Holz oder Abfall',
+  'report.traffic': 'Abgase',
+  'report.industrial': 'Industriegeruch',
+  'report.chemical': 'Chemischer Geruch',
+  'report.dust': 'Staub',
+  'report.sewage': 'Abwassergeruch',
+  'report.other': 'Etwas anderes',
+
+  'kiosk.label': 'Luftqualität jetzt',
+  'kiosk.last': 'Letzte Daten {time}',
+  'kiosk.lost': 'Keine Verbindung. Letzte Daten {time}',
+  'kiosk.waiting': 'Warten auf die ersten Daten',
+  'kiosk.none': 'Keine Messstelle hat aktuelle Daten',
 
   'flag.range': 'außerhalb des physikalisch Möglichen',
   'flag.stuck': 'der Wert bewegt sich nicht mehr',
@@ -81,6 +186,7 @@ export const de: Messages = {
   'quantity.temperature': 'Temperatur',
   'quantity.humidity': 'Luftfeuchte',
   'quantity.pressure': 'Luftdruck',
+  'quantity.aqi': 'Index',
 
   'band.us-epa-2024.1': 'Gut',
   'band.us-epa-2024.2': 'Mäßig',
@@ -88,4 +194,42 @@ export const de: Messages = {
   'band.us-epa-2024.4': 'Ungesund',
   'band.us-epa-2024.5': 'Sehr ungesund',
   'band.us-epa-2024.6': 'Gefährlich',
+  'band.eu-eea-2024.1': 'Gut',
+  'band.eu-eea-2024.2': 'Ausreichend',
+  'band.eu-eea-2024.3': 'Mäßig',
+  'band.eu-eea-2024.4': 'Schlecht',
+  'band.eu-eea-2024.5': 'Sehr schlecht',
+  'band.eu-eea-2024.6': 'Extrem schlecht',
+  'band.uk-defra-2013.1': 'Niedrig',
+  'band.uk-defra-2013.4': 'Mäßig',
+  'band.uk-defra-2013.7': 'Hoch',
+  'band.uk-defra-2013.10': 'Sehr hoch',
+
+  'advice.us-epa-2024.1': 'Gut für alle: eine gute Zeit, um draußen zu sein.',
+  'advice.us-epa-2024.2':
+    'Gut für die meisten. Wer besonders empfindlich ist und es merkt, lässt es draußen ruhiger angehen.',
+  'advice.us-epa-2024.3':
+    'Kinder, Ältere und Menschen mit Herz- oder Lungenkrankheit: mehr Pausen, weniger Anstrengung draußen.',
+  'advice.us-epa-2024.4':
+    'Alle: draußen kürzer und leichter. Kinder, Ältere und Kranke: keine große Anstrengung draußen.',
+  'advice.us-epa-2024.5':
+    'Alle: keine lange oder große Anstrengung draußen. Kinder, Ältere und Kranke: drinnen aktiv sein.',
+  'advice.us-epa-2024.6':
+    'Alle: nichts Anstrengendes draußen. Kinder, Ältere und Kranke: drinnen bleiben und sich schonen.',
+  'advice.eu-eea-2024.1': 'Gut für alle: eine gute Zeit, um draußen zu sein.',
+  'advice.eu-eea-2024.2': 'Gut für alle: draußen geht, was Sie mögen.',
+  'advice.eu-eea-2024.3':
+    'Gut für die meisten. Wer empfindlich ist und es merkt, strengt sich draußen weniger an.',
+  'advice.eu-eea-2024.4':
+    'Bei gereizten Augen, Husten oder Halsweh: draußen weniger Anstrengung. Empfindliche: draußen weniger tun.',
+  'advice.eu-eea-2024.5':
+    'Bei gereizten Augen, Husten oder Halsweh: draußen weniger Anstrengung. Empfindliche: auf jeden Fall weniger.',
+  'advice.eu-eea-2024.6': 'Alle: draußen weniger tun. Empfindliche: draußen keine Anstrengung.',
+  'advice.uk-defra-2013.1': 'Gut für alle: draußen geht, was Sie mögen.',
+  'advice.uk-defra-2013.4':
+    'Gut für die meisten. Bei Lungen- oder Herzkrankheit mit Beschwerden: weniger Anstrengung, vor allem draußen.',
+  'advice.uk-defra-2013.7':
+    'Bei gereizten Augen, Husten oder Halsweh: draußen weniger tun. Ältere, Lungen- und Herzkranke: weniger Anstrengung.',
+  'advice.uk-defra-2013.10':
+    'Alle: weniger Anstrengung, vor allem draußen. Ältere, Lungen- und Herzkranke: keine große Anstrengung.',
 };

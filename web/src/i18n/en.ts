@@ -13,6 +13,12 @@ export const en = {
   'theme.auto': 'Colours: as the device',
   'theme.light': 'Colours: light',
   'theme.dark': 'Colours: dark',
+
+  'alert.label': 'Alerts',
+  'alert.over': '{quantity} at {name} over {limit} since {time}',
+  'alert.under': '{quantity} at {name} under {limit} since {time}',
+  'alert.more': '{count} more',
+  'alert.close': 'Put the alerts away',
   'sensors.one': '{count} sensor',
   'sensors.other': '{count} sensors',
 
@@ -32,6 +38,7 @@ export const en = {
   'panel.label': 'Sensor',
   'panel.close': 'Close',
   'panel.dominant': 'Highest: {quantity}',
+  'panel.averaged': 'By the standard’s own averages: {index}, {word}',
   'panel.measured': 'measured {age}',
   'panel.silent': 'No data since {time}',
   'panel.never': 'No reading yet',
@@ -41,6 +48,51 @@ export const en = {
   'panel.subIndex': 'Index {index}, {word}',
   'panel.unknown': 'This node has no sensor “{id}”. Check the link, or choose one on the map.',
   'panel.unreachable': 'The values cannot be read just now. They follow when the node answers.',
+
+  'trend.title': 'Over time',
+  'trend.span': 'Span of time',
+  'trend.day': '24 h',
+  'trend.week': '7 d',
+  'trend.quarter': '90 d',
+  'trend.quantity': 'What to show',
+  'trend.compare': 'Compare with',
+  'trend.alone': 'No other sensor',
+  'trend.5m': 'Means of 5 minutes',
+  'trend.1h': 'Means of an hour, with lowest and highest',
+  'trend.1d': 'Means of a day, with lowest and highest',
+  'trend.hollow': 'Hollow: not trusted, left out of the means.',
+  'trend.loading': 'One moment',
+  'trend.empty': 'Nothing was measured in this time.',
+  'trend.failed': 'The history cannot be read just now.',
+  'trend.chart': '{quantity} at {name}: from {low} to {high}, in the end {last}',
+  'trend.download': 'Download these values (CSV)',
+
+  'share.title': 'Share',
+  'share.link': 'Link to this sensor',
+  'share.embed': 'For a page of your own',
+  'share.copy': 'Copy',
+  'share.copied': 'Copied',
+
+  'why.title': 'Why this number?',
+  'why.reading': 'Reading',
+  'why.clock.sensor': '{time}, by the sensor’s own clock',
+  'why.clock.node': '{time}, when it arrived',
+  'why.clock.node_in_doubt': '{time}, by a clock that could not be trusted',
+  'why.said': 'The sensor said',
+  'why.corrected': 'Correction',
+  'why.correction': '{quantity}: {raw} became {value} by {name}, version {version}',
+  'why.uncorrected': 'Nothing was corrected.',
+  'why.flags': 'Checks',
+  'why.sound': 'Nothing doubtful was found. It counts in averages.',
+  'why.leftOut': 'It is left out of averages.',
+  'why.average': 'Averages',
+  'why.one': 'The number above is of this one reading, not an average.',
+  'why.mean': '{quantity}, {period}: {value}, index {index} (from {present} of {hours} h)',
+  'why.noMean': '{quantity}, {period}: too few hours (needed: {needed})',
+  'why.index': 'Index',
+  'why.highest': 'The highest counts: {list}.',
+  'why.source': '{name}: {publisher}, {document} ({date}). Tables: version {version}.',
+  'why.failed': 'The explanation cannot be read just now.',
 
   'list.open': 'List of sensors',
   'list.title': 'Sensors',
@@ -58,6 +110,58 @@ export const en = {
   'legend.stale': 'No data for 15 minutes or longer, with its age',
   'legend.cluster': 'Several sensors: mean inside, the worst as the ring',
   'legend.source': 'Source: {publisher}, {document}',
+  'legend.more': 'Averages and sources',
+  'legend.periods': 'The standard rates means: {list}.',
+  'legend.advice': 'Advice: in our own words, after {publisher}.',
+  'legend.assist': 'Colours that everyone can tell apart',
+  'legend.assistSource': 'These colours: {source}',
+
+  'layer.label': 'Show',
+  'layer.all': 'Highest of all pollutants',
+  'layer.what':
+    'Each number is the index of {quantity} in a sensor’s latest reading ({standard}), not an average over hours.',
+
+  'period.15min': '15 minutes',
+  'period.1h': '1 hour',
+  'period.8h running': '8 hours, running',
+  'period.24h': '24 hours',
+  'period.24h running': '24 hours, running',
+  'period.NowCast': 'NowCast of 12 hours',
+
+  'replay.open': 'The last 24 hours',
+  'replay.hour': 'Hour shown',
+  'replay.play': 'Play',
+  'replay.pause': 'Pause',
+  'replay.live': 'Back to now',
+  'replay.shown': 'The map is not live: mean of the hour {span}',
+
+  'report.open': 'Report what you smell or see',
+  'report.layer': 'Reports by people, last 7 days',
+  'report.title': 'Report what you smell or see',
+  'report.kind': 'What is it?',
+  'report.note': 'Anything else? (not required)',
+  'report.place': 'The place is where the cross is. Move the map to change it.',
+  'report.privacy':
+    'Shown once somebody has looked at it, with the place to about 100 m. Nothing about you is kept.',
+  'report.send': 'Send',
+  'report.sent': 'Thank you. It is shown once somebody has looked at it.',
+  'report.failed': 'It could not be sent. Try again in a moment.',
+  'report.tooMany': 'You have sent several reports already. Try again in an hour.',
+  'report.seen': '{kind}, {time}',
+  'report.smoke': 'Smoke',
+  'report.burning': 'Burning of wood or waste',
+  'report.traffic': 'Exhaust fumes',
+  'report.industrial': 'Smell of industry',
+  'report.chemical': 'Smell of chemicals',
+  'report.dust': 'Dust',
+  'report.sewage': 'Smell of sewage',
+  'report.other': 'Something else',
+
+  'kiosk.label': 'Air quality now',
+  'kiosk.last': 'Last data {time}',
+  'kiosk.lost': 'No connection. Last data {time}',
+  'kiosk.waiting': 'Waiting for the first data',
+  'kiosk.none': 'No sensor has current data',
 
   'flag.range': 'outside what is physically possible',
   'flag.stuck': 'the value no longer moves',
@@ -77,6 +181,7 @@ export const en = {
   'quantity.temperature': 'Temperature',
   'quantity.humidity': 'Humidity',
   'quantity.pressure': 'Air pressure',
+  'quantity.aqi': 'Index',
 
   'band.us-epa-2024.1': 'Good',
   'band.us-epa-2024.2': 'Moderate',
@@ -84,4 +189,46 @@ export const en = {
   'band.us-epa-2024.4': 'Unhealthy',
   'band.us-epa-2024.5': 'Very unhealthy',
   'band.us-epa-2024.6': 'Hazardous',
+  'band.eu-eea-2024.1': 'Good',
+  'band.eu-eea-2024.2': 'Fair',
+  'band.eu-eea-2024.3': 'Moderate',
+  'band.eu-eea-2024.4': 'Poor',
+  'band.eu-eea-2024.5': 'Very poor',
+  'band.eu-eea-2024.6': 'Extremely poor',
+  'band.uk-defra-2013.1': 'Low',
+  'band.uk-defra-2013.4': 'Moderate',
+  'band.uk-defra-2013.7': 'High',
+  'band.uk-defra-2013.10': 'Very high',
+
+  // After the cautionary statements of EPA-454/B-24-002 (May 2024), which name sensitive groups by
+  // pollutant; here they are named for all.
+  'advice.us-epa-2024.1': 'Fine for everyone: a good time to be outside.',
+  'advice.us-epa-2024.2':
+    'Fine for most. If you are unusually sensitive, take it easier outside when you notice it.',
+  'advice.us-epa-2024.3':
+    'Children, older people and anyone with a heart or lung disease: more breaks, less effort outside.',
+  'advice.us-epa-2024.4':
+    'Everyone: shorter and easier outside. Children, older and ill people: no hard effort outside.',
+  'advice.us-epa-2024.5':
+    'Everyone: no long or hard effort outside. Children, older and ill people: be active indoors.',
+  'advice.us-epa-2024.6':
+    'Everyone: no activity outside. Children, older and ill people: stay in and keep calm.',
+  // After the health messages of the European Air Quality Index (EEA, revision of 2024).
+  'advice.eu-eea-2024.1': 'Fine for everyone: a good time to be outside.',
+  'advice.eu-eea-2024.2': 'Fine for everyone: do outside what you like.',
+  'advice.eu-eea-2024.3':
+    'Fine for most. If you are sensitive and notice it, do less hard effort outside.',
+  'advice.eu-eea-2024.4':
+    'With sore eyes, a cough or a sore throat: less hard effort outside. Sensitive people: do less outside.',
+  'advice.eu-eea-2024.5':
+    'With sore eyes, a cough or a sore throat: less hard effort outside. Sensitive people: cut it down in any case.',
+  'advice.eu-eea-2024.6': 'Everyone: do less outside. Sensitive people: no effort outside.',
+  // After the recommended actions of the Daily Air Quality Index (Defra 2013, advice of COMEAP).
+  'advice.uk-defra-2013.1': 'Fine for everyone: do outside what you like.',
+  'advice.uk-defra-2013.4':
+    'Fine for most. With a lung or heart disease and symptoms: less hard effort, above all outside.',
+  'advice.uk-defra-2013.7':
+    'With sore eyes, a cough or a sore throat: do less outside. Older people and those with a lung or heart disease: less hard effort.',
+  'advice.uk-defra-2013.10':
+    'Everyone: less effort, above all outside. Older people and those with a lung or heart disease: no hard effort.',
 } as const;

@@ -1,0 +1,364 @@
+"""What a request must pass: limits, hosts, origins and patience, at a real node."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from tests.http.sending import INGEST, assert_is_error, make_token, reading, spot_number
+from tests.http.test_pipelining import rss_mib
+from tests.processes import NodeProcess
+
+PER_HOUR = 50
+LIST = "/api/v1/sensors"
+VISIT = "urbanos_visit"
+PROXY = "127.0.0.9"
+"""An address of this machine that the node trusts as a proxy."""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node with limits that come back too slowly for a test to see it."""
+    settings = {
+        "rate_limit": f"{PER_HOUR}/hour",
+        "tile_rate_limit": "100000/hour",
+        "ingest_rate_limit": "30/hour",
+        "trusted_proxies": PROXY,
+        "allowed_hosts": "air.example.org",
+        "cors_origins": "https://city.example.org",
+    }
+    process = NodeProcess(tmp_path_factory.mktemp("doors"), settings)
+    yield process
+    process.stop()
+
+
+def client(node: NodeProcess, address: str, **headers: str) -> httpx.Client:
+    """A client at an address of its own: all of 127.0.0.0/8 is this machine's."""
+    transport = httpx.HTTPTransport(local_address=address)
+    return httpx.Client(base_url=node.url, transport=transport, headers=headers, timeout=30)
+
+
+def statuses(ask: Callable[[int], httpx.Response], times: int) -> list[int]:
+    return [ask(number).status_code for number in range(times)]
+
+
+# --- how often ---
+
+
+def test_an_address_has_its_requests_and_is_told_what_is_left(node: NodeProcess) -> None:
+    with client(node, "127.0.1.1") as one:
+        answers = [one.get(LIST) for _ in range(PER_HOUR + 2)]
+    assert [answer.status_code for answer in answers] == [200] * PER_HOUR + [429] * 2
+    left = [int(answer.headers["ratelimit-remaining"]) for answer in answers]
+    assert left == [*range(PER_HOUR - 1, -1, -1), 0, 0], "ready answers are counted like others"
+    last = answers[-1]
+    assert_is_error(last, 429)
+    assert last.headers["ratelimit-limit"] == str(PER_HOUR)
+    assert last.headers["ratelimit-policy"] == f"{PER_HOUR};w=3600"
+    assert 3590 <= int(last.headers["ratelimit-reset"]) <= 3600
+    assert 60 <= int(last.headers["retry-after"]) <= 3600 / PER_HOUR
+    with client(node, "127.0.1.2") as other:
+        assert other.get(LIST).status_code == 200
+        assert node.client.get("/health/ready").status_code == 200
+
+
+def test_a_thousand_made_up_forwarded_addresses_are_one_client(node: NodeProcess) -> None:
+    with client(node, "127.0.2.1") as one:
+        found = statuses(
+            lambda n: one.get(LIST, headers={"X-Forwarded-For": f"10.{n % 256}.{n // 256}.7"}),
+            1000,
+        )
+    assert found.count(200) == PER_HOUR
+    assert found.count(429) == 1000 - PER_HOUR
+
+
+def test_a_trusted_proxy_speaks_for_its_clients_and_they_not_for_others(node: NodeProcess) -> None:
+    """What a client wrote stands to the left of what the proxy adds."""
+    with client(node, PROXY) as proxy:
+
+        def ask(number: int) -> httpx.Response:
+            return proxy.get(
+                LIST, headers={"X-Forwarded-For": f"10.0.0.{number % 250}, 198.51.100.4"}
+            )
+
+        assert statuses(ask, 60).count(200) == PER_HOUR
+        other = proxy.get(LIST, headers={"X-Forwarded-For": "198.51.100.5"})
+    assert (other.status_code, other.headers["ratelimit-remaining"]) == (200, str(PER_HOUR - 1))
+
+
+def test_a_token_is_counted_wherever_it_comes_from(node: NodeProcess) -> None:
+    bearer = {"Authorization": f"Bearer {make_token(node, 'operator')}"}
+    found = []
+    for place in (1, 2):
+        with client(node, f"127.0.3.{place}", **bearer) as one:
+            found += statuses(lambda _, one=one: one.get("/api/v1/inbox"), 40)  # type: ignore[misc]
+    assert found.count(200) == PER_HOUR
+    with client(node, "127.0.3.1") as one:
+        made_up = statuses(
+            lambda n: one.get("/api/v1/inbox", headers={"Authorization": f"Bearer uoe_{n}"}), 60
+        )
+    assert made_up.count(401) == PER_HOUR, "a token that is none is the address's request"
+
+
+def test_readings_are_counted_by_token(node: NodeProcess) -> None:
+    bearer = {"Authorization": f"Bearer {make_token(node, 'gateway')}"}
+    body = reading(spot_number(1), "counted")
+    with client(node, "127.0.4.1") as one:
+        found = statuses(lambda _: one.post(INGEST, json=body, headers=bearer), 33)
+        other = {"Authorization": f"Bearer {make_token(node, 'gateway')}"}
+        assert one.post(INGEST, json=body, headers=other).status_code == 202
+    assert (found.count(202), found.count(429)) == (30, 3)
+
+
+def test_each_browser_with_a_page_of_ours_has_its_own(node: NodeProcess) -> None:
+    with client(node, "127.0.5.1") as first, client(node, "127.0.5.1") as second:
+        page = first.get("/kiosk")
+        if page.status_code == 404:
+            pytest.skip("the web pages are not built")
+        said = page.headers["set-cookie"]
+        assert "HttpOnly" in said and "SameSite=Strict" in said
+        assert page.headers["cache-control"] == "private, no-cache"
+        second.get("/kiosk")
+        assert first.cookies[VISIT] != second.cookies[VISIT]
+        for one in (first, second):
+            assert statuses(lambda _, one=one: one.get(LIST), 60).count(200) == PER_HOUR  # type: ignore[misc]
+        assert "set-cookie" not in first.get("/kiosk").headers, "it has one"
+
+
+def test_a_forged_visit_gains_nothing(node: NodeProcess) -> None:
+    with client(node, "127.0.6.1") as one:
+        found = statuses(
+            lambda n: one.get(LIST, headers={"Cookie": f"{VISIT}={n:043d}"}), PER_HOUR + 10
+        )
+    assert found.count(200) == PER_HOUR
+
+
+# --- whom it names, and from whose page it comes ---
+
+
+@pytest.mark.parametrize("path", [LIST, "/tiles/readings/12/2330/1185.mvt", "/", "/health/live"])
+def test_a_request_that_names_another_host_is_refused(node: NodeProcess, path: str) -> None:
+    with client(node, "127.0.7.1") as one:
+        warm = one.get(path, headers={"Host": "air.example.org"})
+        assert warm.status_code in (200, 404)
+        for host in ("evil.example", f"evil.example:{node.port}", "198.51.100.9"):
+            assert assert_is_error(one.get(path, headers={"Host": host}), 421)["code"] == (
+                "unknown_host"
+            )
+
+
+def test_the_address_that_was_connected_to_is_a_name_and_another_is_not(node: NodeProcess) -> None:
+    with client(node, "127.0.7.2") as one:
+        assert one.get("/health/live", headers={"Host": "127.0.0.1"}).status_code == 200
+        assert one.get("/health/live", headers={"Host": "127.0.0.2"}).status_code == 421
+
+
+def test_a_host_must_be_named_once(node: NodeProcess) -> None:
+    for fields in ("", "Host: localhost\r\nHost: localhost\r\n"):
+        assert said(node, f"GET {LIST} HTTP/1.1\r\n{fields}\r\n".encode()).startswith(
+            b"HTTP/1.1 400 "
+        )
+
+
+def test_a_forwarded_host_is_believed_of_a_trusted_proxy_only(node: NodeProcess) -> None:
+    forwarded = {"X-Forwarded-Host": "air.example.org", "X-Forwarded-Proto": "https"}
+    with client(node, PROXY) as proxy, client(node, "127.0.7.3") as one:
+        (shown,) = proxy.get("/tiles/readings.json", headers=forwarded).json()["tiles"]
+        assert shown.startswith("https://air.example.org/tiles/")
+        (shown,) = one.get("/tiles/readings.json", headers=forwarded).json()["tiles"]
+        assert shown.startswith(node.url)
+        evil = forwarded | {"X-Forwarded-Host": "evil.example"}
+        assert proxy.get("/tiles/readings.json", headers=evil).status_code == 421
+        assert "evil" not in one.get("/tiles/readings.json", headers=evil).text
+
+
+def test_a_socket_is_opened_for_our_pages_and_for_programs_only(node: NodeProcess) -> None:
+    url = f"ws://127.0.0.1:{node.port}/ws"
+    for origin in (None, node.url, "https://city.example.org"):
+        with connect(url, origin=origin) as opened:  # type: ignore[arg-type]
+            opened.send('{"type":"ping"}')
+            assert json.loads(opened.recv())["type"] == "pong"
+    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{node.port + 1}"):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(url, origin=origin)  # type: ignore[arg-type]
+        assert refused.value.response.status_code == 403
+        assert b"foreign_origin" in refused.value.response.body
+
+
+def test_another_sites_page_sends_nothing_in_the_name_of_who_looks_at_it(node: NodeProcess) -> None:
+    with client(node, "127.0.7.4") as one:
+        for path in ("/api/v1/reports", "/data.php", "/api/v1/session"):
+            sent = one.post(path, json={}, headers={"Origin": "http://evil.example"})
+            assert assert_is_error(sent, 403)["code"] == "foreign_origin"
+        ours = one.post("/api/v1/reports", json={}, headers={"Origin": node.url})
+        assert ours.status_code == 422
+
+
+def test_only_listed_sites_may_read_what_their_page_asked(node: NodeProcess) -> None:
+    listed, other = {"Origin": "https://city.example.org"}, {"Origin": "https://evil.example"}
+    asking = {"Access-Control-Request-Method": "GET"}
+    allowed = "access-control-allow-origin"
+    with client(node, "127.0.7.5") as one:
+        for _ in range(2):
+            answer = one.get(LIST, headers=listed)
+            assert answer.headers[allowed] == listed["Origin"]
+            assert "Origin" in answer.headers["vary"]
+            assert allowed not in one.get(LIST, headers=other).headers
+            assert "Origin" in one.get(LIST).headers["vary"]
+        before = one.options(LIST, headers=listed | asking)
+        assert (before.status_code, before.headers[allowed]) == (204, listed["Origin"])
+        assert "Authorization" in before.headers["access-control-allow-headers"]
+        assert "access-control-allow-credentials" not in before.headers
+        assert allowed not in one.options(LIST, headers=other | asking).headers
+
+
+def test_without_a_list_no_other_site_may(server: NodeProcess) -> None:
+    for origin in ("https://city.example.org", server.url):
+        answer = server.client.get(LIST, headers={"Origin": origin})
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_pages_run_nothing_that_is_not_theirs(server: NodeProcess) -> None:
+    page = server.client.get("/kiosk")
+    if page.status_code == 404:
+        pytest.skip("the web pages are not built")
+    policy = dict(
+        part.split(" ", 1) for part in page.headers["content-security-policy"].split("; ")
+    )
+    assert policy["default-src"] == policy["script-src"] == policy["connect-src"] == "'self'"
+    assert policy["object-src"] == policy["base-uri"] == "'none'"
+    for path in ("/kiosk", LIST, "/nowhere", "/api/v1/nowhere"):
+        for _ in range(2):
+            assert server.client.get(path).headers["x-content-type-options"] == "nosniff"
+
+
+# --- patience and size ---
+
+
+def said(node: NodeProcess, request: bytes, within_s: float = 30) -> bytes:
+    """All that the node answers until it ends the connection."""
+    with socket.create_connection(("127.0.0.1", node.port), timeout=within_s) as link:
+        link.sendall(request)
+        received = b""
+        while piece := link.recv(1 << 16):
+            received += piece
+    return received
+
+
+def test_a_head_of_any_size_is_not_kept(server: NodeProcess) -> None:
+    before_mib = rss_mib(server.pid)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
+        link.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        with pytest.raises(OSError):
+            for number in range(64):
+                link.sendall(b"X-%d: " % number + b"x" * (1 << 20) + b"\r\n")
+    assert rss_mib(server.pid) - before_mib < 16
+    large = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * (80 << 10)
+    assert said(server, large).startswith(b"HTTP/1.1 431 ")
+
+
+def test_trailers_of_any_size_are_not_kept(server: NodeProcess) -> None:
+    head = b"POST /data.php HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
+        link.sendall(head + b"2\r\n{}\r\n0\r\n")
+        with pytest.raises(OSError):
+            for number in range(64):
+                link.sendall(b"X-%d: " % number + b"x" * (1 << 20) + b"\r\n")
+
+
+def test_a_gigabyte_that_comes_in_one_megabyte_is_refused_with_memory_flat(
+    server: NodeProcess,
+) -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    zeros = bytes(1 << 20)
+    body = b"".join(packer.compress(zeros) for _ in range(1024)) + packer.flush()
+    assert len(body) < 1.1 * (1 << 20)
+    token = make_token(server, "gateway")
+    before_mib = rss_mib(server.pid)
+    for path in (INGEST, "/data.php", "/api/v2/write"):
+        headers = {"Authorization": f"Bearer {token}", "Content-Encoding": "gzip"}
+        assert server.client.post(path, content=body, headers=headers).status_code == 413
+        assert rss_mib(server.pid) - before_mib < 64
+
+
+@pytest.mark.parametrize("path", [INGEST, "/data.php", "/sensors/airgradient:abc/measures",
+                                  "/v1.1/Observations", "/api/v1/reports", "/api/v1/session",
+                                  "/api/v1/alert-rules", "/api/v1/inbox/claim"])  # fmt: skip
+def test_json_of_any_depth_is_an_error_like_another(server: NodeProcess, path: str) -> None:
+    bearer = {"Authorization": f"Bearer {make_token(server, 'admin')}"}
+    bearer["Content-Type"] = "application/json"
+    for body in (b"[" * 500_000, b'{"a":' * 200_000, b'{"values":' + b"[" * 100_000):
+        assert server.client.post(path, content=body, headers=bearer).status_code in (400, 422)
+
+
+def p99_s(node: NodeProcess, times: int = 150) -> float:
+    with httpx.Client(base_url=node.url) as asking:
+        asking.get(LIST)
+        took_s = []
+        for _ in range(times):
+            began_s = time.perf_counter()
+            assert asking.get(LIST).status_code == 200
+            took_s.append(time.perf_counter() - began_s)
+    return sorted(took_s)[int(times * 0.99)]
+
+
+def test_five_hundred_slow_sockets_hold_nobody_up(server: NodeProcess) -> None:
+    alone_s = min(p99_s(server) for _ in range(3))
+    slow: list[socket.socket] = []
+    try:
+        for number in range(500):
+            link = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            slow.append(link)
+            link.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: %d" % number)
+        beside_s = min(p99_s(server) for _ in range(3))
+    finally:
+        for link in slow:
+            link.close()
+    assert beside_s < 2 * max(alone_s, 0.002)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: loc",
+        b"POST /data.php HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
+    ],
+    ids=["nothing", "a head", "a body"],
+)
+def test_what_is_begun_and_not_ended_is_ended(begun: bytes, slow_answers: dict[bytes, Any]) -> None:
+    answer, took_s = slow_answers[begun]
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"request_timeout"' in answer
+    assert 19 < took_s < 30
+
+
+@pytest.fixture(scope="module")
+def slow_answers(server: NodeProcess) -> dict[bytes, Any]:
+    """What each of the slow requests hears in the end, and after how long; waited for once."""
+    begun = [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: loc",
+        b"POST /data.php HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
+    ]
+    links = [socket.create_connection(("127.0.0.1", server.port), timeout=40) for _ in begun]
+    began_s = time.monotonic()
+    for link, request in zip(links, begun, strict=True):
+        link.sendall(request)
+    heard: dict[bytes, Any] = {}
+    for link, request in zip(links, begun, strict=True):
+        with link:
+            received = link.recv(1 << 16)
+            while piece := link.recv(1 << 16):
+                received += piece
+        heard[request] = received, time.monotonic() - began_s
+    return heard

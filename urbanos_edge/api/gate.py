@@ -1,0 +1,294 @@
+"""What every request passes before the routes see it: host, origin, reading rights, limits.
+
+Answers that are ready pass the same `door` in `answers`; all others come through here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final, cast
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from urbanos_edge.access import Access
+from urbanos_edge.allowance import Ruling
+from urbanos_edge.api.respond import refusal, send_error
+from urbanos_edge.door import UNPROTECTED, Asker, Kind, cookie, kind_of
+from urbanos_edge.errors import (
+    BadRequest,
+    EdgeError,
+    Forbidden,
+    Misdirected,
+    TooManyRequests,
+    Unauthorized,
+)
+from urbanos_edge.hosts import is_listed, is_same_origin
+from urbanos_edge.sessions import COOKIE as SESSION
+from urbanos_edge.visits import COOKIE as VISIT
+from urbanos_edge.visits import LIVES_H
+
+PAGES: Final = frozenset(("/", "/kiosk", "/admin"))
+"""Who loads one of these begins a visit."""
+OPEN: Final = frozenset(
+    ("/health", "/health/live", "/health/ready", "/ping", "/api/v1/session", "/trust", "/ca.crt")
+)
+"""What everybody may read where reading is not public."""
+_CONFIG: Final = re.compile(r"/sensors/[^/]+/one/config")
+_SLASHES: Final = re.compile("/{2,}")
+_ALLOWED_METHODS: Final = "GET, HEAD, POST, DELETE"
+_ALLOWED_FIELDS: Final = (
+    "Authorization, Content-Type, Content-Encoding, If-None-Match, Last-Event-ID"
+)
+_EXPOSED_FIELDS: Final = (
+    "ETag, X-Cache, Retry-After, RateLimit-Limit, RateLimit-Policy, RateLimit-Remaining,"
+    " RateLimit-Reset"
+)
+_PREFLIGHT_LIVES_S: Final = 600
+Fields = Sequence[tuple[bytes, bytes]]
+
+
+def guarded(app: ASGIApp, access: Access, assets: Collection[str]) -> ASGIApp:
+    """Let through to the application what may pass; `assets` are the paths of the web pages."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in (ScopeType.HTTP, ScopeType.WEBSOCKET):
+            await app(scope, receive, send)
+            return
+        visitor = _Visitor(access, scope)
+        try:
+            visitor.arrive()
+            if visitor.is_preflight():
+                await _answer_preflight(send, visitor.fields())
+                return
+            visitor.check_origin()
+            visitor.check_reading(assets)
+            visitor.check_limit()
+        except EdgeError as error:
+            await _refuse(scope, receive, visitor.finishing(send), error)
+            return
+        await app(scope, receive, visitor.finishing(send))
+
+    return wrapped
+
+
+class _Visitor:
+    """One request on its way in, and what its answer gets on the way out."""
+
+    def __init__(self, access: Access, scope: Any) -> None:
+        self._access = access
+        self._door = access.door
+        self._scope = scope
+        self._said: dict[bytes, bytes] = {}
+        self._hosts = 0
+        for name, value in scope["headers"]:
+            known = self._said.get(name)
+            self._said[name] = value if known is None else b"%s,%s" % (known, value)
+            self._hosts += name == b"host"
+        self._path: str = _SLASHES.sub("/", self._scope["path"])
+        self._method: str = self._scope.get("method", "GET")
+        peer, local = scope.get("client"), scope.get("server")
+        self._link = self._door.link(peer[0] if peer else "", local[0] if local else "")
+        self._address = self._link.peer
+        self._host = self._text(b"host")
+        self._ruling: tuple[Kind, Ruling] | None = None
+        self._is_for_few = False
+
+    def arrive(self) -> None:
+        """Find out who is at the other end, and whether they mean this node.
+
+        What a trusted proxy says of host and scheme stands in the scope from here on.
+
+        Raises:
+            BadRequest: no host is named, or several.
+            Misdirected: another one.
+        """
+        if self._link.is_proxy:
+            self._believe_proxy()
+        if self._hosts > 1 or (not self._hosts and self._scope.get("http_version") != "1.0"):
+            raise BadRequest("name one Host", code="invalid_host")
+        if self._host and not self._door.hosts.knows(self._host, self._link.local):
+            raise Misdirected(
+                "this node is not called so; its operator can name it in 'allowed_hosts'"
+            )
+
+    def _believe_proxy(self) -> None:
+        self._address = self._door.proxies.client(self._link.peer, self._text(b"x-forwarded-for"))
+        self._scope["client"] = (self._address, 0)
+        scheme = self._text(b"x-forwarded-proto").rpartition(",")[2].strip().lower()
+        if scheme in ("http", "https"):
+            is_socket = self._scope["type"] == ScopeType.WEBSOCKET
+            self._scope["scheme"] = scheme.replace("http", "ws") if is_socket else scheme
+        host = self._text(b"x-forwarded-host").rpartition(",")[2].strip()
+        if host:
+            self._host, self._hosts = host, 1
+            others = [pair for pair in self._scope["headers"] if pair[0] != b"host"]
+            self._scope["headers"] = [*others, (b"host", host.encode("latin-1"))]
+
+    def is_preflight(self) -> bool:
+        """Whether a browser only asks what another site's page may do."""
+        return (
+            self._method == "OPTIONS"
+            and b"access-control-request-method" in self._said
+            and is_listed(self._text(b"origin"), self._door.cors_origins)
+        )
+
+    def check_origin(self) -> None:
+        """Refuse what a page of another site sends in the name of who looks at it.
+
+        Programs say no origin. A login's cookie comes from browsers only, and those say one with
+        all that changes something.
+
+        Raises:
+            Forbidden: it comes from a page that is not ours.
+        """
+        is_socket = self._scope["type"] == ScopeType.WEBSOCKET
+        if not is_socket and self._method in UNPROTECTED:
+            return
+        origin, by_login = self._text(b"origin"), self._is_by_login()
+        if not origin and (is_socket or not by_login):
+            return
+        if is_same_origin(origin, self._host):
+            return
+        if by_login or not is_listed(origin, self._door.cors_origins):
+            raise Forbidden("this comes from a page of another site", code="foreign_origin")
+
+    def _is_by_login(self) -> bool:
+        has_login = bool(cookie(self._text(b"cookie"), SESSION))
+        return has_login and b"authorization" not in self._said
+
+    def check_reading(self, assets: Collection[str]) -> None:
+        """Where reading is not public, let nobody read without a token or a login.
+
+        Raises:
+            Unauthorized: there is neither.
+        """
+        if self._door.public_read or self._method not in UNPROTECTED:
+            return
+        is_open = self._path in PAGES or self._path in OPEN or self._path.lstrip("/") in assets
+        self._is_for_few = not is_open and not _CONFIG.fullmatch(self._path)
+        if self._is_for_few and self._token_name() is None:
+            raise Unauthorized("this node shows its readings to those with a token or a login only")
+
+    def check_limit(self) -> None:
+        """Count the request.
+
+        Raises:
+            TooManyRequests: its sender asked too often.
+        """
+        kind = kind_of(self._path, self._method)
+        ruling = self._door.limits.ask(kind, self._asker())
+        self._ruling = kind, ruling
+        if not ruling.is_allowed:
+            raise TooManyRequests("that is too often; wait a while", math.ceil(ruling.wait_s))
+
+    def _asker(self) -> Asker:
+        """Who is counted: a token first, then one of our pages that reads, then the address."""
+        name = self._token_name()
+        if name is not None:
+            return Asker(name)
+        client = self._door.client(self._link, self._text(b"x-forwarded-for"))
+        is_reading = self._method in UNPROTECTED
+        visit = self._door.visit(self._text(b"cookie")) if is_reading else None
+        return Asker(client) if visit is None else Asker(visit, client)
+
+    def _token_name(self) -> bytes | None:
+        token = self._access.known(self._text(b"authorization"), self._text(b"cookie"))
+        return None if token is None else b"token %d" % token.id
+
+    def _text(self, name: bytes) -> str:
+        return self._said.get(name, b"").decode("latin-1")
+
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """What the answer says beside what the routes make it say."""
+        found = [(name.encode(), value.encode()) for name, value in self._door.fields]
+        if self._ruling is not None:
+            lines = self._door.limits.fields(*self._ruling).split(b"\r\n")
+            found += [_pair(line) for line in lines if line]
+        origin = self._text(b"origin")
+        if origin and is_listed(origin, self._door.cors_origins):
+            found.append((b"access-control-allow-origin", origin.encode("latin-1")))
+            found.append((b"access-control-expose-headers", _EXPOSED_FIELDS.encode()))
+        return found
+
+    def finishing(self, send: Send) -> Send:
+        """Add the fields to the head of the answer."""
+
+        async def wrapped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = self._finished(message["status"], message["headers"])
+            await send(message)
+
+        return wrapped
+
+    def _finished(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Fields:
+        fields = [*headers, *self.fields()]
+        begun = self._begun_visit(status)
+        if begun is not None:
+            fields.append((b"set-cookie", begun))
+        return [*map(_private, fields)] if begun is not None or self._is_for_few else fields
+
+    def _begun_visit(self, status: int) -> bytes | None:
+        """The cookie for who loads a page and has none, or one that is about to end."""
+        if self._path not in PAGES or self._method != "GET" or status not in (200, 304):
+            return None
+        if self._door.visits.is_young(cookie(self._text(b"cookie"), VISIT)):
+            return None
+        begun = self._door.visits.begin(self._address)
+        if begun is None:
+            return None
+        return cookie_field(VISIT, begun, LIVES_H * 3600, self._scope["scheme"]).encode()
+
+
+def cookie_field(name: str, value: str, lives_s: int, scheme: str) -> str:
+    """A Set-Cookie field for what only our own pages send back, and no script reads."""
+    secure = "; Secure" if scheme == "https" else ""
+    return f"{name}={value}; Path=/; Max-Age={lives_s}; HttpOnly; SameSite=Strict{secure}"
+
+
+def _private(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """What is for one reader only is kept by nobody between."""
+    name = field[0].lower()
+    if name == b"cache-control" and b"no-store" not in field[1]:
+        return name, b"private, no-cache"
+    return (name, b"no-store") if name == b"cdn-cache-control" else field
+
+
+def _pair(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b": ")
+    return name, value
+
+
+async def _answer_preflight(send: Send, fields: Fields) -> None:
+    """Tell a browser what pages of a listed site may ask; they get no cookies."""
+    more = [
+        (b"access-control-allow-methods", _ALLOWED_METHODS.encode()),
+        (b"access-control-allow-headers", _ALLOWED_FIELDS.encode()),
+        (b"access-control-max-age", str(_PREFLIGHT_LIVES_S).encode()),
+        (b"content-length", b"0"),
+    ]
+    headers = [*fields, *more]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: EdgeError) -> None:
+    """Answer with an error, also where a WebSocket was asked for."""
+    if scope["type"] != ScopeType.WEBSOCKET:
+        await send_error(scope, receive, send, error)
+        return
+    told = refusal(error)
+    extensions = cast("dict[str, Any]", scope.get("extensions") or {})
+    if "websocket.http.response" not in extensions:
+        await send({"type": "websocket.close", "code": 1008, "reason": error.code})
+        return
+    headers = [(name.encode(), value.encode()) for name, value in told.headers.items()]
+    headers += [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(told.content)).encode()),
+    ]
+    start = {"type": "websocket.http.response.start", "status": told.status_code}
+    await send(cast(Message, {**start, "headers": headers}))
+    await send(cast(Message, {"type": "websocket.http.response.body", "body": told.content}))

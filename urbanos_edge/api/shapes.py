@@ -1,0 +1,175 @@
+"""What the answers look like, for the OpenAPI document and whoever reads it by machine.
+
+A shape names what others may rely on; an answer may say more. `tests/browser/test_shapes.py` holds
+real answers against them, and `scripts/api_types.py` makes the page's types of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+
+from urbanos_edge.aqi.standard import Band, Period
+from urbanos_edge.averaging import Brief
+from urbanos_edge.events import Alert
+from urbanos_edge.rows import Row
+from urbanos_edge.tileset import Schema
+
+
+def told(shape: Any, status: int = 200) -> dict[int, ResponseSpec]:
+    """The `responses` of a route that answers so with this shape."""
+    return {status: ResponseSpec(shape, generate_examples=False, description="as asked")}
+
+
+class NodeName(msgspec.Struct):
+    """Who this node is."""
+
+    id: str
+    name: str
+
+
+class SensorCount(msgspec.Struct):
+    """How many sensors are registered, and have reported within 24 hours."""
+
+    total: int
+    reporting: int
+
+
+class Extent(msgspec.Struct, rename="camel"):
+    """Degrees, WGS 84."""
+
+    min_lat: float
+    max_lat: float
+    min_lng: float
+    max_lng: float
+
+
+class NodeStatus(msgspec.Struct):
+    """The node at a glance; `boot` is new with every start."""
+
+    node: NodeName
+    version: str
+    boot: str
+    now: str
+    demo: bool
+    aqi_standard: str
+    time_zone: str
+    flush_interval_s: float
+    sensors: SensorCount
+    bounds: Extent | None
+
+
+class AveragingPeriod(msgspec.Struct):
+    """What a pollutant's index is defined over, and what stands in before that is over."""
+
+    period: Period
+    current: Period
+    unit: str
+    celsius: int | None
+
+
+class Standard(msgspec.Struct):
+    """An air quality index without its breakpoints; `assist` says whose `assist_color` is."""
+
+    id: str
+    name: str
+    publisher: str
+    document: str
+    date: str
+    version: str
+    assist: str
+    pollutants: list[str]
+    periods: dict[str, list[AveragingPeriod]]
+    bands: list[Band]
+
+
+class LatestReading(msgspec.Struct):
+    """A sensor's latest reading, with the index of its own concentrations."""
+
+    timestamp: str
+    aqi_value: int | None
+    level: int | None
+    dominant: str | None
+    flags: list[str]
+    source: str
+    lat: float
+    lng: float
+    reported_aqi: float | None
+
+
+class MeasuredValue(msgspec.Struct):
+    """One quantity in its unit; `aqi` is its own index, where it has one."""
+
+    value: float
+    unit: str
+    aqi: int | None
+
+
+class DetailedReading(LatestReading):
+    """The same with what was measured, by quantity."""
+
+    values: dict[str, MeasuredValue]
+
+
+class SensorEntry(msgspec.Struct):
+    """A registered sensor; without a place until one is known."""
+
+    id: str
+    name: str
+    lat: float | None
+    lng: float | None
+    source: str
+    registered_at: str
+    latest: LatestReading | None
+
+
+class SensorList(msgspec.Struct):
+    """Sensors by id; `total` counts those that are not listed, too."""
+
+    sensors: list[SensorEntry]
+    count: int
+    total: int
+
+
+class SensorDetail(SensorEntry):
+    """One sensor with its latest values and its averages."""
+
+    latest: DetailedReading | None
+    averages: Brief
+
+
+class AlertList(msgspec.Struct):
+    """Alerts, those that are raised first; `raised` counts these."""
+
+    alerts: list[Alert]
+    count: int
+    raised: int
+
+
+class RowList(msgspec.Struct):
+    """Rows of all grids that meet a box."""
+
+    tiles: list[Row]
+    count: int
+
+
+class VectorLayer(msgspec.Struct):
+    """A layer of a vector tile."""
+
+    id: str
+
+
+class TileJson(msgspec.Struct, kw_only=True):
+    """The parts of TileJSON 3.0 that a map needs."""
+
+    tiles: list[str]
+    format: str | msgspec.UnsetType = msgspec.UNSET
+    schema: Schema | msgspec.UnsetType = msgspec.UNSET
+    """What styles fit a basemap's layers."""
+    minzoom: int
+    maxzoom: int
+    bounds: list[float] | msgspec.UnsetType = msgspec.UNSET
+    attribution: str
+    vector_layers: list[VectorLayer] | msgspec.UnsetType = msgspec.UNSET

@@ -1,0 +1,23 @@
+/** What somebody reported, as it stands on the map. */
+
+import { element } from './dom';
+import type { Format } from './format';
+import type { Words } from './i18n';
+import { KINDS } from './report-form';
+
+/** `report` comes from a tile-like source: nothing about its fields is certain. */
+export function reportCard(
+  words: Words,
+  format: Format,
+  report: Readonly<Record<string, unknown>>,
+): HTMLElement {
+  const known = KINDS.find((kind) => kind === report['kind']) ?? 'other';
+  const time = format.clock(Date.parse(String(report['at'])), Date.now());
+  const note = typeof report['note'] === 'string' ? report['note'] : '';
+  return element(
+    'div',
+    { class: 'report-card' },
+    element('strong', {}, words.say('report.seen', { kind: words.say(`report.${known}`), time })),
+    note ? element('p', {}, note) : null,
+  );
+}
