@@ -7,6 +7,7 @@ generator needs the compiler interface of TypeScript 5, which later versions do 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from urbanos_edge.app import create_app
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
 
+PAGE: Final = Path(__file__).parents[1] / "web" / "src"
 HEAD: Final = """/**
  * What the node answers, made of its OpenAPI document; to make it anew, run
  * `.venv/bin/python -m scripts.api_types > web/src/api-types.ts`.
@@ -32,15 +34,19 @@ _PLAIN: Final = {
     "null": "null",
 }
 _REFERENCE: Final = "#/components/schemas/"
+_IN_FRAMES: Final = {"$ref": _REFERENCE + "Row"}
+"""What comes over the WebSocket, which the document has no place for."""
+_ASKED: Final = re.compile(r"\bask\(\s*'([^']+)'")
 
 Schema = Mapping[str, Any]
 
 
 def types(document: Schema) -> str:
-    """What each path answers to a GET, and an interface for each schema in that."""
+    """What each path that the page reads answers to a GET, and an interface for what is in it."""
     schemas = document["components"]["schemas"]
-    told = {path: schema for path in document["paths"] if (schema := _answer(document, path))}
-    parts = [_interface(name, schemas[name]) for name in sorted(_named(told, schemas))]
+    told = {path: _answer(document, path) for path in _paths()}
+    named = _named([*told.values(), _IN_FRAMES], schemas)
+    parts = [_interface(name, schemas[name]) for name in sorted(named)]
     lines = [f"  '{path}': {_type(told[path])};\n" for path in sorted(told)]
     parts.append(f"export interface Answers {{\n{''.join(lines)}}}\n")
     return "\n".join([HEAD, *parts])
@@ -60,11 +66,21 @@ def _fields(schema: Schema) -> list[str]:
     ]
 
 
-def _answer(document: Schema, path: str) -> Schema | None:
-    """The schema of what a GET of this path is answered, None where nothing is told of it."""
-    told = document["paths"][path].get("get", {}).get("responses", {}).get("200", {})
-    schema: Schema = told.get("content", {}).get("application/json", {}).get("schema", {})
-    return schema if schema.keys() & {"$ref", "oneOf", "items"} else None
+def _paths() -> set[str]:
+    """The paths that the page asks for, as they stand in its source."""
+    sources = [file.read_text(encoding="utf-8") for file in PAGE.glob("*api.ts")]
+    return {path for source in sources for path in _ASKED.findall(source)}
+
+
+def _answer(document: Schema, path: str) -> Schema:
+    """The schema of what a GET of this path is answered.
+
+    Raises:
+        KeyError: nothing is told of it; its route needs `responses=told(…)`.
+    """
+    told = document["paths"][path]["get"]["responses"]["200"]
+    schema: Schema = told["content"]["application/json"]["schema"]
+    return schema
 
 
 def _named(part: Any, schemas: Schema) -> set[str]:

@@ -63,6 +63,30 @@ build_page() {
   mark_done page "$print"
 }
 
+# build_wheel DIR: the wheel of what lies here; its path is the only thing on stdout.
+build_wheel() {
+  set_up runtime >&2
+  say "building the wheel"
+  local folder files
+  folder=$(mktemp -d "$CACHE/wheel.XXXXXX")
+  pip wheel --no-index --no-deps --no-build-isolation --wheel-dir "$folder" "$ROOT" >&2
+  files=("$folder"/*.whl)
+  mkdir -p "$1"
+  mv "${files[0]}" "$1/"
+  rmdir "$folder"
+  echo "$1/$(basename "${files[0]}")"
+}
+
+# make_slot SLOT WHEEL [WHEELHOUSE]: an environment of its own with the wheel and what it needs,
+# each with the hash of the lock file; from the wheelhouse, where there is one, and nowhere else.
+make_slot() {
+  local offline=()
+  if [[ -n ${3:-} ]]; then offline=(--no-index --find-links "$3"); fi
+  "${PYTHON:-python3}" -m venv --clear "$1"
+  VENV=$1 pip install "${offline[@]}" --require-hashes --requirement "$LOCKS/runtime.txt"
+  VENV=$1 pip install --no-index --no-deps "$2"
+}
+
 install_page_packages() {
   local print
   print=$(fingerprint "$WEB/package-lock.json")

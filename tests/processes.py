@@ -22,7 +22,8 @@ LIFTED = {"rate_limit": "1000000/second", "tile_rate_limit": "1000000/second"}
 class NodeProcess:
     """`urbanos-edge serve` on a free port; `stop` and `kill` end it by its id.
 
-    `program` stands for `urbanos-edge` where that is wanted with a fault or a clock of its own.
+    `program` stands for `urbanos-edge` where that is wanted with a fault or a clock of its own;
+    `listeners` are handed over to it as systemd hands over sockets, and `variables` are set for it.
     """
 
     def __init__(
@@ -30,19 +31,22 @@ class NodeProcess:
         data_dir: Path,
         settings: Mapping[str, object],
         program: Sequence[str] | None = None,
+        listeners: Sequence[socket.socket] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir
-        self.port = free_port()
+        self.port = listeners[0].getsockname()[1] if listeners else free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = data_dir.parent / f"{data_dir.name}.log"
         values = {"announce": False, "discover": False, **LIFTED, **settings}
-        variables = {f"URBANOS_{name.upper()}": str(value) for name, value in values.items()}
+        own = {f"URBANOS_{name.upper()}": str(value) for name, value in values.items()}
+        words = [*(program or command()), "serve", "--data-dir", str(data_dir)]
+        words += ["--host", "127.0.0.1", "--port", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*(program or command()), "serve", "--data-dir", str(data_dir)]
-                + ["--host", "127.0.0.1"]
-                + ["--port", str(self.port)],
-                env=os.environ | variables,
+                [*_handing_over(listeners), *words],
+                env=os.environ | own | dict(variables or {}),
+                pass_fds=[listener.fileno() for listener in listeners],
                 stdout=log,
                 stderr=log,
             )
@@ -104,6 +108,15 @@ class NodeProcess:
             return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
+
+
+def _handing_over(listeners: Sequence[socket.socket]) -> list[str]:
+    """What makes these sockets the descriptors from 3 on of the command behind it."""
+    if not listeners:
+        return []
+    moved = " ".join(f"{3 + n}<&{one.fileno()}" for n, one in enumerate(listeners))
+    script = f'export LISTEN_PID=$$ LISTEN_FDS={len(listeners)}; exec "$@" {moved}'
+    return ["bash", "-c", script, "bash"]
 
 
 def command() -> list[str]:

@@ -26,7 +26,7 @@ from tests.readings import NOW_US, reading
 from tests.test_flush import store
 from urbanos_edge.backup import Copied, Shelf
 from urbanos_edge.batch import unpack
-from urbanos_edge.clock import DAY_US, to_rfc3339
+from urbanos_edge.clock import DAY_US, Clock, to_rfc3339
 from urbanos_edge.errors import BadRequest, EdgeError, NotFound
 from urbanos_edge.health import status
 from urbanos_edge.node import Node
@@ -34,6 +34,7 @@ from urbanos_edge.progress import ignore_progress
 from urbanos_edge.restore import RestoreFailed, find_backup, restore
 from urbanos_edge.settings import Settings
 from urbanos_edge.targets import TargetFailed, open_target
+from urbanos_edge.tls import Request, Tls
 from urbanos_edge.upkeep import RehearsalFailed, back_up
 
 
@@ -181,12 +182,14 @@ def test_the_old_state_is_kept_beside(
     home.mkdir()
     (home / "old").write_text("state")
     (home / "urbanos.toml").write_text("port = 8081\n")
+    trusted = Tls(home / "tls", Settings(), Clock()).init(Request()).sha256
     kept = brought_back(directory, home)
     assert kept is not None
     assert kept.parent == home.parent
     assert (kept / "old").read_text() == "state"
     assert not (home / "old").exists()
     assert (home / "urbanos.toml").read_text() == "port = 8081\n", "the box keeps its settings"
+    assert Tls(home / "tls", Settings(), Clock()).standing().sha256 == trusted, "and its trust"
 
 
 def test_a_file_found_damaged_by_a_backup_is_set_aside_and_the_rest_backed_up(

@@ -169,9 +169,10 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
 @contextmanager
 def serving(place: City) -> Iterator[None]:
     words = [*command(), "serve", "--data-dir", str(place.data_dir)]
+    variables = os.environ | {"URBANOS_TLS_PORT": "8443"}
     with place.log.open("w") as log:
         process = place.home.start(
-            [*words, "--host", "0.0.0.0", "--port", "8080"], stdout=log, stderr=log
+            [*words, "--host", "0.0.0.0", "--port", "8080"], stdout=log, stderr=log, env=variables
         )
     try:
         yield
@@ -204,7 +205,7 @@ def test_avahi_finds_a_node_that_had_no_network_when_it_started(city: City) -> N
     assert (interface, name) == ("lan0", r"UrbanOS\032Edge")
     assert (host, port) == ("urbanos-edge.local", "8080")
     assert address in ("10.77.1.1", "10.77.2.1")  # avahi-browse shows one of them
-    for one in ("api=/api/v1", "ingest=/api/v1/data/ingest", "tls=0"):
+    for one in ("api=/api/v1", "ingest=/api/v1/data/ingest", "tls=1", "tls_port=8443"):
         assert f'"{one}"' in properties
     assert "mDNS" not in city.log.read_text()
 
@@ -215,6 +216,11 @@ def test_zeroconf_finds_a_node_where_it_listens(city: City, service: str) -> Non
     assert (info.server, info.port) == ("urbanos-edge.local.", 8080)
     assert info.decoded_properties["ingest"] == "/api/v1/data/ingest"
     assert set(info.parsed_addresses(IPVersion.All)) == {"10.77.1.1", "10.77.2.1"}
+
+
+def test_the_certificate_is_for_the_name_and_the_addresses_that_are_announced(city: City) -> None:
+    announced = {"urbanos-edge.local", "10.77.1.1", "10.77.2.1"}
+    wait_until(lambda: announced <= set(city.ask("tls_status")["names"]), 30)
 
 
 def test_a_monitor_is_found_and_its_measures_wait_until_it_is_claimed(city: City) -> None:

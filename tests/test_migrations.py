@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import apsw
 import pytest
 
+from tests.readings import reading
 from urbanos_edge import database
 from urbanos_edge.database import migrate, newest_schema, roll_back
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.node import Node
+from urbanos_edge.schemas import readable_from
+from urbanos_edge.settings import Settings
 
+NextVersion = Callable[[str, int], None]
 MIGRATIONS = Path(__file__).parents[1] / "migrations" / "edge"
 
 
@@ -83,8 +91,16 @@ def test_a_migration_that_fails_leaves_the_old_schema_whole(
     shutil.copytree(MIGRATIONS, scripts)
     migrate(connection)
     number = newest_schema() + 1
-    broken = "CREATE TABLE half (a); INSERT INTO half VALUES (1); INSERT INTO no_such VALUES (1);"
-    texts = {"up": "CREATE TABLE whole (a);", "down": "DROP TABLE whole;", direction: broken}
+    declared = f"-- Readable from schema {number - 1} on.\n"
+    broken = (
+        declared
+        + "CREATE TABLE half (a); INSERT INTO half VALUES (1); INSERT INTO no_such VALUES (1);"
+    )
+    texts = {
+        "up": f"{declared}CREATE TABLE whole (a);",
+        "down": "DROP TABLE whole;",
+        direction: broken,
+    }
     for name, text in texts.items():
         (scripts / f"{number:04}_next.{name}.sql").write_text(text)
     monkeypatch.setattr(database, "_migrations", lambda: scripts)
@@ -95,3 +111,92 @@ def test_a_migration_that_fails_leaves_the_old_schema_whole(
         migrate(connection) if direction == "up" else roll_back(connection, number - 1)
     assert schema(connection) == before
     assert connection.pragma("user_version") == version
+
+
+def test_every_migration_says_who_can_read_what_it_leaves() -> None:
+    for number, script in enumerate(sorted(MIGRATIONS.glob("*.up.sql")), start=1):
+        assert 1 <= readable_from(script.read_text(encoding="utf-8")) <= number, script.name
+
+
+def test_a_migration_that_does_not_say_it_is_refused() -> None:
+    with pytest.raises(EdgeError, match="does not say from which schema on"):
+        readable_from("CREATE TABLE more (a);\n-- Readable from schema 1 on.\n")
+
+
+@pytest.fixture
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NextVersion:
+    """Writes a migration that this version does not know, and becomes a version that knows it."""
+
+    def become(text: str, readable: int) -> None:
+        scripts = tmp_path / "migrations"
+        if not scripts.exists():
+            shutil.copytree(MIGRATIONS, scripts)
+            monkeypatch.setattr(database, "_migrations", lambda: scripts)
+        number = newest_schema() + 1
+        declared = f"-- Readable from schema {readable} on.\n"
+        (scripts / f"{number:04}_next.up.sql").write_text(declared + text)
+
+    return become
+
+
+def test_the_version_before_opens_and_fills_a_newer_database(
+    tmp_path: Path, next_version: NextVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = newest_schema()
+    additions = "ALTER TABLE spool ADD COLUMN colour TEXT; CREATE TABLE added (a TEXT) STRICT;"
+    next_version(additions, known)
+    data_dir = tmp_path / "node"
+    data_dir.mkdir()
+    node = Node(Settings(), data_dir)
+    assert node.database.read().pragma("user_version") == known + 1
+    node.close()
+    monkeypatch.setattr(database, "_migrations", lambda: MIGRATIONS)
+    before = Node(Settings(), data_dir)
+    try:
+        anyio.run(before.ingest.keep, [reading()])
+        anyio.run(before.flush)
+        assert sum(file.rows for file in before.store.files) == 1
+        assert before.database.read().pragma("user_version") == known + 1
+    finally:
+        before.close()
+
+
+def test_a_version_that_a_newer_database_locks_out_says_so(
+    connection: apsw.Connection, next_version: NextVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = newest_schema()
+    next_version("ALTER TABLE sensors DROP COLUMN source;", known + 1)
+    migrate(connection)
+    monkeypatch.setattr(database, "_migrations", lambda: MIGRATIONS)
+    with pytest.raises(EdgeError, match=f"schema {known + 1}, newer than this version reads"):
+        migrate(connection)
+
+
+def test_a_step_that_closes_the_way_back_waits_for_a_day(
+    connection: apsw.Connection, next_version: NextVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schema 12 runs, then 13, which adds; 14 takes away what only 12 used."""
+    known, hour_ns = newest_schema(), 3_600_000_000_000
+    now_ns = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns)
+    migrate(connection)
+    next_version("CREATE TABLE added (a TEXT) STRICT;", known)
+    now_ns += 100 * hour_ns
+    migrate(connection)
+    next_version("ALTER TABLE sensors DROP COLUMN source;", known + 1)
+    now_ns += 23 * hour_ns
+    with pytest.raises(EdgeError, match=f"the one of schema {known} could not come back"):
+        migrate(connection)
+    assert connection.pragma("user_version") == known + 1
+    now_ns += 2 * hour_ns
+    migrate(connection)
+    assert connection.pragma("user_version") == known + 2
+
+
+def test_the_version_that_runs_is_never_locked_out(
+    connection: apsw.Connection, next_version: NextVersion
+) -> None:
+    migrate(connection)
+    next_version("DROP TABLE dead_letters;", newest_schema() + 1)
+    with pytest.raises(EdgeError, match="could not come back"):
+        migrate(connection)

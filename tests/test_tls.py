@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from urbanos_edge.authority import AuthorityDamaged, checked_name, in_words, new_authority
+from urbanos_edge.authority import (
+    AuthorityDamaged,
+    AuthorityEnded,
+    checked_name,
+    in_words,
+    new_authority,
+)
 from urbanos_edge.clock import Clock, Instant, to_us
 from urbanos_edge.errors import BadRequest, NotFound
 from urbanos_edge.settings import Settings
@@ -135,13 +141,15 @@ def test_a_name_that_the_authority_was_made_for_is_certified(tmp_path: Path) -> 
         shown(box, name)
 
 
-def test_a_name_outside_what_the_authority_may_vouch_for_changes_nothing(box: Box) -> None:
-    before = {path: path.read_bytes() for path in box.tls._folder.iterdir()}
+def test_a_name_outside_what_the_authority_may_vouch_for_changes_nothing(
+    box: Box, tmp_path: Path
+) -> None:
+    before = {path: path.read_bytes() for path in (tmp_path / "tls").iterdir()}
 
     with pytest.raises(BadRequest, match="--anew"):
         box.tls.init(Request(names=("air.city.example",)))
 
-    assert {path: path.read_bytes() for path in box.tls._folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "tls").iterdir()} == before
 
 
 def test_names_stay_until_others_are_given(box: Box) -> None:
@@ -218,9 +226,21 @@ def test_no_certificate_outlives_its_authority(tmp_path: Path) -> None:
     assert late.certificate.not_valid_after_utc == ends_at == NOW + 3650 * DAY
 
 
-def test_nobody_else_may_read_the_keys(box: Box) -> None:
+def test_an_authority_that_has_ended_is_told_of(box: Box, tmp_path: Path) -> None:
+    box.now = NOW + 3649.5 * DAY
+    assert box.tls.renew_if_due()
+    assert not box.tls.renew_if_due(), "it cannot last longer"
+
+    box.now = NOW + 3650 * DAY
+    with pytest.raises(AuthorityEnded, match="tls init --anew"):
+        box.tls.renew_if_due()
+    box.tls.init(Request(anew=True))
+    assert not box.tls.renew_if_due()
+
+
+def test_nobody_else_may_read_the_keys(box: Box, tmp_path: Path) -> None:
     box.tls.init(Request())
-    folder = box.tls._folder
+    folder = tmp_path / "tls"
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
@@ -230,9 +250,9 @@ def test_nobody_else_may_read_the_keys(box: Box) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"nothing", lambda pem: pem[: len(pem) // 2]])
 def test_a_damaged_certificate_is_made_anew(
-    box: Box, damage: bytes | Callable[[bytes], bytes]
+    box: Box, tmp_path: Path, damage: bytes | Callable[[bytes], bytes]
 ) -> None:
-    path = box.tls._folder / "server.pem"
+    path = tmp_path / "tls" / "server.pem"
     path.write_bytes(damage if isinstance(damage, bytes) else damage(path.read_bytes()))
 
     assert box.tls.renew_if_due()
@@ -240,8 +260,10 @@ def test_a_damaged_certificate_is_made_anew(
     shown(box)
 
 
-def test_a_damaged_authority_is_told_of_and_made_anew_only_on_demand(box: Box) -> None:
-    path = box.tls._folder / "authority.pem"
+def test_a_damaged_authority_is_told_of_and_made_anew_only_on_demand(
+    box: Box, tmp_path: Path
+) -> None:
+    path = tmp_path / "tls" / "authority.pem"
     other = new_authority("other", [], NOW)
     path.write_bytes(path.read_bytes().split(b"-----BEGIN CERT")[0] + other.public_pem)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -37,6 +36,9 @@ FORMATS: Final = {
 }
 _TOLD: Final = "SELECT revision, count(*) FROM page GROUP BY revision ORDER BY revision"
 _PAGE: Final = "SELECT * FROM page ORDER BY revision, quantity, cell LIMIT ?"
+_ROWS: Final = f"""
+SELECT * REPLACE (strftime(bucket_start, '%Y-%m-%dT%H:%M:%SZ') AS bucket_start) FROM ({_PAGE})
+ORDER BY revision, quantity, cell"""
 _CURSOR: Final = re.compile(r"([0-9a-f]+)\.(\d{1,18})\.(\d{1,9})")
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -49,9 +51,9 @@ class EpochOver(EdgeError):
 
 
 class Aggregate(msgspec.Struct):
-    """A bucket, exact in the unit of its quantity."""
+    """A bucket, exact in the unit of its quantity; `bucket_start` in RFC 3339."""
 
-    bucket_start: datetime
+    bucket_start: str
     bucket_s: int
     cell: str | None
     quantity: str | None
@@ -114,6 +116,7 @@ class Aggregates:
             start = _read_cursor(since, revisions.epoch(connection))
             known = revisions.changed_since(connection, start.revision, self._hours_for(limit))
             newest = revisions.newest(connection)
+        self._hours.wait_until_shown()  # or something old would come under a new revision
         lost = self._hours.lost_for_good()
         numbered = {one.hour: one.revision for one in known if one.hour not in lost}
         skipped = start.offset if start.revision in numbered.values() else 0
@@ -133,7 +136,7 @@ class Aggregates:
             told = cursor.execute(_TOLD).fetchall()
             if kind == "parquet":
                 return _Found(told, [], self._write(cursor, limit))
-            return _Found(told, cursor.execute(_PAGE, [limit]).fetchall(), b"")
+            return _Found(told, cursor.execute(_ROWS, [limit]).fetchall(), b"")
 
         found = self._hours.read(numbered.keys(), work)
         if found is not None:

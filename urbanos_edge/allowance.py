@@ -71,6 +71,7 @@ class Allowance:
         self._period_s = rate.period_s
         self._spacing_s = rate.period_s / rate.times
         self._burst_s = rate.period_s - self._spacing_s
+        self._latest_s = self._burst_s + self._spacing_s * _ROUNDING
         self._max_clients = max_clients
         self._monotonic = monotonic
         self._full_at_s: OrderedDict[bytes, float] = OrderedDict()
@@ -93,17 +94,32 @@ class Allowance:
 
     def ask(self, client: bytes) -> Ruling:
         """Use up one of the times of a client that has a name; none is used up when it has none."""
-        now_s = self._monotonic()
-        full_in_s = max(self._full_at_s.pop(client, now_s) - now_s, 0.0)
-        wait_s = full_in_s - self._burst_s
-        is_allowed = wait_s <= self._spacing_s * _ROUNDING
-        if is_allowed:
-            full_in_s += self._spacing_s
-        self._full_at_s[client] = now_s + full_in_s
-        if len(self._full_at_s) > self._max_clients:
-            self._full_at_s.popitem(last=False)
-        remaining = int((self._period_s - full_in_s) / self._spacing_s + _ROUNDING)
-        return Ruling(is_allowed, remaining, full_in_s, max(wait_s, 0.0))
+        full_in_s = self.use(client)
+        if full_in_s >= 0:
+            return Ruling(True, self.remaining(full_in_s), full_in_s, 0.0)
+        return Ruling(False, 0, self._burst_s - full_in_s, -full_in_s)
+
+    def use(self, client: bytes) -> float:
+        """The same for who has no time to lose: in how many seconds all times will be back.
+
+        Less than none: so long the client must wait, and nothing was used up.
+        """
+        full_at_s, now_s = self._full_at_s, self._monotonic()
+        full_in_s = full_at_s.pop(client, now_s) - now_s
+        if full_in_s < 0:
+            full_in_s = 0.0
+        if full_in_s > self._latest_s:
+            full_at_s[client] = now_s + full_in_s
+            return self._burst_s - full_in_s
+        full_in_s += self._spacing_s
+        full_at_s[client] = now_s + full_in_s
+        if len(full_at_s) > self._max_clients:
+            full_at_s.popitem(last=False)
+        return full_in_s
+
+    def remaining(self, full_in_s: float) -> int:
+        """How many times are left to who will have all back in so many seconds."""
+        return int((self._period_s - full_in_s) / self._spacing_s + _ROUNDING)
 
     def _pseudonym(self, address: str, now_s: float) -> bytes:
         """A name for an address that is good for today."""

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import httptools
 
 from urbanos_edge.cache import Cache, Entry, Form, tagged
-from urbanos_edge.door import Asker, Door, Link, kind_of
+from urbanos_edge.door import Door, Link, kind_of
 from urbanos_edge.door import Kind as LimitKind
 from urbanos_edge.sessions import COOKIE as SESSION
 from urbanos_edge.traffic import Count, Traffic
@@ -126,7 +126,8 @@ class _Ready(NamedTuple):
 
     entry: Entry
     wire: Wire
-    count: Count
+    given: Count
+    target: bytes
     admission: Admission
 
 
@@ -191,7 +192,8 @@ class Answers:
         limits = self._admit(known.admission, link)
         if limits is None:
             return None
-        known.count.number += 1
+        known.given.number += 1
+        self.traffic.note_target(known.target)
         return known.wire.status_line, limits, known.wire.rest
 
     def _new(self, request: bytes, link: Link) -> Sequence[bytes] | None:
@@ -202,13 +204,14 @@ class Answers:
         if served is None or not self._cache.is_fresh(served.entry):
             return self._drawn(target, request, link)
         fields = simple_get(request)
-        known = None if fields is None else self._make(served, fields, link)
+        known = None if fields is None else self._make(target, served, fields, link)
         limits = None if known is None else self._admit(known.admission, link)
         if known is None or limits is None:
             return None
         self._count(len(request) + _COUNTED_WITH_REQUEST)
         self._ready[request] = known
-        known.count.number += 1
+        known.given.number += 1
+        self.traffic.note_target(target)
         return known.wire.status_line, limits, known.wire.rest
 
     def _drawn(self, target: bytes, request: bytes, link: Link) -> Sequence[bytes] | None:
@@ -228,12 +231,15 @@ class Answers:
         form = entry.form_at_once(coding_for(entry, kind, fields.get(b"accept-encoding")))
         given = answer(entry, form, hit, kind, fields.get(b"if-none-match"))
         self.serve(target, entry, kind, route)
+        self.traffic.note_target(target)
         self.traffic.note_fetched(route, hit)
         self.traffic.note("GET", route, given.status, time.perf_counter() - began_s)
         wire = on_the_wire(given, kind.media_type, self._door.fields)
         return wire.status_line, limits, wire.rest
 
-    def _make(self, served: _Served, fields: dict[bytes, str], link: Link) -> _Ready | None:
+    def _make(
+        self, target: bytes, served: _Served, fields: dict[bytes, str], link: Link
+    ) -> _Ready | None:
         admission = self._admission(fields, link, kind_of(served.route, "GET"))
         coding = coding_for(served.entry, served.kind, fields.get(b"accept-encoding"))
         form = served.entry.forms.get(coding)
@@ -247,7 +253,7 @@ class Answers:
             served.answers[variant] = wire
             self._count(len(wire.rest))
         count = self.traffic.ready_count(served.route, given.status)
-        return _Ready(served.entry, wire, count, admission)
+        return _Ready(served.entry, wire, count, target, admission)
 
     def _admission(
         self, fields: dict[bytes, str], link: Link, limit: LimitKind
@@ -266,10 +272,11 @@ class Answers:
 
     def _admit(self, admission: Admission, link: Link) -> bytes | None:
         """Count a request of who it says sends it; the fields that tell what is left."""
-        client, visit = self._door.client(link, admission.forwarded_for), admission.visit
-        asker = Asker(client) if visit is None else Asker(visit, client)
-        ruling = self._door.limits.ask(admission.limit, asker)
-        return self._door.limits.fields(admission.limit, ruling) if ruling.is_allowed else None
+        limit, visit, forwarded_for = admission
+        client = self._door.client(link, forwarded_for) if link.is_proxy else link.client
+        if visit is None:
+            return self._door.limits.admit(limit, client, None)
+        return self._door.limits.admit(limit, visit, client)
 
     def _count(self, more: int) -> None:
         self._bytes += more

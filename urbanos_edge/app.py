@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.enums import ScopeType
@@ -19,7 +20,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge import __version__, api, rounds, ws
-from urbanos_edge.api import gate, ingest, metrics, pages, tiles
+from urbanos_edge.api import gate, ingest, metrics, pages
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
 from urbanos_edge.control import listen
@@ -27,11 +28,15 @@ from urbanos_edge.demo import Fleet
 from urbanos_edge.discovery import run_discovery
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.fleet import run_fleet
+from urbanos_edge.logbook import begin_request
 from urbanos_edge.node import Node
+from urbanos_edge.own_atlas import drawing
 from urbanos_edge.upkeep import back_up_daily, scrub_forever
 from urbanos_edge.vigil import watch_forever
 
 BEGIN_AGAIN_S: Final = 5
+MAX_FORM_BYTES: Final = 1 << 20
+"""Of a body that the framework reads; the doors for readings have a limit of their own."""
 WORKER_THREADS: Final = 8
 """Threads for blocking calls: queries, flushes, files."""
 
@@ -41,7 +46,7 @@ _log = logging.getLogger(__name__)
 def create_app(node: Node, url: str, port: int) -> ASGIApp:
     """The ASGI application of an opened node, which it closes when it ends."""
     app = Litestar(
-        route_handlers=[*api.routes(node), ws.route(node)],
+        route_handlers=[*api.routes(node), ws.route(node.live)],
         lifespan=[lambda _: _running(node, url, port)],
         exception_handlers={Exception: error_response},
         openapi_config=OpenAPIConfig(
@@ -50,13 +55,32 @@ def create_app(node: Node, url: str, port: int) -> ASGIApp:
             path="/schema",
             render_plugins=[JsonRenderPlugin()],
         ),
-        request_max_body_size=None,
+        request_max_body_size=MAX_FORM_BYTES,
         state=State({"answers": node.answers}),
         logging_config=None,
     )
-    node.answers.drawing = tiles.drawing(node)
+    node.answers.drawing = drawing(node)
     inside = gate.guarded(ingest.past_the_router(app, node), node.access, pages.asset_names())
-    return head_as_get(metrics.counted(inside, node.traffic))
+    return head_as_get(named(metrics.counted(inside, node.traffic)))
+
+
+def named(app: ASGIApp) -> ASGIApp:
+    """Give each request an id, which its answer and the lines of the log about it carry."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await app(scope, receive, send)
+            return
+        field = (b"x-request-id", begin_request().encode())
+
+        async def finishing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], field]
+            await send(message)
+
+        await app(scope, receive, finishing)
+
+    return wrapped
 
 
 def head_as_get(app: ASGIApp) -> ASGIApp:
@@ -101,24 +125,11 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
             tasks.start_soon(kept_running, rounds.expire_forever, node)
             tasks.start_soon(kept_running, rounds.watch_disk_forever, node)
             tasks.start_soon(kept_running, scrub_forever, node)
-            tasks.start_soon(kept_running, back_up_daily, node)
             tasks.start_soon(kept_running, rounds.watch_clock_forever, node)
             tasks.start_soon(kept_running, rounds.watch_readiness_forever, node)
-            tasks.start_soon(kept_running, node.purge.send_forever)
             tasks.start_soon(kept_running, watch_forever, node)
-            tasks.start_soon(kept_running, node.delivery.send_forever)
-            tasks.start_soon(kept_running, node.pulls.fetch_forever)
-            if node.settings.sync_dsn:
-                tasks.start_soon(kept_running, node.sync.run_forever)
-            if node.settings.mqtt_url:
-                tasks.start_soon(kept_running, node.subscription.listen_forever)
-            if node.settings.demo:
-                tasks.start_soon(kept_running, run_fleet, node, Fleet())
-            if node.settings.announce or node.settings.discover:
-                reached_at = port, node.tls.port
-                tasks.start_soon(
-                    kept_running, run_discovery, node.nearby, node.settings, *reached_at
-                )
+            if not node.settings.rehearsal:
+                _reach_out(tasks, node, port)
             if node.tls.port is not None:
                 tasks.start_soon(kept_running, node.tls.renew_forever)
             _forget_what_stays()
@@ -126,6 +137,24 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
             tasks.cancel_scope.cancel()
     finally:
         await _stop(node, control)
+
+
+def _reach_out(tasks: TaskGroup, node: Node, port: int) -> None:
+    """Everything that others notice, or that brings something from them."""
+    settings = node.settings
+    tasks.start_soon(kept_running, back_up_daily, node)
+    tasks.start_soon(kept_running, node.purge.send_forever)
+    tasks.start_soon(kept_running, node.delivery.send_forever)
+    tasks.start_soon(kept_running, node.pulls.fetch_forever)
+    if settings.sync_dsn:
+        tasks.start_soon(kept_running, node.sync.run_forever)
+    if settings.mqtt_url:
+        tasks.start_soon(kept_running, node.subscription.listen_forever)
+    if settings.demo:
+        tasks.start_soon(kept_running, run_fleet, node, Fleet())
+    if settings.announce or settings.discover:
+        reached_at = port, node.tls.port
+        tasks.start_soon(kept_running, run_discovery, node.nearby, settings, *reached_at)
 
 
 def _forget_what_stays() -> None:

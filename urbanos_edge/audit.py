@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import anyio
 import apsw
 import msgspec
+from msgspec.structs import replace
 
 from urbanos_edge.clock import Clock
 from urbanos_edge.database import Database
@@ -89,7 +90,8 @@ class Audit:
         """The newest lines first; `before` a number goes on where the last list ended."""
         bound = (1 << 62) if before is None else before
         found = self._database.read().execute(_SELECT, (bound, limit))
-        return [Line(*fields, msgspec.json.decode(details)) for *fields, details in found]
+        lines = [Line(*fields) for fields in found]
+        return [replace(one, details=msgspec.json.decode(one.details)) for one in lines]
 
     async def _write(self, actor: Actor, act: str, details: str) -> int:
         row = (self._clock.now_us(), actor.who, actor.token_id, actor.address, act, details)
@@ -99,6 +101,14 @@ class Audit:
             return connection.last_insert_rowid()
 
         return await self._database.write(insert)
+
+
+def note_restored(connection: apsw.Connection, name: str, now_us: int) -> None:
+    """Write into a database that came from a backup that it did; an older one has no log yet."""
+    known = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit'").get
+    if known:
+        details = _encoded({"backup": name})
+        connection.execute(_INSERT, (now_us, LOCAL.who, None, "", "restore", details))
 
 
 def _reason(error: BaseException) -> str:

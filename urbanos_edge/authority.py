@@ -55,6 +55,12 @@ class AuthorityDamaged(EdgeError):
     code = "tls_damaged"
 
 
+class AuthorityEnded(EdgeError):
+    """Its ten years are over."""
+
+    code = "tls_authority_ended"
+
+
 class Pair:
     """A certificate and its private key, which belong together and are kept in one file."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -19,12 +18,15 @@ from urbanos_edge.amending import regrade
 from urbanos_edge.asking import ask, data_dir_option, json_option, progress_bar, show
 from urbanos_edge.auditing import audit
 from urbanos_edge.basemap import import_basemap
+from urbanos_edge.bundling import support_bundle
 from urbanos_edge.care import add_care_commands
+from urbanos_edge.deploying import deploy
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.exporting import export
 from urbanos_edge.flagging import flags
 from urbanos_edge.founding import central
 from urbanos_edge.importing import import_command
+from urbanos_edge.logbook import open_logbook
 from urbanos_edge.node import Node
 from urbanos_edge.overview import GroupedCommands
 from urbanos_edge.pulling import pull
@@ -33,8 +35,8 @@ from urbanos_edge.replay import replay_command
 from urbanos_edge.reporting import report
 from urbanos_edge.securing import tls
 from urbanos_edge.server import Listeners, listening, secure, serve_forever
-from urbanos_edge.settings import default_config, load
-from urbanos_edge.syncing import sync
+from urbanos_edge.settings import default_config, given, load
+from urbanos_edge.syncing import STATES, sync
 from urbanos_edge.tokens import Scope
 
 
@@ -78,6 +80,8 @@ main.add_command(sync)
 main.add_command(central)
 main.add_command(audit)
 main.add_command(tls)
+main.add_command(support_bundle)
+main.add_command(deploy)
 
 
 @main.command()
@@ -95,11 +99,11 @@ def serve(
 ) -> None:
     """Run the node until it is told to stop (Ctrl-C, SIGTERM)."""
     flags = {"host": host, "port": port, "demo": demo}
-    settings = load(flags, config=config or default_config(data_dir))
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it names addresses with their keys
+    config = config or default_config(data_dir)
+    settings = load(flags, config=config)
+    open_logbook(settings)
     with control.own(data_dir), listening(settings) as listeners:
-        node = Node(settings, data_dir)
+        node = Node(settings, data_dir, origins=given(flags, config=config))
         try:
             _prepare_demo(node)
             secure(node, listeners)
@@ -158,6 +162,7 @@ def status(data_dir: Path, as_json: bool) -> None:
     spool, store, sensors = found["spool"], found["store"], found["sensors"]
     running = f"runs at {found['url']}" if found["url"] else "does not run"
     click.echo(f"{found['node']['name']} ({found['node']['id']}) {running}")
+    _tell_summary(found["summary"])
     click.echo(f"sensors   {sensors['total']:,} known, {sensors['reporting']:,} in the last 24 h")
     click.echo(f"spool     {spool['readings']:,} readings wait")
     size = f"{store['bytes']:,} bytes, {store['files']} files"
@@ -178,10 +183,19 @@ def status(data_dir: Path, as_json: bool) -> None:
         click.echo(f"pulls     {len(found['pulls']['sources'])} sources, {failing}")
     if found["tls"]["failure"]:
         click.echo(f"tls       {found['tls']['failure']}")
+    if found["sync"]["centre"]:
+        click.echo(f"centre    {STATES[found['sync']['state']]}; see urbanos-edge sync status")
     if found["quarantined"]:
         click.echo(f"damaged   {found['quarantined']} files set aside; see urbanos-edge check")
     for outcome, readings in found["totals"].items():
         click.echo(f"{outcome.replace('_', ' '):<13} {readings:,}")
+
+
+def _tell_summary(summary: dict[str, Any]) -> None:
+    click.echo(summary["headline"])
+    for sentence in summary["sentences"]:
+        if sentence["level"] != "well":
+            click.echo(f"  {sentence['text']}")
 
 
 @main.group("dead-letters")

@@ -61,8 +61,20 @@ def statistics(view: View, tile: Tile) -> dict[str, Any]:
     """A grid's place and the statistics of its window, under the names of `grid_metadata`."""
     sites = _counted(view, tile)
     graded = int(sites["graded"].sum())
+    return described(
+        tile,
+        int(sites["readings"].sum()),
+        int(sites["aqi_sum"].sum()) / graded if graded else None,
+        int(sites["aqi_max"].max()) if graded else None,
+        int(sites["last_at_us"].max(initial=0)) or None,
+    )
+
+
+def described(
+    tile: Tile, count: int, avg_aqi: float | None, max_aqi: int | None, last_us: int | None
+) -> dict[str, Any]:
+    """A grid's place and such statistics of it; `last_us` is when it was last measured there."""
     box = tile.bounds
-    last_us = int(sites["last_at_us"].max(initial=0))
     return {
         "grid_id": tile.grid_id,
         "zoom_level": tile.z,
@@ -76,9 +88,9 @@ def statistics(view: View, tile: Tile) -> dict[str, Any]:
             "lat": (box.min_lat + box.max_lat) / 2,
             "lng": (box.min_lng + box.max_lng) / 2,
         },
-        "data_count": int(sites["readings"].sum()),
-        "avg_aqi": int(sites["aqi_sum"].sum()) / graded if graded else None,
-        "max_aqi": int(sites["aqi_max"].max()) if graded else None,
+        "data_count": count,
+        "avg_aqi": avg_aqi,
+        "max_aqi": max_aqi,
         "last_updated": to_rfc3339(last_us) if last_us else None,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Final, cast
 
 import anyio.to_thread
 import msgspec
+from prometheus_client import generate_latest
 
 from urbanos_edge import health
 from urbanos_edge.adapters import Location, Name
@@ -20,22 +22,33 @@ from urbanos_edge.clock import HOUR_US, to_rfc3339
 from urbanos_edge.control import Command, LongCommand
 from urbanos_edge.errors import BadRequest
 from urbanos_edge.flagged import flagged
+from urbanos_edge.logbook import last_lines
+from urbanos_edge.metrics import registry
 from urbanos_edge.node import Node
 from urbanos_edge.past import Archived, Past
 from urbanos_edge.progress import Tell
 from urbanos_edge.registry import Latitude, Longitude, Wanted
 from urbanos_edge.reports import Asked, Verdict
 from urbanos_edge.rules import read_rule
+from urbanos_edge.secrecy import shown
 from urbanos_edge.tls import Request as TlsRequest
 from urbanos_edge.tokens import Scope
-from urbanos_edge.upkeep import back_up, check
+from urbanos_edge.upkeep import back_up, check, copy_aside
 from urbanos_edge.vigil import add_rule, list_rules, remove_rule, try_receivers
 
 READS: Final = frozenset(
     (
         *("tokens", "status", "dead_letters", "flush", "flags", "sensors", "sensor", "inbox"),
         *("nearby", "ignored", "alert_rules", "alerts", "reports", "pulls", "audit"),
-        *("tls_status", "sync_now", "sync_backfill", "sync_verify"),
+        *(
+            "copy",
+            "recent_gets",
+            "support",
+            "tls_status",
+            "sync_now",
+            "sync_backfill",
+            "sync_verify",
+        ),
     )
 )
 """Commands that only look, or bring about at once what comes by itself. All others leave a line in
@@ -149,7 +162,17 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
             "copied_bytes": copied.bytes,
         }
 
+    async def copy(_: dict[str, Any], tell: Tell) -> Any:
+        folder = node.data_dir / ".tmp" / f"copy-{secrets.token_hex(4)}"
+        await copy_aside(node, folder, tell)
+        return {"folder": str(folder)}
+
+    async def recent_gets(_: dict[str, Any]) -> Any:
+        return [target.decode("latin-1") for target in list(node.traffic.targets)]
+
     known: dict[str, Command | LongCommand] = {
+        "copy": LongCommand(copy),
+        "recent_gets": recent_gets,
         "check": LongCommand(check_all),
         "backup": LongCommand(backup),
         "token": token,
@@ -170,8 +193,10 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
         **_alert_commands(node),
         **_report_commands(node),
         **_pull_commands(node),
+        **_sync_commands(node),
         **_tls_commands(node),
         **_audit_commands(node),
+        **_support_commands(node),
     }
     return {name: _noted(node.access.audit, name, command) for name, command in known.items()}
 
@@ -341,6 +366,19 @@ def _audit_commands(node: Node) -> dict[str, Command | LongCommand]:
         )
 
     return {"audit": audit}
+
+
+def _support_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def support(_: dict[str, Any]) -> Any:
+        numbers = await anyio.to_thread.run_sync(generate_latest, registry(node))
+        return {
+            "settings": shown(node.settings),
+            "log": last_lines(),
+            "metrics": numbers.decode(),
+            "status": await anyio.to_thread.run_sync(health.status, node),
+        }
+
+    return {"support": support}
 
 
 def _sync_commands(node: Node) -> dict[str, Command | LongCommand]:

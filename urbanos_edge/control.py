@@ -101,15 +101,17 @@ def request(
     command: str,
     arguments: Mapping[str, Any] | None = None,
     on_progress: Tell = ignore_progress,
+    within_s: float = REQUEST_TIMEOUT_S,
 ) -> Any:
     """Ask the node that owns the directory and return its result.
 
     Raises:
+        TimeoutError: it says nothing for so long.
         NotRunning: nobody answers there.
         EdgeError: the node's own refusal, with its code.
     """
     asked = Request(command, dict(arguments or {}))
-    with _connected(data_dir) as connection, connection.makefile("rb") as lines:
+    with _connected(data_dir, within_s) as connection, connection.makefile("rb") as lines:
         connection.sendall(msgspec.json.encode(asked) + b"\n")
         line = lines.readline(MAX_LINE)
         while (step := _progress(line)) is not None:
@@ -132,9 +134,9 @@ def _progress(line: bytes) -> Progress | None:
 
 
 @contextmanager
-def _connected(data_dir: Path) -> Iterator[socket.socket]:
+def _connected(data_dir: Path, within_s: float) -> Iterator[socket.socket]:
     with _reachable(data_dir) as path, socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(REQUEST_TIMEOUT_S)
+        connection.settimeout(within_s)
         try:
             connection.connect(path)
         except OSError as error:

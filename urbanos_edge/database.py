@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
+from urbanos_edge import schemas
 from urbanos_edge.errors import DiskFull, EdgeError, StorageUnavailable, Unavailable
+from urbanos_edge.slowness import Slowness
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
@@ -42,8 +45,9 @@ PRAGMA journal_size_limit = 67108864;
 class Database:
     """One SQLite file, owned by this process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, slowness: Slowness | None = None) -> None:
         self._path = path
+        self._slowness = slowness or Slowness(0)
         self._waiting: queue.Queue[tuple[Work[Any], Future[Any]] | None] = queue.Queue(MAX_WAITING)
         self._readers = threading.local()
         self._opened: list[apsw.Connection] = []
@@ -73,6 +77,7 @@ class Database:
         connection: apsw.Connection | None = getattr(self._readers, "connection", None)
         if connection is None:
             connection = self._connect(apsw.SQLITE_OPEN_READONLY)
+            self._slowness.watch(connection, self._path)
             self._readers.connection = connection
             with self._lock:
                 self._opened.append(connection)
@@ -172,21 +177,31 @@ def translated() -> Iterator[None]:
 def migrate(connection: apsw.Connection) -> None:
     """Bring the file up to the newest `migrations/edge/NNNN_*.sql`, each in its own transaction.
 
+    A newer file that says that this version can read it stays as it is.
+
     Raises:
-        EdgeError: the file was written by a newer version of the node.
+        EdgeError: a newer version of the node wrote the file and this one cannot read it, or a
+            migration would lock out a version that may still come back.
     """
-    scripts = _scripts("up")
-    version = connection.pragma("user_version")
-    if version > len(scripts):
+    scripts = _texts("up")
+    version, newest, now_us = (
+        connection.pragma("user_version"),
+        len(scripts),
+        time.time_ns() // 1000,
+    )
+    if not schemas.is_readable(connection, newest):
         raise EdgeError(
-            f"the data is of schema {version}, newer than this version reads ({len(scripts)});"
+            f"the data is of schema {version}, newer than this version reads ({newest});"
             " install the newer version or restore a backup",
             code="data_newer_than_code",
         )
     for number, script in enumerate(scripts[version:], start=version + 1):
         with connection:
-            connection.execute(script.read_text(encoding="utf-8")).fetchall()
+            schemas.keep_way_back(connection, script, now_us)
+            connection.execute(script).fetchall()
             connection.pragma("user_version", number)
+            schemas.note_readable(connection, number, scripts)
+    schemas.note_use(connection, newest, now_us)
 
 
 def roll_back(connection: apsw.Connection, version: int) -> None:
@@ -198,7 +213,7 @@ def roll_back(connection: apsw.Connection, version: int) -> None:
     Raises:
         EdgeError: the file is of an older schema than that, or of one this version does not know.
     """
-    scripts, current = _scripts("down"), connection.pragma("user_version")
+    scripts, current = _texts("down"), connection.pragma("user_version")
     if not 0 <= version <= current <= len(scripts):
         raise EdgeError(
             f"the data is of schema {current} and cannot be rolled back to {version};"
@@ -207,17 +222,18 @@ def roll_back(connection: apsw.Connection, version: int) -> None:
         )
     for number in range(current, version, -1):
         with connection:
-            connection.execute(scripts[number - 1].read_text(encoding="utf-8")).fetchall()
+            connection.execute(scripts[number - 1]).fetchall()
             connection.pragma("user_version", number - 1)
 
 
 def newest_schema() -> int:
     """The schema that this version writes."""
-    return len(_scripts("up"))
+    return len(_texts("up"))
 
 
-def _scripts(direction: str) -> list[Path]:
-    return sorted(_migrations().glob(f"[0-9]*_*.{direction}.sql"))
+def _texts(direction: str) -> list[str]:
+    scripts = sorted(_migrations().glob(f"[0-9]*_*.{direction}.sql"))
+    return [script.read_text(encoding="utf-8") for script in scripts]
 
 
 def _migrations() -> Path:

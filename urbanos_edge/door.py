@@ -6,6 +6,7 @@ The same rules stand before the answers that are ready (`answers`) and before th
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from urbanos_edge.allowance import Allowance, Rate, Ruling, network
@@ -14,6 +15,8 @@ from urbanos_edge.proxies import Proxies
 from urbanos_edge.settings import Settings
 from urbanos_edge.visits import COOKIE, Visits
 
+_LINES: Final = 4096
+"""Remembered, as most are asked for again."""
 Kind = Literal["api", "tiles", "ingest"]
 """Which of the limits counts: that of the JSON API, of messages with readings, or of the rest."""
 
@@ -50,6 +53,7 @@ class Limits:
             % (rate.times, rate.times, rate.period_s)
             for kind, rate in rates.items()
         }
+        self._lines = lru_cache(_LINES)(self._write_lines)
 
     def ask(self, kind: Kind, asker: Asker) -> Ruling:
         """Count a request; one that is not allowed uses nothing up.
@@ -63,12 +67,26 @@ class Limits:
                 return together
         return self._allowances[kind].ask(asker.name)
 
+    def admit(self, kind: Kind, name: bytes, shared: bytes | None) -> bytes | None:
+        """As `ask` with the parts of an asker, where microseconds count; the fields, or None."""
+        if shared is not None:
+            ruling = self.ask(kind, Asker(name, shared))
+            return self.fields(kind, ruling) if ruling.is_allowed else None
+        allowance = self._allowances[kind]
+        full_in_s = allowance.use(name)
+        if full_in_s < 0:
+            return None
+        return self._lines(kind, allowance.remaining(full_in_s), math.ceil(full_in_s))
+
     def fields(self, kind: Kind, ruling: Ruling) -> bytes:
         """What is left, as lines of an answer's head (draft-ietf-httpapi-ratelimit-headers-06)."""
+        return self._lines(kind, ruling.remaining, math.ceil(ruling.full_in_s))
+
+    def _write_lines(self, kind: Kind, remaining: int, reset_s: int) -> bytes:
         return b"%sratelimit-remaining: %d\r\nratelimit-reset: %d\r\n" % (
             self._policies[kind],
-            ruling.remaining,
-            math.ceil(ruling.full_in_s),
+            remaining,
+            reset_s,
         )
 
 

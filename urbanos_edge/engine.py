@@ -20,6 +20,7 @@ import duckdb
 import duckdb_extension_spatial
 
 from urbanos_edge.errors import DiskFull, OutOfMemory, StorageUnavailable
+from urbanos_edge.slowness import Slowness
 
 THREADS: Final = 2
 MAX_TEMPORARY_MIB: Final = 2048
@@ -29,7 +30,7 @@ if find_spec("pandas") is None:
     sys.modules["pandas"] = None  # type: ignore[assignment]
 _SHARED: Final = (
     *("row_columns", "stored_row_columns", "cell_columns", "hourly_aggregates"),
-    *("export_rows", "export_text", "later_columns"),
+    *("export_rows", "export_text", "later_columns", "central_row_columns", "central_points"),
 )
 """Pieces of SQL that several statements name as `{piece}`."""
 
@@ -37,7 +38,14 @@ _SHARED: Final = (
 class Engine:
     """Opens cursors on one DuckDB instance that may read and write below `directories` only."""
 
-    def __init__(self, memory_mib: int, temporary: Path, directories: list[Path]) -> None:
+    def __init__(
+        self,
+        memory_mib: int,
+        temporary: Path,
+        directories: list[Path],
+        slowness: Slowness | None = None,
+    ) -> None:
+        self._slowness = slowness or Slowness(0)
         self._memory_mib = memory_mib
         self._temporary = temporary
         self._directories = directories
@@ -56,8 +64,8 @@ class Engine:
         """
         with translated():
             try:
-                with self._current().cursor() as cursor:
-                    yield cursor
+                with self._current().cursor() as cursor, self._slowness.timed(cursor) as timed:
+                    yield timed
             except duckdb.FatalException:
                 self._failed = True
                 raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Final
 
 import click
@@ -10,6 +12,8 @@ import msgspec
 from urbanos_edge import central as centre
 from urbanos_edge.asking import json_option, progress_bar, show
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.server import listener
+from urbanos_edge.settings import load
 
 _FIELDS: Final = (
     *("node_id", "name", "mode", "role_name", "schema_version", "program_version"),
@@ -93,6 +97,31 @@ def list_nodes(dsn: str, as_json: bool) -> None:
     """Show the nodes that the centre knows, and when they were heard of."""
     with centre.connected(dsn) as connection:
         show([msgspec.structs.asdict(node) for node in centre.nodes(connection)], _FIELDS, as_json)
+
+
+@central.command()
+@dsn_option
+@click.option("--replica", "replicas", multiple=True, help="A streaming replica to read; several.")
+@click.option("--host", help="Address to listen on.  [default: 0.0.0.0]")
+@click.option("--port", type=int, help="HTTP port; processes may share it.  [default: 8080]")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def serve(
+    dsn: str, replicas: tuple[str, ...], host: str | None, port: int | None, config: Path | None
+) -> None:
+    """Answer the read API, tiles and live updates over all nodes.
+
+    --dsn names the primary and logs in as a reader. Settings are those of a
+    node, from URBANOS_... or the file --config.
+    """
+    # Here, so that no other command waits for the driver's pools and the web framework.
+    from urbanos_edge.centre.servers import Servers
+    from urbanos_edge.centre.serving import Centre, serve_forever
+
+    settings = load({"host": host, "port": port}, config=config)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    with listener(settings.host, settings.port, "--port", is_shared=True) as plain:
+        click.echo(f"the centre is on http://localhost:{plain.getsockname()[1]}/")
+        serve_forever(Centre(settings, Servers(dsn, replicas)), plain)
 
 
 def _tell(steps: list[str], version: int) -> None:

@@ -19,6 +19,7 @@ from urbanos_edge.manifest import File, Quarantined, quarantined
 from urbanos_edge.node import Node
 from urbanos_edge.recent import NOTHING_HERE_US
 from urbanos_edge.rollup import View
+from urbanos_edge.summary import summary
 from urbanos_edge.uptime import PROMISED
 
 MAX_SHOWN: Final = 20
@@ -30,7 +31,7 @@ def status(node: Node) -> dict[str, Any]:
     view, connection, doubt = node.view(), node.database.read(), node.clock.doubt
     files, aside, totals = node.store.files, quarantined(connection), _totals(connection)
     current = view.latest["timestamp_us"] >= view.since_us
-    return {
+    found = {
         "node": {"id": node.node_id, "name": node.settings.node_name},
         "version": __version__,
         "boot": node.live.boot,
@@ -81,6 +82,7 @@ def status(node: Node) -> dict[str, Any]:
         "faults": node.faults(),
         "uptime": _uptime_status(node, connection),
     }
+    return found | {"summary": msgspec.to_builtins(summary(found))}
 
 
 def _oldest_waiting(node: Node) -> str | None:

@@ -123,6 +123,53 @@ class Buckets(msgspec.Struct, rename={"from_": "from"}):
     truncated: bool = False
 
 
+class Terms:
+    """How questions are put and headed: by which clock, in which zone, and for how long."""
+
+    def __init__(self, clock: Clock, time_zone: str, slot_s: float) -> None:
+        self.zone = ZoneInfo(time_zone)
+        self._clock = clock
+        self._slot_us = max(int(slot_s * SECOND_US), SECOND_US)
+
+    def asked(
+        self,
+        sensor_id: str,
+        from_us: int | None,
+        to_us: int | None,
+        resolution: str | None,
+        quantities: Collection[str] | None,
+    ) -> Asked:
+        """Fill in what was left out, and widen the span to whole buckets.
+
+        Without `to` it ends with the current slot, so that requests within one share an answer.
+
+        Raises:
+            Unprocessable: an unknown name, an empty span, or more than is given at once.
+        """
+        if to_us is None:
+            to_us = (self.slot() + 1) * self._slot_us
+        if from_us is None:
+            from_us = to_us - DEFAULT_SPAN_US
+        if from_us >= to_us:
+            raise Unprocessable("'from' must lie before 'to'", code="invalid_range")
+        fineness = chosen(resolution, to_us - from_us)
+        span_us = widened(fineness, from_us, to_us, self.zone)
+        return Asked(sensor_id, fineness.name, *span_us, _known(quantities))
+
+    def slot(self) -> int:
+        """The number of the current slot."""
+        return self._clock.now_us() // self._slot_us
+
+    def settled_us(self) -> int:
+        """What is younger changes with every flush."""
+        return self.slot() * self._slot_us - SETTLES_US
+
+    def head(self, asked: Asked) -> tuple[str, str, str, str, str]:
+        """What an answer begins with."""
+        span = (to_rfc3339(asked.from_us), to_rfc3339(asked.to_us))
+        return asked.sensor_id, asked.resolution, *span, self.zone.key
+
+
 class History:
     """Read by any number of threads; `follow` is called when memory has what was stored."""
 
@@ -142,9 +189,8 @@ class History:
         self._recent = recent
         self._engine = engine
         self._standard = standard
-        self._clock = clock
-        self._zone = ZoneInfo(time_zone)
-        self._slot_us = max(int(slot_s * SECOND_US), SECOND_US)
+        self._terms = Terms(clock, time_zone, slot_s)
+        self.asked = self._terms.asked
         self.follow()
 
     def follow(self) -> None:
@@ -154,34 +200,9 @@ class History:
         """
         self._files = [*self._store.files, *self._hours.store.files]
 
-    def asked(
-        self,
-        sensor_id: str,
-        from_us: int | None,
-        to_us: int | None,
-        resolution: str | None,
-        quantities: Collection[str] | None,
-    ) -> Asked:
-        """Fill in what was left out, and widen the span to whole buckets.
-
-        Without `to` it ends with the current slot, so that requests within one share an answer.
-
-        Raises:
-            Unprocessable: an unknown name, an empty span, or more than is given at once.
-        """
-        if to_us is None:
-            to_us = (self._slot() + 1) * self._slot_us
-        if from_us is None:
-            from_us = to_us - DEFAULT_SPAN_US
-        if from_us >= to_us:
-            raise Unprocessable("'from' must lie before 'to'", code="invalid_range")
-        fineness = chosen(resolution, to_us - from_us)
-        span_us = widened(fineness, from_us, to_us, self._zone)
-        return Asked(sensor_id, fineness.name, *span_us, _known(quantities))
-
     def is_settled(self, asked: Asked) -> bool:
         """Whether a span ends before what changes with every flush."""
-        return asked.to_us <= self._settled_us()
+        return asked.to_us <= self._terms.settled_us()
 
     def revision(self, asked: Asked) -> tuple[str, int]:
         """What tells apart the answers to one question, also after a restart.
@@ -189,10 +210,10 @@ class History:
         The names of the files that reach into the settled part of its span, and the number of the
         current slot when there is a part that is not.
         """
-        until_us = min(asked.to_us, self._settled_us())
+        until_us = min(asked.to_us, self._terms.settled_us())
         names = sorted(file.path for file in self._files if _meets(file, asked.from_us, until_us))
         digest = hashlib.blake2b("\n".join(names).encode(), digest_size=16).hexdigest()
-        return digest, 0 if self.is_settled(asked) else self._slot()
+        return digest, 0 if self.is_settled(asked) else self._terms.slot()
 
     def read(self, asked: Asked) -> Readings | Buckets:
         """Answer it.
@@ -200,57 +221,28 @@ class History:
         Raises:
             StorageUnavailable: a file could not be read.
         """
-        head = (
-            asked.sensor_id,
-            asked.resolution,
-            to_rfc3339(asked.from_us),
-            to_rfc3339(asked.to_us),
-            self._zone.key,
-        )
+        head = self._terms.head(asked)
         if asked.resolution == RAW.name:
-            return Readings(*head, **self._readings(asked))
+            found = self._of_rows("history_readings", asked, {"limit": MAX_READINGS + 1})
+            return Readings(*head, **reading_fields(asked, found))
         if asked.resolution == MINUTES.name:
             table = self._of_rows("history_minutes", asked, {"bucket_us": FIVE_MINUTES_US})
         else:
             table = self._of_hours(asked)
-        return Buckets(*head, **_buckets(asked, table))
-
-    def _slot(self) -> int:
-        return self._clock.now_us() // self._slot_us
-
-    def _settled_us(self) -> int:
-        return self._slot() * self._slot_us - SETTLES_US
+        return Buckets(*head, **bucket_fields(asked, table))
 
     def _of_hours(self, asked: Asked) -> Table:
         """Buckets of an hour or of a day."""
         hours = hours_within(asked.from_us, asked.to_us)
         is_daily = asked.resolution == DAILY.name
-        at_us = days_of(hours, self._zone) if is_daily else np.array(hours) * HOUR_US
+        at_us = days_of(hours, self._terms.zone) if is_daily else np.array(hours) * HOUR_US
         text = statement("history_hours").replace("{quantities}", "|".join(asked.names))
 
         def work(cursor: duckdb.DuckDBPyConnection) -> Table:
             cursor.register("buckets", {"hour": np.array(hours), "at_us": at_us})
             return dict(cursor.execute(text, {"sensor_id": asked.sensor_id}).fetchnumpy())
 
-        return self._hours.read(hours, work) or _nothing(asked)
-
-    def _readings(self, asked: Asked) -> dict[str, Any]:
-        """The fields of an answer in readings."""
-        found = self._of_rows("history_readings", asked, {"limit": MAX_READINGS + 1})
-        at_us = found["timestamp_us"]
-        is_truncated = len(at_us) > MAX_READINGS
-        values = {name: found[name][:MAX_READINGS].tolist() for name in asked.names}
-        return {
-            "at": all_to_rfc3339(at_us[:MAX_READINGS]),
-            "flags": [split_flags(label) for label in found["flags"][:MAX_READINGS].tolist()],
-            "series": {
-                name: Values(UNITS[name], column)
-                for name, column in values.items()
-                if asked.shows(name, any(value is not None for value in column))
-            },
-            "truncated": is_truncated,
-            "next_from": to_rfc3339(int(at_us[-1])) if is_truncated else None,
-        }
+        return self._hours.read(hours, work) or no_rows(asked)
 
     def _of_rows(self, name: str, asked: Asked, parameters: dict[str, Any]) -> Table:
         """Run a statement over the readings of a span: each from memory or from a file, once."""
@@ -261,7 +253,7 @@ class History:
         def work(cursor: duckdb.DuckDBPyConnection, paths: list[str]) -> Table:
             rows, bound = _rows(cursor, asked, batch, paths, until_us)
             if not rows:
-                return _nothing(asked)
+                return no_rows(asked)
             text = statement(name).replace("{rows}", rows)
             text = text.replace("{quantities}", "|".join(asked.names))
             text = text.replace("{names}", ", ".join(asked.names))
@@ -293,7 +285,25 @@ def _rows(
     return " UNION ALL BY NAME ".join(parts), bound
 
 
-def _buckets(asked: Asked, table: Table) -> dict[str, Any]:
+def reading_fields(asked: Asked, table: Table) -> dict[str, Any]:
+    """The fields of an answer in readings: up to one more than are shown, by their time."""
+    at_us = table["timestamp_us"]
+    is_truncated = len(at_us) > MAX_READINGS
+    values = {name: table[name][:MAX_READINGS].tolist() for name in asked.names}
+    return {
+        "at": all_to_rfc3339(at_us[:MAX_READINGS]),
+        "flags": [split_flags(label) for label in table["flags"][:MAX_READINGS].tolist()],
+        "series": {
+            name: Values(UNITS[name], column)
+            for name, column in values.items()
+            if asked.shows(name, any(value is not None for value in column))
+        },
+        "truncated": is_truncated,
+        "next_from": to_rfc3339(int(at_us[-1])) if is_truncated else None,
+    }
+
+
+def bucket_fields(asked: Asked, table: Table) -> dict[str, Any]:
     """The fields of an answer in buckets, without those that nothing is said of."""
     number = {name: table[f"{name}_count"] + table[f"{name}_flagged"] for name in asked.names}
     is_listed = np.logical_or.reduce([column > 0 for column in number.values()])
@@ -329,7 +339,7 @@ def _or_none(column: npt.NDArray[Any], is_there: npt.NDArray[np.bool_]) -> list[
     ]
 
 
-def _nothing(asked: Asked) -> Table:
+def no_rows(asked: Asked) -> Table:
     """The columns of any statement here, without a row."""
     parts = (f"{name}_{part}" for name in asked.names for part in _PARTS)
     columns = ("at_us", "timestamp_us", "flags", *asked.names, *parts)

@@ -239,6 +239,11 @@ class Hours:
                 self.store.commit([], gone, lambda work: _forget(work, gone))
         return sorted({file.day for file in gone})
 
+    def wait_until_shown(self) -> None:
+        """Wait until every change that was committed before is in what is read from now on."""
+        with self._readings.changing:
+            pass
+
     def lost_for_good(self) -> set[int]:
         """Hours whose readings expired and whose aggregates are damaged: a backup may have them."""
         query = (

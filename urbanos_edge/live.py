@@ -241,6 +241,11 @@ class Live:
         listener.resumed_from, listener.resumed_at_s = seq, time.monotonic()
         self._replay(listener, seq, listener.grids)
 
+    def resync(self) -> None:
+        """Tell every listener that something may have been missed."""
+        for listener in {one for room in self._rooms.values() for one in room.listeners}:
+            self._resync(listener)
+
     def end(self) -> None:
         """The node stops: let every listener go."""
         for listener in {one for room in self._rooms.values() for one in room.listeners}:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import chain, count, repeat
 from typing import Any, Final
 
+MVT: Final = "application/vnd.mapbox-vector-tile"
 EXTENT: Final = 4096
 """Coordinates run from 0 to here within a tile, y downwards."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -66,9 +66,10 @@ from urbanos_edge.reports import Change, Report, Reports
 from urbanos_edge.restamp import known_doubt, restamp
 from urbanos_edge.rollup import Rollup, View
 from urbanos_edge.sensors import Sensors
-from urbanos_edge.settings import Settings
+from urbanos_edge.settings import Origin, Settings
 from urbanos_edge.shelf import Shelf
 from urbanos_edge.shown import Shown
+from urbanos_edge.slowness import Slowness
 from urbanos_edge.sources import Sources
 from urbanos_edge.spool import Spool
 from urbanos_edge.store import Store
@@ -87,10 +88,20 @@ _log = logging.getLogger(__name__)
 class Node:
     """Opens a data directory that the process owns; `close` leaves it whole."""
 
-    def __init__(self, settings: Settings, data_dir: Path, *, keep_unlisted: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        data_dir: Path,
+        *,
+        origins: Mapping[str, Origin] | None = None,
+        keep_unlisted: bool = False,
+    ) -> None:
         self.settings = settings
+        self.origins = origins or {}
+        """Who gave the settings that are not at their default."""
         self.data_dir = data_dir.resolve()
-        self.database = Database(self.data_dir / DATABASE_NAME)
+        self.slowness = Slowness(settings.slow_query_ms / 1000)
+        self.database = Database(self.data_dir / DATABASE_NAME, self.slowness)
         try:
             self._compose(settings, keep_unlisted)
         except BaseException:
@@ -103,7 +114,10 @@ class Node:
         self.standard = STANDARDS[settings.aqi_standard]
         self.field_map = parse_field_map(settings.field_map)
         self.engine = Engine(
-            settings.duckdb_memory_mib, self.data_dir / ".tmp" / "duckdb", [self.data_dir]
+            settings.duckdb_memory_mib,
+            self.data_dir / ".tmp" / "duckdb",
+            [self.data_dir],
+            self.slowness,
         )
         self.tokens = Tokens(self.database, self.clock)
         self.sensors = Sensors(self.database)

@@ -12,6 +12,7 @@ GROUPS: Final = {
         "serve": "run the node",
         "status": "how the node is",
         "tls": "HTTPS, who trusts it",
+        "deploy": "new versions, and back",
     },
     "Sensors and people": {
         "sensor": "the registered sensors",
@@ -36,6 +37,7 @@ GROUPS: Final = {
         "check": "find and mend damage",
         "compact": "merge small files",
         "expire": "drop what is too old",
+        "support-bundle": "what a helper needs",
     },
     "Map and centre": {
         "basemap": "streets to draw on",

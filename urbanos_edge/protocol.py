@@ -89,6 +89,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Of the request that comes in: all of it, and its body."""
         self._unsent_bytes = 0
         self._stuck_since_s = math.inf
+        self._is_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -114,7 +115,7 @@ class HttpProtocol(HttpToolsProtocol):
             and (answer := self._answers.ready(data, self._link)) is not None
         ):
             self._due_at_s = math.inf
-            self.transport.writelines(answer)
+            self.transport.write(b"".join(answer))  # one piece costs less than writing three
             self.server_state.total_requests += 1
             self._note_answered()
         else:
@@ -154,7 +155,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _may_answer_at_once(self) -> bool:
         """Nothing came before these bytes that is not answered yet, and the client is reading."""
-        return self._is_idle() and not self._in_message and not self.flow.write_paused
+        is_free = self._is_idle() and not self._in_message and not self._is_last
+        return is_free and not self.flow.write_paused
+
+    def let_go(self) -> None:
+        """Answer what comes in, and close with the next answer."""
+        self._is_last = True
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and not cycle.response_started:
+            cycle.keep_alive = False
 
     @property
     def waiting_bytes(self) -> int:
@@ -176,6 +185,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_in_body = True
         self._due_at_s = self.loop.time() + BODY_WITHIN_S
         super().on_headers_complete()
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if self._is_last and cycle is not None:
+            cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -194,7 +206,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif self.flow.read_paused:
             self._due_at_s = max(self._due_at_s, now_s + BODY_WITHIN_S)  # it is us who are slow
         elif now_s > self._due_at_s and (self._is_in_body or self._is_idle()):
-            self._end(_TOO_SLOW)
+            self._end(_TOO_SLOW if self._in_message else b"")
 
     def _takes_nothing(self, now_s: float) -> bool:
         before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()

@@ -11,15 +11,13 @@ import duckdb
 
 from urbanos_edge import aqi
 from urbanos_edge.batch import Batch
-from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grading import grade
 from urbanos_edge.grid import STORED_ZOOM, Bounds, Tile, spanned, tile_at
 from urbanos_edge.manifest import File
-from urbanos_edge.reading import reading_id
 from urbanos_edge.recent import NOTHING_HERE_US, Recent
-from urbanos_edge.rows import ADDED, Row, rows_of, split_flags
+from urbanos_edge.rows import Row, rows_of, stored_row
 from urbanos_edge.store import Store
 
 MAX_ROWS: Final = 1000
@@ -91,23 +89,11 @@ class Query:
             where = {"files": paths, "since_us": since_us, "until_us": until_us, **box._asdict()}
             found = cursor.execute(statement(name), where | parameters)
             names = [column[0] for column in found.description]
-            return [_row(dict(zip(names, values, strict=True))) for values in found.fetchall()]
+            return [
+                stored_row(dict(zip(names, values, strict=True))) for values in found.fetchall()
+            ]
 
         return read_intact(self._store, self._engine, wanted, work)
-
-
-def _row(columns: dict[str, Any]) -> Row:
-    timestamp_us, received_us = columns.pop("timestamp_us"), columns.pop("received_us")
-    columns["flags"] = split_flags(columns["flags"])
-    for name in ADDED:
-        if columns[name] is None:
-            del columns[name]
-    return Row(
-        **columns,
-        id=reading_id(columns["sensor_id"], timestamp_us),
-        timestamp=to_rfc3339(timestamp_us),
-        received_at=to_rfc3339(received_us),
-    )
 
 
 def _belongs(row: Row, tile: Tile) -> bool:

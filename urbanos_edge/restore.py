@@ -16,6 +16,7 @@ from typing import Any, Final
 import apsw
 import duckdb
 
+from urbanos_edge.audit import note_restored
 from urbanos_edge.backup import Catalogue, Shelf, nodes_in
 from urbanos_edge.clock import EPOCH
 from urbanos_edge.database import DATABASE_NAME, newest_schema
@@ -23,6 +24,7 @@ from urbanos_edge.errors import EdgeError, NotFound
 from urbanos_edge.integrity import sync_path
 from urbanos_edge.manifest import HOURS, READINGS
 from urbanos_edge.progress import Tell
+from urbanos_edge.schemas import forget_uses, is_readable
 from urbanos_edge.steps import reached
 from urbanos_edge.targets import open_target
 
@@ -72,11 +74,8 @@ def restore(
     _check_room(data_dir.parent, catalogue)
     try:
         shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(mode=0o700)
-        _fetch_all(shelf, catalogue, staging, tell)
-        tell(0.9, "comparing the restored node with the catalogue")
-        _verify(staging, catalogue)
-        _mark_restored(staging / DATABASE_NAME, now_us)
+        unpack(shelf, catalogue, staging, tell)
+        _mark_restored(staging / DATABASE_NAME, catalogue.name, now_us)
         _take_over(staging, data_dir)
         _sync_tree(staging)
         reached("restore compared")
@@ -92,6 +91,19 @@ def restore(
         raise
     tell(1.0, "restored")
     return _keep_old(staging, data_dir, now_us)
+
+
+def unpack(shelf: Shelf, catalogue: Catalogue, folder: Path, tell: Tell) -> None:
+    """Make a new folder what the backed up directory was, and compare it with the catalogue.
+
+    Raises:
+        RestoreFailed: the backup is not whole.
+        TargetFailed: it cannot be read, or is damaged.
+    """
+    folder.mkdir(mode=0o700)
+    _fetch_all(shelf, catalogue, folder, tell)
+    tell(0.9, "comparing the restored node with the catalogue")
+    _verify(folder, catalogue)
 
 
 def _check_room(parent: Path, catalogue: Catalogue) -> None:
@@ -122,8 +134,8 @@ def _verify(staging: Path, catalogue: Catalogue) -> None:
         found = connection.execute("PRAGMA integrity_check").fetchall()
         if found != [("ok",)]:
             raise RestoreFailed(f"the restored database is damaged: {found[0][0]}")
-        schema = connection.pragma("user_version")
-        if schema > newest_schema():
+        if not is_readable(connection, newest_schema()):
+            schema = connection.pragma("user_version")
             raise RestoreFailed(
                 f"the backup is of schema {schema}, newer than this version reads"
                 f" ({newest_schema()}); install the newer version"
@@ -163,14 +175,19 @@ def _rows_in(staging: Path, paths: list[str]) -> dict[str, int]:
     return {str(Path(name).relative_to(staging)): rows for name, rows in found}
 
 
-def _mark_restored(database: Path, now_us: int) -> None:
-    """A new epoch: who pulls changes by cursor learns that history may have gone back."""
+def _mark_restored(database: Path, name: str, now_us: int) -> None:
+    """A new epoch: who pulls changes by cursor learns that history may have gone back.
+
+    So does who reads the audit log: what was done since the backup is in the old state only.
+    """
     connection = apsw.Connection(str(database))
     try:
         connection.execute(
             "INSERT OR REPLACE INTO node VALUES ('epoch', ?), ('restored_at_us', ?)",
             (secrets.token_hex(4), str(now_us)),
         )
+        note_restored(connection, name, now_us)
+        forget_uses(connection)
     finally:
         connection.close()
 

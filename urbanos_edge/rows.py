@@ -12,10 +12,10 @@ import numpy.typing as npt
 from msgspec import UNSET, UnsetType
 
 from urbanos_edge.batch import CORRECTION, RAW_NAMES, Batch
-from urbanos_edge.clock import all_to_rfc3339
+from urbanos_edge.clock import all_to_rfc3339, to_rfc3339
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Tile
 from urbanos_edge.quality import FLAG_LABELS
-from urbanos_edge.reading import QUANTITY_NAMES, reading_ids
+from urbanos_edge.reading import QUANTITY_NAMES, reading_id, reading_ids
 
 _STORED_SHIFT = FINEST_ZOOM - STORED_ZOOM
 
@@ -107,6 +107,17 @@ def rows_of(batch: Batch) -> list[Row]:
 def row_of(batch: Batch, index: int) -> Row:
     """Row `index` of a graded batch."""
     return rows_of(batch.take(np.array([index])))[0]
+
+
+def stored_row(columns: dict[str, Any]) -> Row:
+    """The row of what `sql/row_columns.sql` found, or its counterpart at the centre."""
+    timestamp_us, received_us = columns.pop("timestamp_us"), columns.pop("received_us")
+    columns["flags"] = split_flags(columns["flags"])
+    columns.setdefault("id", reading_id(columns["sensor_id"], timestamp_us))
+    for name in ADDED:
+        if columns[name] is None:
+            del columns[name]
+    return Row(**columns, timestamp=to_rfc3339(timestamp_us), received_at=to_rfc3339(received_us))
 
 
 def _corrections(batch: Batch) -> dict[str, Iterable[Any]]:

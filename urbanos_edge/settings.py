@@ -28,6 +28,8 @@ ENVIRONMENT_PREFIX: Final = "URBANOS_"
 DATA_DIR_VARIABLE: Final = "URBANOS_DATA_DIR"
 DEFAULT_DATA_DIR: Final = "urbanos-data"
 MAX_PORT: Final = 65535
+Origin = Literal["file", "environment", "flag"]
+"""Who gave a setting another value than its default."""
 _NOT_SETTINGS: Final = ("data_dir", "config")
 _TEST_PREFIX: Final = "test_"
 _RATE: Final = r"^[1-9][0-9]{0,8}/(second|minute|hour)$"
@@ -277,6 +279,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     session_hours: Annotated[
         int, Meta(ge=1, le=720, description="hours after which a login to /admin ends")
     ] = 12
+    log_format: Annotated[
+        Literal["text", "json"],
+        Meta(description='how the log\'s lines are written: "text" for people, or "json"'),
+    ] = "text"
+    slow_query_ms: Annotated[
+        float,
+        Meta(
+            ge=0, description="milliseconds from which on a query is logged with its plan; 0: none"
+        ),
+    ] = 100
     announce: Annotated[bool, Meta(description="tell the local network of this node by mDNS")] = (
         True
     )
@@ -284,6 +296,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         bool,
         Meta(description="find sensors in the local network by mDNS, and ask them for readings"),
     ] = True
+    rehearsal: Annotated[
+        bool,
+        Meta(description="serve a copy of the data: nothing is sent, fetched or announced"),
+    ] = False
     demo: Annotated[bool, Meta(description="run a simulated fleet, labelled as such")] = False
     demo_streets: Annotated[
         str, Meta(description="an .osm.pbf file that the demonstration's map is drawn from")
@@ -332,6 +348,20 @@ def load(
         raise SettingsError(f"setting: {error}") from error
     _check_names(settings)
     return settings
+
+
+def given(
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> dict[str, Origin]:
+    """Where each setting that `load` of the same arguments did not leave as it is came from."""
+    origins: dict[str, Origin] = {}
+    if config is not None:
+        origins |= dict.fromkeys(_from_file(config), "file")
+    origins |= dict.fromkeys(_from_environment(environment), "environment")
+    return origins | {name: "flag" for name, value in flags.items() if value is not None}
 
 
 def default_config(data_dir: Path) -> Path | None:

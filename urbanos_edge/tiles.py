@@ -17,10 +17,10 @@ from urbanos_edge.rollup import View
 
 SENSORS_FROM_ZOOM: Final = 12
 FEW_SENSORS: Final = 200
-_RASTER_BITS: Final = 3
+RASTER_BITS: Final = 3
 _AS_FEATURE: Final = 64
 """Rows that are added up in the time it takes to write a feature."""
-_NO_COLOR: Final = "#888888"
+NO_COLOR: Final = "#888888"
 _NOBODY: Final = [0, 0, 0, -1, -1]
 _LAST: Final = EXTENT - 1
 _CLUSTER: Final = (
@@ -74,7 +74,7 @@ def _length(rows: slice) -> int:
 def _clusters(
     view: View, tile: Tile, standard: aqi.Standard, sensors: slice, sites: slice
 ) -> bytes:
-    bits, shift = 2 * max(FINEST_ZOOM - tile.z - _RASTER_BITS, 0), FINEST_ZOOM - tile.z
+    bits, shift = 2 * max(FINEST_ZOOM - tile.z - RASTER_BITS, 0), FINEST_ZOOM - tile.z
     cells, nearby = view.site_spots.totals(sites, bits), view.sensor_spots.totals(sensors, bits)
     rows = []
     for cell, (places, x, y, readings, graded, total, worst) in cells.items():
@@ -123,7 +123,7 @@ def _sensors(view: View, tile: Tile, standard: aqi.Standard, name_of: NameOf, ro
 def color_of(standard: aqi.Standard, tenths: int | None) -> str:
     """The standard's colour for a mean index in tenths, rounded; grey where there is none."""
     if tenths is None:
-        return _NO_COLOR
+        return NO_COLOR
     colors = standard.colors
     return colors[min((tenths + 5) // 10, len(colors) - 1)]
 

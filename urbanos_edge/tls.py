@@ -24,6 +24,7 @@ import msgspec
 from urbanos_edge.announcement import host_label
 from urbanos_edge.authority import (
     AuthorityDamaged,
+    AuthorityEnded,
     Name,
     Pair,
     certified_names,
@@ -39,7 +40,7 @@ from urbanos_edge.settings import Settings
 
 FOLDER: Final = "tls"
 """In the data directory."""
-LOOK_S: Final = 60
+LOOK_S: Final = 10
 DEFAULT_DAYS: Final = 90
 MAX_DAYS: Final = 398
 """Longer ones browsers refuse."""
@@ -117,14 +118,12 @@ class Tls:
 
         Raises:
             BadRequest: a name is none, or one that the authority may not vouch for.
-            AuthorityDamaged: the files there cannot be read.
+            AuthorityDamaged, AuthorityEnded: the one that is there is of no use any more.
             DiskFull, StorageUnavailable: they cannot be written.
         """
         with self._lock:
             wanted = self._merged(request)
-            authority = None if request.anew else self._pair(_AUTHORITY)
-            if authority is None:
-                authority = self._make_authority(wanted)
+            authority = self._usable_authority(wanted, anew=request.anew)
             _check(authority, wanted)
             self._write(_WANTED, msgspec.json.encode(wanted))
             self._renew(authority, wanted)
@@ -168,7 +167,8 @@ class Tls:
         """Make `context`, to be served with at this port, and a certificate if there is none.
 
         Raises:
-            AuthorityDamaged, DiskFull, StorageUnavailable: there is no certificate to be had.
+            AuthorityDamaged, AuthorityEnded, DiskFull, StorageUnavailable: there is no
+                certificate to be had.
         """
         try:
             self.renew_if_due()
@@ -193,7 +193,7 @@ class Tls:
             raise AuthorityDamaged(f"{FOLDER}/{_CERTIFICATE} cannot be used") from error
 
     async def renew_forever(self) -> None:
-        """Look every minute whether the certificate still fits; a failure is tried again."""
+        """Look every few seconds whether the certificate still fits; a failure is tried again."""
         while True:
             await anyio.sleep(LOOK_S)
             try:
@@ -211,17 +211,23 @@ class Tls:
         """Renew the certificate when it is time to, and make one when there is none; tell which.
 
         Raises:
-            AuthorityDamaged, DiskFull, StorageUnavailable: the former one stays.
+            AuthorityDamaged, AuthorityEnded, DiskFull, StorageUnavailable: the former one stays.
         """
         with self._lock:
             wanted = self._wanted()
-            authority = self._pair(_AUTHORITY)
-            if authority is None:
-                authority = self._make_authority(wanted)
+            authority = self._usable_authority(wanted)
             is_due = self._is_due(authority, wanted)
             if is_due:
                 self._renew(authority, wanted)
         return is_due
+
+    def _usable_authority(self, wanted: Wanted, *, anew: bool = False) -> Pair:
+        authority = None if anew else self._pair(_AUTHORITY)
+        if authority is None:
+            return self._make_authority(wanted)
+        if authority.certificate.not_valid_after_utc <= self._now():
+            raise AuthorityEnded("the box's authority has ended; 'tls init --anew' makes another")
+        return authority
 
     def _make_authority(self, wanted: Wanted) -> Pair:
         host = socket.gethostname()
@@ -238,8 +244,11 @@ class Tls:
             return True
         if server is None or not authority.has_signed(server):
             return True
-        begins_at = server.certificate.not_valid_before_utc
-        if not begins_at <= self._now() < _renewal(server):
+        ends_at = server.certificate.not_valid_after_utc
+        is_last = ends_at == authority.certificate.not_valid_after_utc
+        if self._now() >= _renewal(server) and not is_last:
+            return True
+        if self._now() < server.certificate.not_valid_before_utc:
             return True
         return not self._names(authority, wanted) <= set(certified_names(server.certificate))
 

@@ -6,7 +6,9 @@ that is not yet in the sum of seconds.
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +19,11 @@ UNMATCHED: Final = "unmatched"
 METHODS: Final = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 OTHER_METHOD: Final = "other"
 
+SAMPLED: Final = 0.1
+"""Of the GETs that were answered, the part whose targets are kept, to ask another version them."""
+MAX_TARGETS: Final = 1000
+"""Targets kept; the oldest goes first."""
+MAX_TARGET_BYTES: Final = 2048
 Asked = tuple[str, str, int]
 """Method, route and status."""
 
@@ -59,6 +66,8 @@ class Traffic:
         """GETs answered before it, by route and status, all of them hits of the cache."""
         self.fetched: dict[tuple[str, bool], Count] = {}
         """Answers from the cache that went through the application, by route and whether a hit."""
+        self.targets: deque[bytes] = deque(maxlen=MAX_TARGETS)
+        """A tenth of what was got lately, paths with their queries; in memory only."""
 
     def note(self, method: str, route: str, status: int, took_s: float) -> None:
         asked = method if method in METHODS else OTHER_METHOD, route, status
@@ -66,6 +75,11 @@ class Traffic:
         if durations is None:
             durations = self.answered[asked] = Durations()
         durations.note(took_s)
+
+    def note_target(self, target: bytes) -> None:
+        """Keep the target of an answered GET, or not."""
+        if random.random() < SAMPLED and len(target) <= MAX_TARGET_BYTES:
+            self.targets.append(target)
 
     def note_fetched(self, route: str, hit: bool) -> None:
         self.fetched.setdefault((route, hit), Count()).number += 1

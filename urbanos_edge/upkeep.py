@@ -18,13 +18,23 @@ import anyio.from_thread
 import anyio.to_thread
 import msgspec
 
-from urbanos_edge.backup import Catalogue, Copied, Kept, Shelf, note_backup, note_proof
+from urbanos_edge.backup import (
+    ALSO_KEPT,
+    Catalogue,
+    Copied,
+    Kept,
+    Shelf,
+    note_backup,
+    note_proof,
+)
 from urbanos_edge.check import Check, Report, verified
 from urbanos_edge.clock import SECOND_US, to_rfc3339
-from urbanos_edge.errors import BadRequest, EdgeError
+from urbanos_edge.database import DATABASE_NAME
+from urbanos_edge.errors import BadRequest, DiskFull, EdgeError
 from urbanos_edge.integrity import Checksum
 from urbanos_edge.node import Node
 from urbanos_edge.progress import Tell, ignore_progress, part_of
+from urbanos_edge.restore import unpack
 from urbanos_edge.targets import open_target
 
 LOOK_EVERY_S: Final = 30.0
@@ -84,6 +94,41 @@ async def back_up(
         if prove:
             await _rehearse(node, address, shelf, copied.catalogue, part_of(tell, 0.6, 1.0))
     return copied
+
+
+async def copy_aside(node: Node, folder: Path, tell: Tell = ignore_progress) -> Catalogue:
+    """Make a new folder below the data directory's `.tmp/` a copy of all that the node holds.
+
+    Files are copied, never linked. For a moment there are two copies.
+
+    Raises:
+        DiskFull: two copies and the reserve do not fit on the disk.
+        RestoreFailed: the copy is not what it should be.
+    """
+    async with node.backing_up:
+        return await anyio.to_thread.run_sync(_copy_aside, node, folder, _until_stopped(tell))
+
+
+def _copy_aside(node: Node, folder: Path, tell: Tell) -> Catalogue:
+    stores = (node.store, node.hours.store)
+    held_bytes = sum(file.bytes for store in stores for file in store.files)
+    held_bytes += sum((node.data_dir / name).stat().st_size for name in _whole_files(node))
+    if node.disk.free_bytes < 2 * held_bytes + (node.settings.disk_reserve_mib << 20):
+        raise DiskFull(f"two copies of the data, {held_bytes >> 20} MiB each, do not fit")
+    objects = folder.with_name(f"{folder.name}.objects")
+    objects.mkdir(parents=True)
+    try:
+        shelf = Shelf(open_target(str(objects)), node.node_id)
+        first, then = part_of(tell, 0.0, 0.5), part_of(tell, 0.5, 1.0)
+        made = shelf.make(stores, node.database, node.clock.now_us(), first)
+        unpack(shelf, made.catalogue, folder, then)
+    finally:
+        shutil.rmtree(objects)
+    return made.catalogue
+
+
+def _whole_files(node: Node) -> list[str]:
+    return [name for name in (DATABASE_NAME, *ALSO_KEPT) if (node.data_dir / name).is_file()]
 
 
 async def back_up_daily(node: Node) -> None:

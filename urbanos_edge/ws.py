@@ -13,7 +13,6 @@ from litestar.handlers import WebsocketRouteHandler
 from urbanos_edge.errors import EdgeError, Unprocessable
 from urbanos_edge.grid import Tile, parse_grid_id
 from urbanos_edge.live import Listener, Live, Way
-from urbanos_edge.node import Node
 
 TRY_AGAIN_LATER: Final = 1013
 WAY: Final = "urbanos.way"
@@ -40,24 +39,24 @@ class Frame(msgspec.Struct, rename="camel"):
 _DECODER: Final = msgspec.json.Decoder(Frame)
 
 
-def route(node: Node) -> WebsocketRouteHandler:
+def route(live: Live) -> WebsocketRouteHandler:
     @websocket("/ws")
-    async def live(socket: WebSocket[Any, Any, Any]) -> None:
+    async def follow(socket: WebSocket[Any, Any, Any]) -> None:
         await socket.accept()
         way = (socket.scope.get("extensions") or {}).get(WAY)
         listener = Listener(cast("Way | None", way))
-        node.live.listeners += 1
+        live.listeners += 1
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_send, socket, listener)
                 tasks.start_soon(_cut, socket, listener, tasks.cancel_scope)
-                await _receive(socket, listener, node.live)
+                await _receive(socket, listener, live)
                 tasks.cancel_scope.cancel()
         finally:
-            node.live.listeners -= 1
-            node.live.leave(listener)
+            live.listeners -= 1
+            live.leave(listener)
 
-    return live
+    return follow
 
 
 async def _receive(socket: WebSocket[Any, Any, Any], listener: Listener, live: Live) -> None:

@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { defineConfig, type Plugin } from 'vite';
 
@@ -9,6 +11,8 @@ const NODE = 'http://localhost:8080';
 const BUNDLED = {
   'MapLibre GL JS': 'maplibre-gl/LICENSE.txt',
   uPlot: 'uplot/LICENSE',
+  'TopoJSON Client': 'topojson-client/LICENSE',
+  'World Atlas TopoJSON (map data of Natural Earth, public domain)': 'world-atlas/LICENSE',
   Inter: '@fontsource-variable/inter/LICENSE',
   'Noto Sans TC': '@fontsource-variable/noto-sans-tc/LICENSE',
 };
@@ -26,15 +30,48 @@ function licences(): Plugin {
   };
 }
 
+/** Where the pages are answered, by their file. */
+const PAGES: Readonly<Record<string, string>> = {
+  'index.html': '/',
+  'kiosk.html': '/kiosk',
+  'admin.html': '/admin',
+};
+/** The Chinese font is many files, of which a reader needs few: they are kept as they are used. */
+const NOT_IN_SHELL = /noto-sans-tc|licences\.txt|^sw\.js$/;
+
+/** Tells the service worker which files make up this version, each with the hash it must have. */
+function shell(): Plugin {
+  return {
+    name: 'shell',
+    writeBundle({ dir = '' }, bundle) {
+      const names = Object.keys(bundle).filter((name) => !NOT_IN_SHELL.test(name));
+      const files = names.sort().map((name) => {
+        const hash = createHash('sha256').update(readFileSync(join(dir, name)));
+        return [PAGES[name] ?? `/${name}`, `sha256-${hash.digest('base64')}`];
+      });
+      const version = createHash('sha256').update(JSON.stringify(files)).digest('hex').slice(0, 12);
+      const worker = join(dir, 'sw.js');
+      const own = `self.SHELL=${JSON.stringify({ version, files })};\n`;
+      writeFileSync(worker, own + readFileSync(worker, 'utf8'));
+    },
+  };
+}
+
 export default defineConfig({
   base: '/',
-  plugins: [licences()],
+  plugins: [licences(), shell()],
   build: {
     outDir: '../urbanos_edge/static',
     emptyOutDir: true,
     // A data: address would be refused by the page's Content-Security-Policy.
     assetsInlineLimit: 0,
-    rolldownOptions: { input: ['index.html', 'kiosk.html'] },
+    rolldownOptions: {
+      input: ['index.html', 'kiosk.html', 'admin.html', 'src/worker/sw.ts'],
+      output: {
+        // A service worker is known by its address, which must not change.
+        entryFileNames: ({ name }) => (name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js'),
+      },
+    },
     modulePreload: { polyfill: false },
     // MapLibre alone is 1.1 MB before compression.
     chunkSizeWarningLimit: 1400,

@@ -132,6 +132,7 @@ CREATE INDEX idx_pollution_grid_time ON pollution_data (grid_id, timestamp DESC)
 CREATE INDEX idx_pollution_location ON pollution_data USING GIST (location);
 CREATE INDEX idx_pollution_timestamp ON pollution_data (timestamp DESC);
 CREATE INDEX idx_pollution_node_time ON pollution_data (node_id, timestamp);
+CREATE INDEX idx_pollution_sensor_time ON pollution_data (sensor_id, timestamp DESC);
 
 CREATE TABLE pollution_data_default PARTITION OF pollution_data DEFAULT;
 

@@ -1,3 +1,5 @@
+-- Readable from schema 1 on.
+
 CREATE TABLE node (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -1,3 +1,5 @@
+-- Readable from schema 1 on.
+
 -- BLAKE2b-128 of the whole file; unknown for files of older versions until the first `check`.
 ALTER TABLE files ADD COLUMN checksum BLOB;
 ALTER TABLE quarantine ADD COLUMN checksum BLOB;

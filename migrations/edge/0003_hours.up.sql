@@ -1,3 +1,5 @@
+-- Readable from schema 3 on.
+
 -- The files of the hourly aggregates, as `files` lists those of the readings.
 CREATE TABLE hour_files (
     path TEXT PRIMARY KEY,

@@ -1,3 +1,5 @@
+-- Readable from schema 5 on.
+
 -- Who is believed, and by what; a sender is what a device calls itself, claimed for a sensor here.
 CREATE TABLE sources (
     sender TEXT PRIMARY KEY,

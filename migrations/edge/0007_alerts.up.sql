@@ -1,3 +1,5 @@
+-- Readable from schema 6 on.
+
 -- What alerts are raised for; `rule` is JSON that was checked.
 CREATE TABLE alert_rules (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,3 +1,5 @@
+-- Readable from schema 8 on.
+
 -- What is made of a sensor's own values: gain × value + shift, from a moment until another (none: for
 -- good). A changed one is a new version; the older ones stay, for what they were applied to.
 CREATE TABLE corrections (

@@ -1,3 +1,5 @@
+-- Readable from schema 8 on.
+
 -- How each source that is fetched stands, so that a restart asks it no sooner, and for news only;
 -- `fingerprint` tells whether it is still the same source, read in the same way.
 CREATE TABLE pulls (

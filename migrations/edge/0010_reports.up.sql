@@ -1,3 +1,5 @@
+-- Readable from schema 9 on.
+
 -- What people say they smell or see. The place is rounded before it comes here, and nothing tells
 -- who said it. `note` may be empty; `decided_at_us` is NULL while nobody has looked at it.
 CREATE TABLE reports (

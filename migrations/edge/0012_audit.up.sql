@@ -1,3 +1,5 @@
+-- Readable from schema 11 on.
+
 -- Every administrative act, written before it is done. Nothing is ever changed or taken out.
 -- `token_id` is NULL for a command on the machine itself, `address` then empty. `details` is JSON.
 CREATE TABLE audit (

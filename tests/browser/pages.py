@@ -49,7 +49,12 @@ class Visit:
     def __init__(
         self, browser: Browser, url: str, address: str, options: Mapping[str, Any]
     ) -> None:
-        settings = {"locale": "en-GB", "viewport": {"width": 1280, "height": 800}, **options}
+        settings = {
+            "locale": "en-GB",
+            "viewport": {"width": 1280, "height": 800},
+            "service_workers": "block",  # what it answers, nobody here would see
+            **options,
+        }
         self._context = browser.new_context(**settings)
         self._url = url
         self._complaints: list[str] = []

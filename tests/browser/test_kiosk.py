@@ -44,7 +44,7 @@ def test_a_tour_goes_from_site_to_site(demo: NodeProcess, gateway: str, visit: O
     pair = [reading(f"tour-{n}", 60.40, 24.30 + n / 100, 9.0) for n in (1, 2)]
     demo.post(pair, gateway).raise_for_status()
     demo.wait_until_flushed()
-    page = visit(demo, "/kiosk?sites=tour-1,tour-2").page
+    page = visit(demo, "/kiosk?sites=tour-1,tour-2&every=2").page
     expect(page.locator(".site h2")).to_have_text("tour-1")
     expect(page.locator(".beside li")).to_have_count(1)
     expect(page.locator(".site h2")).to_have_text("tour-2")

@@ -217,7 +217,11 @@ def test_the_last_day_can_be_gone_through_hour_by_hour(
 def test_the_page_speaks_the_readers_language(
     demo: NodeProcess, visit: Open, screenshots: Path, locale: str, tag: str, title: str
 ) -> None:
-    page = visit(demo, locale=locale).page
+    shown = visit(demo, "/#14.5/60.1716/24.9443", locale=locale)
+    page = shown.page
     expect(page.locator("html")).to_have_attribute("lang", tag)
     expect(page.locator(".legend")).to_contain_text(title)
+    shown.wait_until(
+        lambda: any(shown.pixels_in_middle(color, 180) > 500 for color in (GREEN, YELLOW))
+    )
     page.screenshot(path=screenshots / f"language-{tag}.png")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from scripts.api_types import types
+from scripts.api_types import PAGE, types
 from tests.processes import NodeProcess
 from urbanos_edge.api import shapes
 from urbanos_edge.history import Buckets, Readings
-
-PAGE_TYPES = Path(__file__).parents[2] / "web" / "src" / "api-types.ts"
 
 
 @pytest.mark.parametrize(
@@ -43,4 +40,4 @@ def test_an_answer_has_the_shape_that_is_told_of_it(
 def test_the_pages_types_are_those_of_the_document(demo: NodeProcess) -> None:
     document = demo.client.get("/schema/openapi.json").json()
     command = "run: .venv/bin/python -m scripts.api_types > web/src/api-types.ts"
-    assert PAGE_TYPES.read_text(encoding="utf-8") == types(document), command
+    assert (PAGE / "api-types.ts").read_text(encoding="utf-8") == types(document), command

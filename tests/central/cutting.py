@@ -62,6 +62,8 @@ class Line:
 
     def _serve(self, client: socket.socket, cut: Cut | None) -> None:
         with client, socket.create_connection(("127.0.0.1", self._server_port)) as server:
+            for one in (client, server):  # else small answers wait for each other
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             gate = threading.Event()  # set once requests are lost
             up = threading.Thread(target=self._pass_requests, args=(client, server, gate))
             up.start()

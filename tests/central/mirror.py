@@ -48,7 +48,7 @@ def told(centre: Centre, node_id: str) -> dict[Key, Bucket]:
         " FROM pollution_aggregates WHERE node_id = %s AND (count > 0 OR flagged > 0)"
     )
     found = centre.rows(query, node_id)
-    return {(at, cell, name): tuple(rest) for at, cell, name, *rest in found}  # type: ignore[misc]
+    return {(at, cell, name): tuple(rest) for at, cell, name, *rest in found}
 
 
 def sync(node: Node) -> Any:
@@ -60,8 +60,9 @@ def _bucket(values: list[int], flagged: int) -> Bucket:
     if not values:
         return (0, Decimal(0), Decimal(0), None, None, flagged)
     total, squares = sum(values), sum(value * value for value in values)
-    ends = [Decimal(end).scaleb(-4) for end in (min(values), max(values))]
-    return (len(values), Decimal(total).scaleb(-4), Decimal(squares).scaleb(-8), *ends, flagged)
+    low, high = (Decimal(end).scaleb(-4) for end in (min(values), max(values)))
+    sums = Decimal(total).scaleb(-4), Decimal(squares).scaleb(-8)
+    return (len(values), *sums, low, high, flagged)
 
 
 def stored_readings(node: Node) -> dict[str, tuple[Any, ...]]:
@@ -83,7 +84,7 @@ def told_readings(centre: Centre, node_id: str) -> dict[str, tuple[Any, ...]]:
 def fingerprint(centre: Centre) -> Any:
     """What changes with every row that is written, even if it is the same afterwards."""
     query = (
-        "SELECT md5(string_agg((tableoid, ctid, xmin)::TEXT, ' ' ORDER BY tableoid, ctid)), count(*)"
+        "SELECT count(*), md5(string_agg((tableoid, ctid, xmin)::TEXT, '' ORDER BY tableoid, ctid))"
         " FROM pollution_aggregates"
     )
     return centre.rows(query)

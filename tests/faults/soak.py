@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from tests.central.offline import catch_up_after
 from tests.conftest import DATA
 from tests.faults import io_errors, saboteur
 from tests.faults.compacting import compact_under_readers
@@ -21,6 +22,7 @@ from tests.faults.figures import Figures
 from tests.faults.full import fill_disk
 from tests.faults.io_errors import break_engine, fail_syncs, lock_database
 from tests.faults.kills import kill_at_each_step, kill_at_random
+from tests.faults.upgrades import install_broken, upgrade_again_and_again
 from tests.faults.victim import READY_WITHIN_S, ROOT, patience
 from tests.faults.years import age_a_year
 from tests.http.aberdeen import live_through
@@ -86,6 +88,15 @@ def _year(folder: Path, count: int) -> Iterator[Figures]:
     yield age_a_year(folder, readings_a_day=count)
 
 
+def _sync(folder: Path, count: int) -> Iterator[Figures]:
+    yield from catch_up_after(folder, days=count)
+
+
+def _deploy(folder: Path, count: int) -> Iterator[Figures]:
+    yield upgrade_again_and_again(folder / "good", upgrades=count)
+    yield install_broken(folder / "broken")
+
+
 def _aberdeen(folder: Path, count: int) -> Iterator[Figures]:
     if _has_data():
         yield from live_through(folder, DATA, every=count)
@@ -112,6 +123,8 @@ RUNS: Final[dict[str, tuple[Run, int, str]]] = {
     "busy": (_busy, 2, "somebody else holds SQLite's write lock for 8 s"),
     "fatal": (_fatal, 2, "DuckDB fails for good in the middle of a flush"),
     "compaction": (_compaction, 10, "kill -9 at each step under 8 readers, for N minutes"),
+    "sync": (_sync, 30, "N days without the centre, a line cut 50 times, then a thin one"),
+    "deploy": (_deploy, 20, "N upgrades under load, then four releases that are no good"),
     "aberdeen": (_aberdeen, 1, "every N-th row of an archive through the airRohr door"),
     "taichung": (_taichung, 123, "one of 123 sensors tripled, N times another one"),
     "year": (_year, 1_000_000, "a start on a year of N readings a day; 5 GB of disk"),

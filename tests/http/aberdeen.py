@@ -26,6 +26,7 @@ from tests.faults.figures import Figures
 from tests.http.hand_clock import HandClock
 from tests.processes import NodeProcess
 from urbanos_edge import control
+from urbanos_edge.asking import ask
 from urbanos_edge.clock import SECOND_US, to_us
 
 MOVED: Final = timedelta(days=8 * 365 + 2)
@@ -190,11 +191,10 @@ def live_through(folder: Path, data: Path, every: int) -> Iterator[Figures]:
             began_s = time.monotonic()
             street.live(_rows(archive))
             took_s = time.monotonic() - began_s
-            control.request(node.data_dir, "flush")
-            figures = _judged(node, archive)
         finally:
             street.close()
             node.stop()
+        figures = _judged(node.data_dir, archive)
     figures.answers = {str(status): number for status, number in street.statuses.items()}
     figures.acknowledged = street.statuses[200]
     figures.more["messages_a_second"] = round(street.statuses.total() / took_s)
@@ -218,10 +218,13 @@ def _rows(archive: duckdb.DuckDBPyConnection) -> Iterator[Row]:
         yield from map(Row._make, rows)
 
 
-def _judged(node: NodeProcess, archive: duckdb.DuckDBPyConnection) -> Figures:
-    """What was lost or invented, and what was flagged; tables of it go to stderr."""
+def _judged(data_dir: Path, archive: duckdb.DuckDBPyConnection) -> Figures:
+    """What was lost or invented, and what was flagged; tables of it go to stderr.
+
+    No node may run: it would merge files that are just being read.
+    """
     figures = Figures("Aberdeen through the airRohr door", rounds=1)
-    glob = node.data_dir / "readings" / "created_date=*" / "*.parquet"
+    glob = data_dir / "readings" / "created_date=*" / "*.parquet"
     archive.execute(_STORED.format(glob=glob))
     figures.lost = _count(archive, f"({_SENT}) EXCEPT ALL ({_FOUND})")
     figures.wrong = _count(archive, f"({_FOUND}) EXCEPT ALL ({_SENT})")
@@ -229,7 +232,7 @@ def _judged(node: NodeProcess, archive: duckdb.DuckDBPyConnection) -> Figures:
         figures.complaints.append(f"{figures.lost} rows are not stored as they were sent")
     flagged: Counter[str] = Counter()
     span = {"since_us": 0, "until_us": to_us(_FIRST + MOVED + timedelta(days=200))}
-    for found in control.request(node.data_dir, "flags", span):
+    for found in ask(data_dir, "flags", span):
         flagged[found["flag"]] += found["flagged"]
         _tell(*(str(value) for name, value in found.items() if not name.endswith("_at_us")))
     striking = archive.execute(_STRIKING).fetchall()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
 import socket
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -17,12 +19,36 @@ from websockets.sync.client import connect
 from tests.http.sending import INGEST, assert_is_error, make_token, reading, spot_number
 from tests.http.test_pipelining import rss_mib
 from tests.processes import NodeProcess
+from urbanos_edge import control
 
 PER_HOUR = 50
 LIST = "/api/v1/sensors"
 VISIT = "urbanos_visit"
 PROXY = "127.0.0.9"
 """An address of this machine that the node trusts as a proxy."""
+
+
+BEGUN = {
+    "nothing": b"",
+    "a head": b"GET / HTTP/1.1\r\nHost: loc",
+    "a body": b"POST /data.php HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
+}
+Ended = dict[str, Future[tuple[bytes, float]]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended(server: NodeProcess) -> Iterator[Ended]:
+    """What each of the slow requests hears in the end, and after how long.
+
+    They wait beside all other tests, whose last one looks.
+    """
+
+    def wait(request: bytes) -> tuple[bytes, float]:
+        began_s = time.monotonic()
+        return said(server, request, 60), time.monotonic() - began_s
+
+    with ThreadPoolExecutor() as threads:
+        yield {what: threads.submit(wait, request) for what, request in BEGUN.items()}
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +121,17 @@ def test_a_trusted_proxy_speaks_for_its_clients_and_they_not_for_others(node: No
     assert (other.status_code, other.headers["ratelimit-remaining"]) == (200, str(PER_HOUR - 1))
 
 
+def test_a_sender_is_known_by_its_own_address_and_not_by_its_proxys(node: NodeProcess) -> None:
+    message = b'{"esp8266id":"12345","sensordatavalues":[{"value_type":"SDS_P1","value":"9.0"}]}'
+    with client(node, PROXY) as proxy:
+        sent = proxy.post(
+            "/data.php", content=message, headers={"X-Forwarded-For": "192.0.2.1, 198.51.100.7"}
+        )
+    assert sent.status_code == 200, sent.text
+    (sender,) = control.request(node.data_dir, "inbox")
+    assert sender["address"] == "198.51.100.7"
+
+
 def test_a_token_is_counted_wherever_it_comes_from(node: NodeProcess) -> None:
     bearer = {"Authorization": f"Bearer {make_token(node, 'operator')}"}
     found = []
@@ -164,9 +201,8 @@ def test_the_address_that_was_connected_to_is_a_name_and_another_is_not(node: No
 
 def test_a_host_must_be_named_once(node: NodeProcess) -> None:
     for fields in ("", "Host: localhost\r\nHost: localhost\r\n"):
-        assert said(node, f"GET {LIST} HTTP/1.1\r\n{fields}\r\n".encode()).startswith(
-            b"HTTP/1.1 400 "
-        )
+        request = f"GET {LIST} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n"
+        assert said(node, request.encode()).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_forwarded_host_is_believed_of_a_trusted_proxy_only(node: NodeProcess) -> None:
@@ -183,13 +219,13 @@ def test_a_forwarded_host_is_believed_of_a_trusted_proxy_only(node: NodeProcess)
 
 def test_a_socket_is_opened_for_our_pages_and_for_programs_only(node: NodeProcess) -> None:
     url = f"ws://127.0.0.1:{node.port}/ws"
-    for origin in (None, node.url, "https://city.example.org"):
-        with connect(url, origin=origin) as opened:  # type: ignore[arg-type]
+    for origin in ({}, {"Origin": node.url}, {"Origin": "https://city.example.org"}):
+        with connect(url, additional_headers=origin) as opened:
             opened.send('{"type":"ping"}')
             assert json.loads(opened.recv())["type"] == "pong"
-    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{node.port + 1}"):
+    for other in ("http://evil.example", "null", f"http://127.0.0.1:{node.port + 1}"):
         with pytest.raises(InvalidStatus) as refused:
-            connect(url, origin=origin)  # type: ignore[arg-type]
+            connect(url, additional_headers={"Origin": other})
         assert refused.value.response.status_code == 403
         assert b"foreign_origin" in refused.value.response.body
 
@@ -248,9 +284,13 @@ def said(node: NodeProcess, request: bytes, within_s: float = 30) -> bytes:
     """All that the node answers until it ends the connection."""
     with socket.create_connection(("127.0.0.1", node.port), timeout=within_s) as link:
         link.sendall(request)
-        received = b""
-        while piece := link.recv(1 << 16):
-            received += piece
+        return all_of(link)
+
+
+def all_of(link: socket.socket) -> bytes:
+    received = b""
+    while piece := link.recv(1 << 16):
+        received += piece
     return received
 
 
@@ -278,9 +318,7 @@ def test_trailers_of_any_size_are_not_kept(server: NodeProcess) -> None:
 def test_a_gigabyte_that_comes_in_one_megabyte_is_refused_with_memory_flat(
     server: NodeProcess,
 ) -> None:
-    packer = zlib.compressobj(9, wbits=31)
-    zeros = bytes(1 << 20)
-    body = b"".join(packer.compress(zeros) for _ in range(1024)) + packer.flush()
+    body = 16 * gzip.compress(bytes(64 << 20))
     assert len(body) < 1.1 * (1 << 20)
     token = make_token(server, "gateway")
     before_mib = rss_mib(server.pid)
@@ -312,53 +350,22 @@ def p99_s(node: NodeProcess, times: int = 150) -> float:
 
 
 def test_five_hundred_slow_sockets_hold_nobody_up(server: NodeProcess) -> None:
-    alone_s = min(p99_s(server) for _ in range(3))
-    slow: list[socket.socket] = []
-    try:
-        for number in range(500):
-            link = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-            slow.append(link)
-            link.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: %d" % number)
-        beside_s = min(p99_s(server) for _ in range(3))
-    finally:
-        for link in slow:
-            link.close()
-    assert beside_s < 2 * max(alone_s, 0.002)
+    """The best of several rounds each: other programs are at work here, too."""
+    alone_s = beside_s = math.inf
+    for _ in range(5):
+        alone_s = min(alone_s, p99_s(server))
+        with ExitStack() as slow:
+            for number in range(500):
+                link = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+                slow.enter_context(link)
+                link.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: %d" % number)
+            beside_s = min(beside_s, p99_s(server))
+    assert beside_s < max(2 * alone_s, 0.010)
 
 
-@pytest.mark.parametrize(
-    "begun",
-    [
-        b"",
-        b"GET / HTTP/1.1\r\nHost: loc",
-        b"POST /data.php HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
-    ],
-    ids=["nothing", "a head", "a body"],
-)
-def test_what_is_begun_and_not_ended_is_ended(begun: bytes, slow_answers: dict[bytes, Any]) -> None:
-    answer, took_s = slow_answers[begun]
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"request_timeout"' in answer
-    assert 19 < took_s < 30
-
-
-@pytest.fixture(scope="module")
-def slow_answers(server: NodeProcess) -> dict[bytes, Any]:
-    """What each of the slow requests hears in the end, and after how long; waited for once."""
-    begun = [
-        b"",
-        b"GET / HTTP/1.1\r\nHost: loc",
-        b"POST /data.php HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
-    ]
-    links = [socket.create_connection(("127.0.0.1", server.port), timeout=40) for _ in begun]
-    began_s = time.monotonic()
-    for link, request in zip(links, begun, strict=True):
-        link.sendall(request)
-    heard: dict[bytes, Any] = {}
-    for link, request in zip(links, begun, strict=True):
-        with link:
-            received = link.recv(1 << 16)
-            while piece := link.recv(1 << 16):
-                received += piece
-        heard[request] = received, time.monotonic() - began_s
-    return heard
+@pytest.mark.parametrize("what", BEGUN)
+def test_what_is_begun_and_not_ended_is_ended(what: str, ended: Ended) -> None:
+    answer, took_s = ended[what].result()
+    assert answer.startswith(b"HTTP/1.1 408 ") == bool(BEGUN[what]), "where nothing was asked"
+    assert (b'"code":"request_timeout"' in answer) == bool(BEGUN[what])
+    assert 19 < took_s < 40

@@ -24,7 +24,7 @@ from urbanos_edge.metrics import registry
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
 
-ALERTS = Path(__file__).parents[2] / "docs" / "alerts.yml"
+ALERTS = Path(__file__).parents[2] / "systemd" / "urbanos-alerts.yml"
 TILE = "/tiles/readings/{z}/{x}/{file}"
 
 

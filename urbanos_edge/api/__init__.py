@@ -24,29 +24,30 @@ from urbanos_edge.api import (
     reports,
     sensors,
     session,
+    settings,
     status,
     tiles,
     trust,
     vendors,
 )
+from urbanos_edge.atlas import Atlas
+from urbanos_edge.live import Live
 from urbanos_edge.node import Node
+from urbanos_edge.own_atlas import OwnAtlas
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
     """Every HTTP route of the node."""
+    atlas = OwnAtlas(node)
     return [
         *ingest.routes(node),
         *vendors.routes(node),
         *line_protocol.routes(node),
-        *grids.routes(node),
-        *sensors.routes(node),
-        *history.routes(node),
+        *reading(atlas, node.live),
         *explain.routes(node),
         *aggregates.routes(node),
         *export.routes(node),
-        *tiles.routes(node),
         *basemap.routes(node),
-        *live.routes(node),
         *alerts.routes(node),
         *reports.routes(node),
         *dead_letters.routes(node),
@@ -54,8 +55,20 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         *nearby.routes(node),
         *session.routes(node),
         *audit.routes(node),
+        *settings.routes(node),
         *status.routes(node),
         *metrics.routes(node),
         *trust.routes(node),
         *pages.routes(lambda: node.tls.page_port),
+    ]
+
+
+def reading(atlas: Atlas, news: Live) -> list[ControllerRouterHandler]:
+    """The routes that a node and the centre of many answer alike."""
+    return [
+        *grids.routes(atlas),
+        *sensors.routes(atlas),
+        *history.routes(atlas),
+        *tiles.routes(atlas),
+        *live.routes(news),
     ]

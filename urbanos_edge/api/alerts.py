@@ -16,11 +16,26 @@ from urbanos_edge.api.body import body_of
 from urbanos_edge.api.respond import JSON, cached, json
 from urbanos_edge.api.shapes import AlertList, told
 from urbanos_edge.node import Node
-from urbanos_edge.rules import read_rule
+from urbanos_edge.rules import WantedRule, read_rule
 from urbanos_edge.vigil import add_rule, list_rules, remove_rule, try_receivers
 
 MAX_LISTED: Final = 10_000
 MAX_RULE_BYTES: Final = 1 << 20
+
+
+class ShownRule(WantedRule, frozen=True, kw_only=True):
+    """A rule, and how many of its alerts are raised."""
+
+    id: int
+    created_at: str
+    raised: int
+
+
+class RuleList(msgspec.Struct):
+    """All rules."""
+
+    rules: list[ShownRule]
+    count: int
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
@@ -41,7 +56,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         entry, hit = await node.cache.get(("alerts", limit), 0, revision, build)
         return await cached(request, entry, hit, JSON)
 
-    @get("/api/v1/alert-rules", tags=["alerts"])
+    @get("/api/v1/alert-rules", responses=told(RuleList), tags=["alerts"])
     async def list_all_rules(request: Request[Any, Any, Any]) -> Response[bytes]:
         """All rules, with how many of their alerts are raised."""
         demand(node, request, "operator")

@@ -15,10 +15,11 @@ from litestar.types import ControllerRouterHandler
 from urbanos_edge.answers import held_etag
 from urbanos_edge.api.respond import cached, json
 from urbanos_edge.api.shapes import TileJson, told
-from urbanos_edge.api.tiles import MVT, row_number
+from urbanos_edge.api.tiles import row_number
 from urbanos_edge.basemap import Basemap
 from urbanos_edge.errors import NotFound
 from urbanos_edge.grid import checked_tile
+from urbanos_edge.mvt import MVT
 from urbanos_edge.node import Node
 from urbanos_edge.tileset import Pmtiles
 

@@ -12,6 +12,7 @@ from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import acting, demand
 from urbanos_edge.api.respond import json
+from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.node import Node
@@ -31,8 +32,25 @@ class Chosen(msgspec.Struct, forbid_unknown_fields=True):
         return self.ids
 
 
+class Letter(msgspec.Struct):
+    """What was refused, and why; `payload` is what was sent."""
+
+    id: int
+    rejected_at: str
+    code: str
+    message: str
+    payload: Any
+
+
+class LetterList(msgspec.Struct):
+    """Dead letters, the newest first."""
+
+    letters: list[Letter]
+    count: int
+
+
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/dead-letters", tags=["dead letters"])
+    @get("/api/v1/dead-letters", responses=told(LetterList), tags=["dead letters"])
     async def list_letters(
         request: Request[Any, Any, Any], limit: Limit = 100, before: int | None = None
     ) -> Response[bytes]:
@@ -40,16 +58,16 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         demand(node, request, "operator")
         kept = await anyio.to_thread.run_sync(node.dead_letters.list, limit, before)
         letters = [
-            {
-                "id": letter.id,
-                "rejected_at": to_rfc3339(letter.rejected_at_us),
-                "code": letter.code,
-                "message": letter.message,
-                "payload": letter.payload,
-            }
+            Letter(
+                id=letter.id,
+                rejected_at=to_rfc3339(letter.rejected_at_us),
+                code=letter.code,
+                message=letter.message,
+                payload=letter.payload,
+            )
             for letter in kept
         ]
-        return json({"letters": letters, "count": len(letters)})
+        return json(LetterList(letters, len(letters)))
 
     @post("/api/v1/dead-letters/requeue", status_code=200, tags=["dead letters"])
     async def requeue(request: Request[Any, Any, Any], data: Chosen) -> Response[bytes]:

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from urbanos_edge.access import Access
+from urbanos_edge.access import Access, Guests
 from urbanos_edge.allowance import Ruling
 from urbanos_edge.api.respond import refusal, send_error
 from urbanos_edge.door import UNPROTECTED, Asker, Kind, cookie, kind_of
@@ -50,7 +50,7 @@ _PREFLIGHT_LIVES_S: Final = 600
 Fields = Sequence[tuple[bytes, bytes]]
 
 
-def guarded(app: ASGIApp, access: Access, assets: Collection[str]) -> ASGIApp:
+def guarded(app: ASGIApp, access: Access | Guests, assets: Collection[str]) -> ASGIApp:
     """Let through to the application what may pass; `assets` are the paths of the web pages."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +77,7 @@ def guarded(app: ASGIApp, access: Access, assets: Collection[str]) -> ASGIApp:
 class _Visitor:
     """One request on its way in, and what its answer gets on the way out."""
 
-    def __init__(self, access: Access, scope: Any) -> None:
+    def __init__(self, access: Access | Guests, scope: Any) -> None:
         self._access = access
         self._door = access.door
         self._scope = scope

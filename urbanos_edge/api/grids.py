@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Hashable
-from functools import partial
 from typing import Annotated, Any
 
-import anyio.to_thread
 import msgspec
 from litestar import Request, Response, get
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge import clusters
 from urbanos_edge.api.parameters import bounds
-from urbanos_edge.api.respond import JSON, cached
+from urbanos_edge.api.respond import JSON, cached, encoded
 from urbanos_edge.api.shapes import RowList, told
-from urbanos_edge.clock import DAY_US
+from urbanos_edge.atlas import Atlas
+from urbanos_edge.clusters import MIN_CELL_DEG
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.grid import Bounds, Tile, checked_zoom, parse_grid_id, spanned, tile_range
-from urbanos_edge.node import Node
 from urbanos_edge.query import MAX_ROWS
 
 MAX_GRIDS = 1024
@@ -33,7 +30,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS)]
 GridSize = Annotated[float, QueryParameter(name="gridSize")]
 
 
-def routes(node: Node) -> list[ControllerRouterHandler]:
+def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
     async def answer(
         request: Request[Any, Any, Any],
         key: Hashable,
@@ -42,10 +39,9 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         build: Callable[[], Awaitable[bytes]],
     ) -> Response[bytes]:
         def revision() -> Hashable:
-            view = node.view()
-            return view.hour, view.revision_in(area)
+            return atlas.revision_in(area)
 
-        entry, hit = await node.cache.get(key, ttl_s, revision, build)
+        entry, hit = await atlas.cache.get(key, ttl_s, revision, build)
         return await cached(request, entry, hit, JSON)
 
     @get("/api/v1/grids/{grid_id:str}/data", tags=["grids"])
@@ -54,13 +50,12 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     ) -> Response[bytes]:
         """The readings of a grid in the last 24 hours, newest first."""
         tile = parse_grid_id(grid_id)
-        return await answer(
-            request,
-            ("rows", tile, limit),
-            node.settings.cache_ttl_grid_s,
-            tile,
-            partial(anyio.to_thread.run_sync, _rows, node, tile, limit),
-        )
+
+        async def build() -> bytes:
+            return await encoded(await atlas.rows(tile, limit))
+
+        ttl_s = atlas.settings.cache_ttl_grid_s
+        return await answer(request, ("rows", tile, limit), ttl_s, tile, build)
 
     @get("/api/v1/grids/bounds", responses=told(RowList), tags=["grids"])
     async def rows_in_bounds(
@@ -73,14 +68,13 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     ) -> Response[bytes]:
         """The same rows of all grids that meet a box, at most 1,000 of each."""
         corners = _corners(bounds(min_lat, max_lat, min_lng, max_lng), zoom)
-        area = spanned(*corners)
-        return await answer(
-            request,
-            ("bounds", *corners),
-            node.settings.cache_ttl_grid_s,
-            area,
-            partial(anyio.to_thread.run_sync, _rows_of_grids, node, *corners),
-        )
+
+        async def build() -> bytes:
+            rows = await atlas.rows_by_grid(*corners)
+            return await encoded({"tiles": rows, "count": len(rows)})
+
+        ttl_s = atlas.settings.cache_ttl_grid_s
+        return await answer(request, ("bounds", *corners), ttl_s, spanned(*corners), build)
 
     @get("/api/v1/grids/{grid_id:str}", tags=["grids"])
     async def grid_statistics(request: Request[Any, Any, Any], grid_id: str) -> Response[bytes]:
@@ -88,9 +82,9 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         tile = parse_grid_id(grid_id)
 
         async def build() -> bytes:
-            return msgspec.json.encode(clusters.statistics(node.view(), tile))
+            return msgspec.json.encode(await atlas.statistics(tile))
 
-        ttl_s = node.settings.cache_ttl_aggregated_s
+        ttl_s = atlas.settings.cache_ttl_aggregated_s
         return await answer(request, ("statistics", tile), ttl_s, tile, build)
 
     @get("/api/v1/clusters", tags=["grids"])
@@ -104,29 +98,19 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     ) -> Response[bytes]:
         """Count, mean and highest index of the last 24 hours per cell of `gridSize` degrees."""
         box = bounds(min_lat, max_lat, min_lng, max_lng)
-        if not (math.isfinite(grid_size) and clusters.MIN_CELL_DEG <= grid_size <= 180):
+        if not (math.isfinite(grid_size) and MIN_CELL_DEG <= grid_size <= 180):
             raise Unprocessable(
-                f"gridSize must lie between {clusters.MIN_CELL_DEG} and 180 degrees",
+                f"gridSize must lie between {MIN_CELL_DEG} and 180 degrees",
                 code="invalid_grid_size",
             )
 
         async def build() -> bytes:
-            return msgspec.json.encode(clusters.clusters(node.view(), box, grid_size))
+            return msgspec.json.encode(await atlas.clusters(box, grid_size))
 
-        ttl_s = node.settings.cache_ttl_aggregated_s
+        ttl_s = atlas.settings.cache_ttl_aggregated_s
         return await answer(request, ("clusters", box, grid_size), ttl_s, box, build)
 
     return [grid_rows, rows_in_bounds, grid_statistics, clusters_in_bounds]
-
-
-def _rows(node: Node, tile: Tile, limit: int) -> bytes:
-    since_us = node.clock.now_us() - DAY_US
-    return msgspec.json.encode(node.query.rows(tile, since_us, limit))
-
-
-def _rows_of_grids(node: Node, first: Tile, last: Tile) -> bytes:
-    rows = node.query.rows_by_grid(first, last, node.clock.now_us() - DAY_US)
-    return msgspec.json.encode({"tiles": rows, "count": len(rows)})
 
 
 def _corners(box: Bounds, zoom: int) -> tuple[Tile, Tile]:

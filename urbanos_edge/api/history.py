@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-import anyio.to_thread
-import msgspec
 from litestar import Request, Response, get
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
@@ -14,10 +12,10 @@ from msgspec.structs import astuple
 
 from urbanos_edge.answers import LONG_S
 from urbanos_edge.api.parameters import moment_us
-from urbanos_edge.api.respond import JSON, cached
+from urbanos_edge.api.respond import JSON, cached, encoded
 from urbanos_edge.api.shapes import told
-from urbanos_edge.history import Asked, Buckets, Readings
-from urbanos_edge.node import Node
+from urbanos_edge.atlas import Atlas
+from urbanos_edge.history import Buckets, Readings
 
 From = Annotated[
     str | None,
@@ -42,7 +40,7 @@ Quantity = Annotated[
 ]
 
 
-def routes(node: Node) -> list[ControllerRouterHandler]:
+def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
     @get(
         "/api/v1/sensors/{sensor_id:str}/history",
         responses=told(Readings | Buckets),
@@ -57,24 +55,24 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         quantity: Quantity = None,
     ) -> Response[bytes]:
         """Readings, or count, mean, lowest and highest per bucket, column by column."""
-        asked = node.history.asked(
-            node.sensors.get(sensor_id).id,
+        asked = await atlas.asked(
+            sensor_id,
             moment_us("from", from_),
             moment_us("to", to),
             resolution,
             None if quantity is None else quantity.split(","),
         )
-        entry, hit = await node.cache.get(
-            ("history", node.settings.time_zone, node.standard.grading, *astuple(asked)),
-            node.settings.cache_ttl_historical_s,
-            partial(node.history.revision, asked),
-            partial(anyio.to_thread.run_sync, _read, node, asked),
-            lasting=node.history.is_settled(asked),
+
+        async def build() -> bytes:
+            return await encoded(await atlas.history(asked))
+
+        entry, hit = await atlas.cache.get(
+            ("history", atlas.settings.time_zone, atlas.standard.grading, *astuple(asked)),
+            atlas.settings.cache_ttl_historical_s,
+            partial(atlas.history_revision, asked),
+            build,
+            lasting=atlas.is_settled(asked),
         )
         return await cached(request, entry, hit, JSON, LONG_S)
 
     return [sensor_history]
-
-
-def _read(node: Node, asked: Asked) -> bytes:
-    return msgspec.json.encode(node.history.read(asked))

@@ -11,6 +11,7 @@ from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import acting, demand
 from urbanos_edge.api.respond import json
+from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.inbox import LIMITS, Unknown
 from urbanos_edge.node import Node
@@ -24,8 +25,32 @@ class Named(msgspec.Struct, forbid_unknown_fields=True):
     undo: bool = False
 
 
+class Sender(msgspec.Struct):
+    """Who is unknown here, and the newest of what they sent; null where that is over 4 KiB."""
+
+    sender: str
+    protocol: str
+    address: str
+    first_seen_at: str
+    last_seen_at: str
+    messages: int
+    kept: int
+    bytes: int
+    dropped: int
+    last: Any
+
+
+class SenderList(msgspec.Struct):
+    """Unknown senders, the latest heard first, and since when others are ignored."""
+
+    senders: list[Sender]
+    count: int
+    ignored: dict[str, str]
+    limits: dict[str, int]
+
+
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/inbox", tags=["inbox"])
+    @get("/api/v1/inbox", responses=told(SenderList), tags=["inbox"])
     async def list_inbox(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Unknown senders with the newest of what each sent, the latest heard first."""
         demand(node, request, "operator")

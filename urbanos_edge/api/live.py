@@ -16,7 +16,6 @@ from litestar.types import ControllerRouterHandler, Receive, Send
 from urbanos_edge.errors import EdgeError, Unprocessable
 from urbanos_edge.grid import parse_grid_id
 from urbanos_edge.live import MAX_GRIDS, Listener, Live
-from urbanos_edge.node import Node
 
 KEEP_ALIVE_S: Final = 15
 MAX_SEQ_DIGITS: Final = 18
@@ -28,24 +27,24 @@ class _Numbered(msgspec.Struct):
     boot: str = ""
 
 
-def routes(node: Node) -> list[ControllerRouterHandler]:
+def routes(live: Live) -> list[ControllerRouterHandler]:
     @get("/api/v1/live", tags=["live"])
-    async def live(request: Request[Any, Any, Any], grid_ids: GridIds) -> ASGIResponse:
+    async def follow(request: Request[Any, Any, Any], grid_ids: GridIds) -> ASGIResponse:
         """Changes of the grids in `gridIds` (comma-separated); resumes from `Last-Event-ID`."""
         tiles = [parse_grid_id(grid_id) for grid_id in grid_ids.split(",")]
         last_event = request.headers.get("last-event-id")
         since = _event_number(last_event) if last_event else None
         listener = Listener()
         try:
-            node.live.subscribe(listener, tiles)
+            live.subscribe(listener, tiles)
             if since is not None:
-                node.live.resume(listener, since[1], since[0])
+                live.resume(listener, since[1], since[0])
         except EdgeError:
-            node.live.leave(listener)
+            live.leave(listener)
             raise
-        return _EventStream(node.live, listener)
+        return _EventStream(live, listener)
 
-    return [live]
+    return [follow]
 
 
 def _event_number(last_event: str) -> tuple[str, int]:

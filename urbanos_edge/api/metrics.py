@@ -51,6 +51,9 @@ def counted(app: ASGIApp, traffic: Traffic) -> ASGIApp:
                 status = message["status"]
                 took_s = time.perf_counter() - began_s
                 traffic.note(scope["method"], _route(scope, status), status, took_s)
+                if scope["method"] == "GET" and status == HTTPStatus.OK:
+                    query = scope["query_string"]
+                    traffic.note_target(scope["raw_path"] + (b"?" + query if query else b""))
             await send(message)
 
         await app(scope, receive, noted)

@@ -10,13 +10,39 @@ from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import demand
 from urbanos_edge.api.respond import json
+from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.nearby import MAX_DEVICES, Device
 from urbanos_edge.node import Node
 
 
+class Found(msgspec.Struct):
+    """What announced itself: see `nearby.Device`."""
+
+    kind: str
+    name: str
+    serial: str
+    sender: str
+    sensor_id: str | None
+    address: str
+    url: str | None
+    model: str
+    last_seen_at: str
+    is_here: bool
+    is_asked: bool
+    misses: int
+
+
+class FoundList(msgspec.Struct):
+    """Those that are here first."""
+
+    devices: list[Found]
+    here: int
+    known: int
+
+
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/discovered", tags=["inbox"])
+    @get("/api/v1/discovered", responses=told(FoundList), tags=["inbox"])
     async def list_discovered(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Sensors and other nodes that announce themselves by mDNS, those that are here first."""
         demand(node, request, "operator")

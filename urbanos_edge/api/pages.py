@@ -22,7 +22,7 @@ _CONTENT_SECURITY_POLICY: Final = "; ".join(
         "default-src 'self'",
         "script-src 'self'",
         "worker-src 'self' blob:",
-        "style-src 'self' 'unsafe-inline'",
+        "style-src 'self'",
         "img-src 'self' data: blob:",
         "connect-src 'self'",
         "object-src 'none'",
@@ -66,11 +66,15 @@ def routes(secure_port: Callable[[], int | None] = lambda: None) -> list[Control
     def kiosk(request: Request[Any, Any, Any]) -> Response[bytes]:
         return _answer(request, assets, "kiosk.html", secure_port())
 
+    @get("/admin", sync_to_thread=False, include_in_schema=False)
+    def admin(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _answer(request, assets, "admin.html", secure_port())
+
     @get("/{path:path}", sync_to_thread=False, include_in_schema=False)
     def page(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
         return _answer(request, assets, path.lstrip("/"), secure_port())
 
-    return [index, kiosk, page]
+    return [index, kiosk, admin, page]
 
 
 def secure_address(request: Request[Any, Any, Any], port: int) -> str:
@@ -116,7 +120,7 @@ def _answer(
 ) -> Response[bytes]:
     asset = assets.get(name)
     if asset is None:
-        if name in ("index.html", "kiosk.html"):
+        if name in ("index.html", "kiosk.html", "admin.html"):
             raise NotFound("the web pages are not built; 'scripts/serve' builds them")
         raise NotFound("there is nothing at this address")
     if secure_port is not None and asset.media_type == "text/html" and not _is_secure(request):

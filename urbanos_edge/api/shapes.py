@@ -15,6 +15,7 @@ from urbanos_edge.aqi.standard import Band, Period
 from urbanos_edge.averaging import Brief
 from urbanos_edge.events import Alert
 from urbanos_edge.rows import Row
+from urbanos_edge.sync.standing import State
 from urbanos_edge.tileset import Schema
 
 
@@ -46,6 +47,64 @@ class Extent(msgspec.Struct, rename="camel"):
     max_lng: float
 
 
+class BackupState(msgspec.Struct):
+    """When the last backup was made, and when one was last read back and compared."""
+
+    last_at: str | None
+    last_proven_at: str | None
+    proven_readings: int | None
+    failure: str | None
+
+
+class DiskState(msgspec.Struct):
+    """What is free, and when it is full if all goes on like this."""
+
+    free_bytes: int
+    is_low: bool
+    growth_bytes_per_day: float | None
+    full_in_days: float | None
+
+
+class SyncState(msgspec.Struct):
+    """Between the node and its centre."""
+
+    state: State
+    centre: str | None
+    mode: str
+    failure: str | None
+    failing_since: str | None
+    heard_at: str | None
+    pending_hours: int
+    lag_s: float
+
+
+class PullState(msgspec.Struct):
+    """A source that the node fetches."""
+
+    name: str
+    kind: str
+    succeeded_at: str | None
+    failures: int
+    failure: str | None
+
+
+class PullStates(msgspec.Struct):
+    """All of them, and the devices that were found and are asked."""
+
+    sources: list[PullState]
+    found: int
+    failing: int
+
+
+class Totals(msgspec.Struct):
+    """Readings since the first start, and letters that are kept."""
+
+    stored: int
+    duplicates: int
+    rejected: int
+    dead_letters: int
+
+
 class NodeStatus(msgspec.Struct):
     """The node at a glance; `boot` is new with every start."""
 
@@ -59,6 +118,15 @@ class NodeStatus(msgspec.Struct):
     flush_interval_s: float
     sensors: SensorCount
     bounds: Extent | None
+    started_at: str
+    clock_in_doubt_since: str | None
+    faults: list[str]
+    quarantined: int
+    backup: BackupState
+    disk: DiskState
+    sync: SyncState
+    pulls: PullStates
+    totals: Totals
 
 
 class AveragingPeriod(msgspec.Struct):

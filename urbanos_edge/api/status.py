@@ -34,6 +34,12 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         """What an operator or a page wants to know at a glance."""
         return json(await anyio.to_thread.run_sync(health.status, node))
 
+    return [alive, ready, status, *standards(node.standard)]
+
+
+def standards(used: Standard) -> list[ControllerRouterHandler]:
+    """What the index means, whoever grades by it."""
+
     @get(
         "/api/v1/standard",
         sync_to_thread=False,
@@ -42,7 +48,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     )
     def standard() -> Response[bytes]:
         """The air quality index in use: bands, words, colours, periods, and where they stand."""
-        return json(_told(node.standard))
+        return json(_told(used))
 
     @get(
         "/api/v1/standards",
@@ -50,11 +56,11 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         responses=told(list[shapes.Standard]),
         tags=["status"],
     )
-    def standards() -> Response[bytes]:
+    def all_standards() -> Response[bytes]:
         """The same of every index that `aqi_standard` may name."""
         return json([_told(known) for known in STANDARDS.values()])
 
-    return [alive, ready, status, standard, standards]
+    return [standard, all_standards]
 
 
 def _told(standard: Standard) -> dict[str, Any]:

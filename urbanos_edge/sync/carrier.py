@@ -119,6 +119,7 @@ class Carrier:
         """
         began_us, done = self._clock.now_us(), Brought(hours=len(marks))
         hours = [mark.hour for mark in marks]
+        await anyio.to_thread.run_sync(self._hours.wait_until_shown)
         wanted = await anyio.to_thread.run_sync(self.comparable, hours, kept)
         sent = await self._bring_buckets(link, wanted, done) if wanted else set()
         if self.originals is not None:

@@ -21,6 +21,7 @@ from urbanos_edge.buckets import Digest
 from urbanos_edge.central import CentreRefused, CentreUnavailable, translated
 from urbanos_edge.clock import EPOCH, HOUR_US, to_us
 from urbanos_edge.engine import statement
+from urbanos_edge.errors import SettingsError
 from urbanos_edge.sync.originals import SLOT_US
 from urbanos_edge.sync.pace import Pace
 
@@ -42,7 +43,7 @@ BUNDLES: Final = (
 )
 """Where Linux distributions keep the well-known authorities; libpq alone does not look there."""
 _KNOWN: Final = "SELECT node_id FROM nodes ORDER BY node_id = %s DESC LIMIT 1"
-_NEWS: Final = {"pollution_aggregates": "urbanos_aggregates", "pollution_data": "urbanos_readings"}
+NEWS: Final = {"pollution_aggregates": "urbanos_aggregates", "pollution_data": "urbanos_readings"}
 _SYNCED: Final = """
 UPDATE nodes SET last_seen_at = now(), last_synced_at = now(), revision = greatest(revision, %s)
 WHERE node_id = %s AND epoch = %s"""
@@ -214,7 +215,7 @@ class Link:
             raise NodeIdUsedTwice(f"another box has begun to sync as '{sender.node_id}'")
         span = {"since": min(hours) * 3600, "until": (max(hours) + 1) * 3600}
         news = msgspec.json.encode({"node_id": sender.node_id, **span}).decode()
-        await self._connection.execute("SELECT pg_notify(%s, %s)", (_NEWS[table], news))
+        await self._connection.execute("SELECT pg_notify(%s, %s)", (NEWS[table], news))
 
     async def _stranger(self) -> CentreRefused:
         node_id = self._sender.node_id
@@ -252,8 +253,27 @@ async def opened(dsn: str, sender: Sender, pace: Pace) -> AsyncIterator[Link]:
         CentreUnavailable: nobody answers, or the login is refused.
     """
     with translated():
-        async with await _connected(dsn) as connection:
+        connection = await _connected(dsn)
+        try:
             yield Link(connection, sender, pace)
+        finally:
+            await connection.close()  # at once, whatever was under way is undone by the server
+
+
+def checked(dsn: str) -> str:
+    """An address that libpq can read.
+
+    Raises:
+        SettingsError: it cannot; what it says may hold the password and is not repeated.
+    """
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise SettingsError(
+            "sync_dsn must be an address like postgresql://name:password@host/database, or words"
+            " like host=… user=…, as libpq reads them"
+        ) from error
+    return dsn
 
 
 def secured(dsn: str) -> dict[str, Any]:

@@ -7,10 +7,11 @@ between older ones, so that a backfill of weeks holds up nothing that is new.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, TypeVar
 
@@ -30,7 +31,15 @@ from urbanos_edge.settings import Settings
 from urbanos_edge.store import Store, start_of
 from urbanos_edge.sync.carrier import Brought, Carrier, Kept, by_day
 from urbanos_edge.sync.compare import Difference, compare_day
-from urbanos_edge.sync.link import Hello, Link, NodeIdUsedTwice, Sender, address, opened
+from urbanos_edge.sync.link import (
+    Hello,
+    Link,
+    NodeIdUsedTwice,
+    Sender,
+    address,
+    checked,
+    opened,
+)
 from urbanos_edge.sync.originals import Originals
 from urbanos_edge.sync.pace import Pace
 from urbanos_edge.sync.standing import (
@@ -85,7 +94,7 @@ class Sync:
         engine: Engine,
         clock: Clock,
     ) -> None:
-        self._dsn = settings.sync_dsn
+        self._dsn = checked(settings.sync_dsn)
         self._mode = settings.sync_mode
         self._database = data
         self._clock = clock
@@ -262,11 +271,12 @@ class Sync:
                 " give one of them another node_id, or stop it for ten minutes"
             )
         if before != self._epoch or not is_own:
-            begin = partial(_begin_anew, above=hello.revision, now_us=self._clock.now_us())
+            now_us, is_known = self._clock.now_us(), before is not None
+            begin = partial(_begin_anew, above=hello.revision, now_us=now_us, is_known=is_known)
             await self._database.write(begin)
 
     async def _bring_all(self, link: Link, kept: Kept, tell: Tell) -> Brought:
-        done, live_at_s, at_first = Brought(), -LIVE_EVERY_S, 0
+        done, live_at_s, at_first = Brought(), -math.inf, 0
         while True:
             if anyio.current_time() - live_at_s >= LIVE_EVERY_S:
                 live_at_s = anyio.current_time()
@@ -320,11 +330,11 @@ class Sync:
             self._hours_at_once = min(24, self._hours_at_once * 2)
 
     async def _sample(self) -> None:
-        stored = await self._read(owed.stored_hours)
-        if stored:
-            read = self._carrier.buckets.digests
-            found = await anyio.to_thread.run_sync(read, stored[-1:])
-            self._buckets_of_hour = sum(digest.rows for digest in found.values())
+        with suppress(EdgeError):  # it only makes an estimate better
+            if stored := await self._read(owed.stored_hours):
+                read = self._carrier.buckets.digests
+                found = await anyio.to_thread.run_sync(read, stored[-1:])
+                self._buckets_of_hour = sum(digest.rows for digest in found.values())
 
     async def _patrol(self) -> None:
         """Let a day be compared again, the one before the last such, in the end all of them."""
@@ -364,15 +374,16 @@ def _among(marks: Sequence[Owed], wanted: set[int]) -> Sequence[Owed]:
     return [mark for mark in marks if mark.hour in wanted]
 
 
-def _begin_anew(connection: apsw.Connection, above: int, now_us: int) -> None:
-    """Number above what the centre has seen, and owe it everything.
+def _begin_anew(connection: apsw.Connection, above: int, now_us: int, is_known: bool) -> None:
+    """Number above what the centre has seen, and owe it everything that is stored.
 
-    Also the hours since the newest that is stored: the centre may have them from before a restore.
+    A centre that knew this node before may also have hours since, from before a restore.
     """
     revisions.number_above(connection, [], above)
-    stored = owed.stored_hours(connection)
-    since = range(stored[-1] + 1, now_us // HOUR_US + 1) if stored else ()
-    owed.mark(connection, [*stored, *since], now_us)
+    hours = owed.stored_hours(connection)
+    if hours and is_known:
+        hours += range(hours[-1] + 1, now_us // HOUR_US + 1)
+    owed.mark(connection, hours, now_us)
 
 
 def _remember(connection: apsw.Connection, name: str, value: str) -> None:

@@ -38,12 +38,18 @@ export function kioskSites(): string[] {
   return new URLSearchParams(location.search).get('sites')?.split(',').filter(Boolean) ?? [];
 }
 
+/** How long a site stands, in ms: `?every=` seconds, 10 if it says nothing sensible. */
+export function kioskStop(): number {
+  const every_s = Number(new URLSearchParams(location.search).get('every'));
+  return every_s >= 1 && every_s <= 3600 ? every_s * 1000 : 10_000;
+}
+
 /** Where to go back to when somebody came from a kiosk; null for all others. */
 export function kioskBehind(): string | null {
   const query = new URLSearchParams(location.search);
   if (query.get('from') !== 'kiosk') return null;
-  const sites = query.get('sites');
-  return sites ? `/kiosk?${new URLSearchParams({ sites })}` : '/kiosk';
+  query.delete('from');
+  return query.size > 0 ? `/kiosk?${query}` : '/kiosk';
 }
 
 export function liveAddress(): string {

@@ -3,27 +3,6 @@
  * `.venv/bin/python -m scripts.api_types > web/src/api-types.ts`.
  */
 
-export interface Aggregate {
-  bucket_start: string;
-  bucket_s: number;
-  cell: string | null;
-  quantity: string | null;
-  count: number;
-  sum: string;
-  sum_sq: string;
-  min: string | null;
-  max: string | null;
-  flagged: number;
-  revision: number;
-}
-
-export interface AggregatePage {
-  epoch: string;
-  cursor: string;
-  more: boolean;
-  aggregates: Aggregate[];
-}
-
 export interface Alert {
   id: number;
   rule_id: number;
@@ -91,6 +70,13 @@ export interface AveragingPeriod {
   celsius: number | null;
 }
 
+export interface BackupState {
+  last_at: string | null;
+  last_proven_at: string | null;
+  proven_readings: number | null;
+  failure: string | null;
+}
+
 export interface Band {
   level: number;
   word: string;
@@ -134,6 +120,13 @@ export interface DetailedReading {
   values: Record<string, MeasuredValue>;
 }
 
+export interface DiskState {
+  free_bytes: number;
+  is_low: boolean;
+  growth_bytes_per_day: number | null;
+  full_in_days: number | null;
+}
+
 export interface Explanation {
   sensor_id: string;
   standard: StandardNamed;
@@ -161,6 +154,27 @@ export interface Flags {
   flags: Flagged[];
   is_counted: boolean;
   says: string;
+}
+
+export interface Found {
+  kind: string;
+  name: string;
+  serial: string;
+  sender: string;
+  sensor_id: string | null;
+  address: string;
+  url: string | null;
+  model: string;
+  last_seen_at: string;
+  is_here: boolean;
+  is_asked: boolean;
+  misses: number;
+}
+
+export interface FoundList {
+  devices: Found[];
+  here: number;
+  known: number;
 }
 
 export interface Grading {
@@ -196,16 +210,24 @@ export interface LatestReading {
   reported_aqi: number | null;
 }
 
+export interface Letter {
+  id: number;
+  rejected_at: string;
+  code: string;
+  message: string;
+  payload: unknown;
+}
+
+export interface LetterList {
+  letters: Letter[];
+  count: number;
+}
+
 export interface Line {
   concentration_low: number;
   concentration_high: number | null;
   index_low: number;
   index_high: number;
-}
-
-export interface LineList {
-  lines: ShownLine[];
-  count: number;
 }
 
 export interface LoggedIn {
@@ -236,6 +258,15 @@ export interface NodeStatus {
   flush_interval_s: number;
   sensors: SensorCount;
   bounds: Extent | null;
+  started_at: string;
+  clock_in_doubt_since: string | null;
+  faults: string[];
+  quarantined: number;
+  backup: BackupState;
+  disk: DiskState;
+  sync: SyncState;
+  pulls: PullStates;
+  totals: Totals;
 }
 
 export interface Overall {
@@ -253,6 +284,20 @@ export interface Pollutant {
   concentration: number | null;
   workings: Working[];
   index: number | null;
+}
+
+export interface PullState {
+  name: string;
+  kind: string;
+  succeeded_at: string | null;
+  failures: number;
+  failure: string | null;
+}
+
+export interface PullStates {
+  sources: PullState[];
+  found: number;
+  failing: number;
 }
 
 export interface ReadingTold {
@@ -327,9 +372,29 @@ export interface Row {
   pressure_raw?: number;
 }
 
-export interface RowList {
-  tiles: Row[];
+export interface RuleList {
+  rules: ShownRule[];
   count: number;
+}
+
+export interface Sender {
+  sender: string;
+  protocol: string;
+  address: string;
+  first_seen_at: string;
+  last_seen_at: string;
+  messages: number;
+  kept: number;
+  bytes: number;
+  dropped: number;
+  last: unknown;
+}
+
+export interface SenderList {
+  senders: Sender[];
+  count: number;
+  ignored: Record<string, string>;
+  limits: Record<string, number>;
 }
 
 export interface SensorCount {
@@ -373,6 +438,11 @@ export interface Series {
   flagged: number[];
 }
 
+export interface SettingList {
+  settings: ShownSetting[];
+  count: number;
+}
+
 export interface Shown {
   id: number;
   kind: 'smoke' | 'burning' | 'traffic' | 'industrial' | 'chemical' | 'dust' | 'sewage' | 'other';
@@ -382,14 +452,28 @@ export interface Shown {
   at: string;
 }
 
-export interface ShownLine {
+export interface ShownRule {
+  when: 'over' | 'under' | 'silent' | 'stuck';
+  quantity?: string | null;
+  threshold?: number | null;
+  margin?: number;
+  for_s?: number;
+  clear_for_s?: number;
+  sensor_id?: string | null;
+  grid_id?: string | null;
+  bbox?: unknown[] | null;
+  name?: string;
+  url?: string | null;
   id: number;
-  at: string;
-  who: string;
-  token_id: number | null;
-  address: string;
-  act: string;
-  details: unknown;
+  created_at: string;
+  raised: number;
+}
+
+export interface ShownSetting {
+  name: string;
+  value: unknown;
+  source: 'default' | 'file' | 'environment' | 'flag';
+  is_secret: boolean;
 }
 
 export interface Standard {
@@ -414,6 +498,17 @@ export interface StandardNamed {
   date: string;
 }
 
+export interface SyncState {
+  state: 'off' | 'starting' | 'failing' | 'sending' | 'in_sync';
+  centre: string | null;
+  mode: string;
+  failure: string | null;
+  failing_since: string | null;
+  heard_at: string | null;
+  pending_hours: number;
+  lag_s: number;
+}
+
 export interface TileJson {
   tiles: string[];
   format?: string;
@@ -423,6 +518,13 @@ export interface TileJson {
   bounds?: number[];
   attribution: string;
   vector_layers?: VectorLayer[];
+}
+
+export interface Totals {
+  stored: number;
+  duplicates: number;
+  rejected: number;
+  dead_letters: number;
 }
 
 export interface ValueTold {
@@ -459,18 +561,19 @@ export interface Working {
 }
 
 export interface Answers {
-  '/api/v1/aggregates': AggregatePage;
+  '/api/v1/alert-rules': RuleList;
   '/api/v1/alerts': AlertList;
-  '/api/v1/audit': LineList;
-  '/api/v1/grids/bounds': RowList;
+  '/api/v1/dead-letters': LetterList;
+  '/api/v1/discovered': FoundList;
+  '/api/v1/inbox': SenderList;
   '/api/v1/reports': ReportList;
   '/api/v1/sensors': SensorList;
   '/api/v1/sensors/{sensor_id}': SensorDetail;
   '/api/v1/sensors/{sensor_id}/explain': Explanation;
   '/api/v1/sensors/{sensor_id}/history': Readings | Buckets;
   '/api/v1/session': LoggedIn;
+  '/api/v1/settings': SettingList;
   '/api/v1/standard': Standard;
-  '/api/v1/standards': Standard[];
   '/api/v1/status': NodeStatus;
   '/basemap.json': TileJson;
   '/tiles/readings.json': TileJson;

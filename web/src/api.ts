@@ -9,10 +9,16 @@ export class ApiError extends Error {
   constructor(
     readonly status: number,
     path: string,
+    /** The node's own words, in English; empty when it had none. */
+    readonly said = '',
   ) {
     super(`${path}: ${status === 0 ? 'no answer' : status}`);
   }
 }
+
+/** When answers that the service worker had kept were said; see `worker/shelf.ts`. */
+const KEPT_AT = 'X-Kept-At';
+const keptMoments = new WeakMap<object, number>();
 
 export const api = {
   status: () => ask('/api/v1/status'),
@@ -25,7 +31,7 @@ export const api = {
   alerts: () => ask('/api/v1/alerts', {}, { limit: '100' }),
   readingTiles: () => ask('/tiles/readings.json'),
   basemap: () => nullIfMissing(ask('/basemap.json')),
-  report: (report: NewReport) => send('/api/v1/reports', report),
+  report: (report: NewReport) => send('POST', '/api/v1/reports', report),
 };
 
 /** What the map shows of people's reports: GeoJSON, read by the map itself. */
@@ -38,7 +44,7 @@ function spanQuery(span: SpanName, to_ms: number): Record<string, string> {
 }
 
 /** GET a path of the node's, with what stands in its braces and after its question mark. */
-async function ask<Path extends keyof Answers>(
+export async function ask<Path extends keyof Answers>(
   path: Path,
   parts: Readonly<Record<string, string>> = {},
   query: Readonly<Record<string, string>> = {},
@@ -47,20 +53,38 @@ async function ask<Path extends keyof Answers>(
   const search = new URLSearchParams(query).toString();
   const address = search ? `${filled}?${search}` : filled;
   const response = await reached(address, { headers: { Accept: 'application/json' } });
-  return (await response.json()) as Answers[Path];
+  const answer = (await response.json()) as Answers[Path];
+  const keptAt = response.headers.get(KEPT_AT);
+  if (keptAt !== null) keptMoments.set(answer, Number(keptAt));
+  return answer;
 }
 
-async function send(address: string, body: unknown): Promise<void> {
+/** When the node said this, in ms since 1970: just now, unless it was kept from an earlier time. */
+export function saidAt(answer: object): number {
+  return keptMoments.get(answer) ?? Date.now();
+}
+
+/** Change something; the answer's shape is the caller's to know. */
+export async function send(method: 'POST' | 'DELETE', address: string, body?: unknown) {
   const headers = { 'Content-Type': 'application/json' };
-  await reached(address, { method: 'POST', headers, body: JSON.stringify(body) });
+  const request = body === undefined ? { method } : { method, headers, body: JSON.stringify(body) };
+  const response = await reached(address, request);
+  return (await response.json()) as unknown;
 }
 
 async function reached(address: string, request: RequestInit): Promise<Response> {
   const response = await fetch(address, request).catch(() => {
     throw new ApiError(0, address);
   });
-  if (!response.ok) throw new ApiError(response.status, address);
+  if (!response.ok) throw new ApiError(response.status, address, await saidIn(response));
   return response;
+}
+
+async function saidIn(response: Response): Promise<string> {
+  const body = (await response.json().catch(() => null)) as {
+    error?: { message?: unknown };
+  } | null;
+  return String(body?.error?.message ?? '');
 }
 
 async function nullIfMissing<Answer>(answer: Promise<Answer>): Promise<Answer | null> {

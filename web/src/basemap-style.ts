@@ -1,18 +1,20 @@
-/** A muted basemap in the OpenMapTiles schema: streets to find one's way by, no colours of its own. */
+/** A muted basemap: streets to find one's way by, no colours of its own. */
 
 import type {
   ExpressionSpecification,
   LayerSpecification,
+  RasterSourceSpecification,
   VectorSourceSpecification,
 } from 'maplibre-gl';
 
 import type { TileJson } from './api-types';
+import { protomapsLayers } from './protomaps-style';
 
 export const BASEMAP = 'basemap';
 
 export type Theme = 'light' | 'dark';
 
-interface Palette {
+export interface Palette {
   readonly ground: string;
   readonly green: string;
   readonly built: string;
@@ -69,16 +71,24 @@ const PATHS = ['path', 'pedestrian', 'footway'];
 /** Lines that carry names in this schema but are no streets. */
 const NOT_STREETS = ['rail', 'transit', 'ferry'];
 
-export function basemapSource(basemap: TileJson): VectorSourceSpecification {
+/** Whether these tiles can be drawn here; what is of no known schema cannot. */
+export function isDrawable(basemap: TileJson | null): basemap is TileJson {
+  return basemap !== null && basemap.schema !== 'other';
+}
+
+export function basemapSource(
+  basemap: TileJson,
+): VectorSourceSpecification | RasterSourceSpecification {
   const { tiles, minzoom = 0, maxzoom = 14, bounds, attribution } = basemap;
-  return {
-    type: 'vector',
+  const source = {
     tiles,
     minzoom,
     maxzoom,
     ...(bounds && { bounds: bounds as [number, number, number, number] }),
     ...(attribution && { attribution }),
   };
+  if (basemap.schema === 'raster') return { type: 'raster', tileSize: 256, ...source };
+  return { type: 'vector', ...source };
 }
 
 /** The layers that this basemap has data for; all of them when it does not say what it holds. */
@@ -87,11 +97,34 @@ export function basemapLayers(
   theme: Theme,
   language: string,
 ): LayerSpecification[] {
+  if (basemap.schema === 'raster') return [rasterLayer(theme)];
   const held = basemap.vector_layers?.map((layer) => layer.id);
-  const colors = palettes[theme];
-  return [...areas(colors), ...roads(colors), ...labels(colors, language)].filter(
+  return schemaLayers(basemap, palettes[theme], language).filter(
     (layer) => !held || !('source-layer' in layer) || held.includes(layer['source-layer'] ?? ''),
   );
+}
+
+function schemaLayers(
+  { schema }: TileJson,
+  colors: Palette,
+  language: string,
+): LayerSpecification[] {
+  if (schema?.startsWith('protomaps')) return protomapsLayers(colors, language);
+  return [...areas(colors), ...roads(colors), ...labels(colors, language)];
+}
+
+/** Pictures have colours of their own: only the air's may be bright. */
+function rasterLayer(theme: Theme): LayerSpecification {
+  const isDark = theme === 'dark';
+  return {
+    id: 'pictures',
+    type: 'raster',
+    source: BASEMAP,
+    paint: {
+      'raster-saturation': -0.8,
+      ...(isDark && { 'raster-brightness-min': 0.3, 'raster-brightness-max': 0 }),
+    },
+  };
 }
 
 export function backgroundLayer(theme: Theme): LayerSpecification {
@@ -141,45 +174,49 @@ function roads(colors: Palette): LayerSpecification[] {
 
 function labels(colors: Palette, language: string): LayerSpecification[] {
   const name = localName(language);
-  const paint = {
-    'text-color': colors.label,
-    'text-halo-color': colors.halo,
-    'text-halo-width': 1.4,
-  };
-  const font = { 'text-field': name, 'text-font': ['Inter'] };
+  const streets = labelLayer('street-name', 'transportation_name', name, colors, {
+    minzoom: 13,
+    isAlongLine: true,
+  });
   return [
-    {
-      id: 'street-name',
-      type: 'symbol',
-      source: BASEMAP,
-      'source-layer': 'transportation_name',
-      minzoom: 13,
-      filter: ['!', ['in', ['get', 'class'], ['literal', NOT_STREETS]]],
-      layout: {
-        ...font,
-        'symbol-placement': 'line',
-        'text-size': ['interpolate', ['linear'], ['zoom'], 13, 10, 18, 14],
-      },
-      paint,
-    },
-    {
-      id: 'water-name',
-      type: 'symbol',
-      source: BASEMAP,
-      'source-layer': 'water_name',
-      layout: { ...font, 'text-size': 12 },
-      paint,
-    },
-    {
-      id: 'place-name',
-      type: 'symbol',
-      source: BASEMAP,
-      'source-layer': 'place',
-      maxzoom: 16,
-      layout: { ...font, 'text-size': placeSize },
-      paint,
-    },
+    { ...streets, filter: ['!', ['in', ['get', 'class'], ['literal', NOT_STREETS]]] },
+    labelLayer('water-name', 'water_name', name, colors, {}),
+    labelLayer('place-name', 'place', name, colors, { maxzoom: 16, size: placeSize }),
   ];
+}
+
+export function labelLayer(
+  id: string,
+  sourceLayer: string,
+  name: ExpressionSpecification,
+  colors: Palette,
+  how: {
+    readonly minzoom?: number;
+    readonly maxzoom?: number;
+    readonly size?: ExpressionSpecification;
+    readonly isAlongLine?: boolean;
+  },
+): LayerSpecification & { type: 'symbol' } {
+  const { minzoom, maxzoom, size = 13, isAlongLine } = how;
+  return {
+    id,
+    type: 'symbol',
+    source: BASEMAP,
+    'source-layer': sourceLayer,
+    ...(minzoom !== undefined && { minzoom }),
+    ...(maxzoom !== undefined && { maxzoom }),
+    layout: {
+      'text-field': name,
+      'text-font': ['Inter'],
+      'text-size': isAlongLine ? ['interpolate', ['linear'], ['zoom'], 13, 10, 18, 14] : size,
+      ...(isAlongLine && { 'symbol-placement': 'line' as const }),
+    },
+    paint: {
+      'text-color': colors.label,
+      'text-halo-color': colors.halo,
+      'text-halo-width': 1.4,
+    },
+  };
 }
 
 /** Towns larger than their parts. */
@@ -194,7 +231,7 @@ const placeSize: ExpressionSpecification = [
 ];
 
 /** Makers of tiles name the local name differently; the reader's language comes first. */
-function localName(language: string): ExpressionSpecification {
+export function localName(language: string): ExpressionSpecification {
   return [
     'coalesce',
     ['get', `name:${language}`],
@@ -205,7 +242,7 @@ function localName(language: string): ExpressionSpecification {
   ];
 }
 
-function area(sourceLayer: string, color: string): LayerSpecification & { type: 'fill' } {
+export function area(sourceLayer: string, color: string): LayerSpecification & { type: 'fill' } {
   return {
     id: sourceLayer,
     type: 'fill',
@@ -223,7 +260,7 @@ function road(id: string, classes: string[], color: string, thin: number, thick:
 }
 
 /** A line `thin` px wide at zoom 10, growing to `thick` px at zoom 18. */
-function line(
+export function line(
   id: string,
   sourceLayer: string,
   color: string,

@@ -15,7 +15,7 @@ export interface Bounds {
 }
 
 /** The latitude at which the square Mercator world ends. */
-const LAST_LATITUDE = 85.0511287798066;
+export const LAST_LATITUDE = 85.0511287798066;
 
 export function gridId({ z, x, y }: Tile): string {
   return `z${z}-x${x}-y${y}`;

@@ -1,6 +1,6 @@
 /** The screen in a hall: one site at a time, large; nothing to touch, and nothing that stops it. */
 
-import { kioskSites, liveAddress } from './address';
+import { kioskSites, kioskStop, liveAddress } from './address';
 import { createFormat, type Format } from './format';
 import { gridId, tileAt } from './grid';
 import { createWords, loadFont, localeFor } from './i18n';
@@ -11,8 +11,9 @@ import { MapView } from './map';
 import { rememberedLanguage } from './preferences';
 import { recoverFromErrors, startFreshNightly } from './recovery';
 import { initialState, withLink, withReadings, type Link, type State } from './state';
+import { standBy } from './standby';
 import { Store } from './store';
-import { isNight, nextStop, sameStop, sites, STOP_MS, type Stop } from './tour';
+import { isNight, nextStop, sameStop, sites, type Stop } from './tour';
 import './page.css';
 import './side.css';
 import './kiosk.css';
@@ -26,6 +27,7 @@ const knowledge = new Knowledge(store, () => setLink('lost'));
 const words = createWords(rememberedLanguage());
 const screen = new KioskScreen();
 const wanted = kioskSites();
+const stop_ms = kioskStop();
 
 let format: Format = createFormat(localeFor(words.language, navigator.languages));
 let map: MapView | null = null;
@@ -36,6 +38,7 @@ let stopUntil_ms = 0;
 async function start(): Promise<void> {
   recoverFromErrors();
   startFreshNightly();
+  standBy(isQuiet, () => void knowledge.foundation());
   document.documentElement.lang = words.language;
   document.body.append(screen.element);
   screen.element.addEventListener('click', openOffice);
@@ -91,12 +94,17 @@ function tick(): void {
   const before = stop?.site ?? null;
   stop = isOver ? nextStop(found, before) : sameStop(found, before);
   if (stop?.site.id !== before?.id || isOver) {
-    stopUntil_ms = now_ms + STOP_MS;
+    stopUntil_ms = now_ms + stop_ms;
     watch();
     go();
   }
   dim();
   screen.render({ state: store.value, words, format, now_ms }, stop);
+}
+
+/** A site that has just come is being read; one that has stood for half its time was. */
+function isQuiet(): boolean {
+  return stop === null || stopUntil_ms - Date.now() < stop_ms / 2;
 }
 
 /** The map follows, unless the reader asked for no motion: then it is there at once. */
@@ -130,8 +138,8 @@ function setLink(link: Link): void {
 
 /** Whoever touches the screen gets the map; it goes back when they leave it alone. */
 function openOffice(): void {
-  const query = new URLSearchParams({ from: 'kiosk' });
-  if (wanted.length > 0) query.set('sites', wanted.join(','));
+  const query = new URLSearchParams(location.search);
+  query.set('from', 'kiosk');
   location.assign(`/?${query}`);
 }
 

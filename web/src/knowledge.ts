@@ -1,7 +1,7 @@
 /** Asks the node what the page shows, and puts the answers into the store. */
 
 import { withAlerts } from './alerts';
-import { api, ApiError } from './api';
+import { api, ApiError, saidAt } from './api';
 import type { NodeStatus, Standard, TileJson } from './api-types';
 import { untilAnswered } from './patience';
 import { SENSOR_LIMIT, withDetail, withProblem, withSensorList, type State } from './state';
@@ -75,8 +75,9 @@ export class Knowledge {
   }
 
   async #readSensors(): Promise<void> {
-    const { sensors } = await api.sensors(SENSOR_LIMIT);
-    this.#store.update((state) => ({ ...withSensorList(state, sensors), heardAt: Date.now() }));
+    const answer = await api.sensors(SENSOR_LIMIT);
+    const heardAt = Math.max(saidAt(answer), this.#store.value.heardAt ?? 0);
+    this.#store.update((state) => ({ ...withSensorList(state, answer.sensors), heardAt }));
   }
 
   #answered<Answer>(ask: () => Promise<Answer>): Promise<Answer> {

@@ -85,10 +85,11 @@ export class Live {
   }
 
   #opened(): void {
+    const wasGone = this.#connectedBefore || this.#attempt > 0;
     this.#attempt = 0;
     this.#send('subscribe-grid', [...this.#wanted]);
     if (this.#last) this.#socket?.send(JSON.stringify({ type: 'resume', ...this.#last }));
-    else if (this.#connectedBefore) this.#handlers.onGap();
+    else if (wasGone) this.#handlers.onGap();
     this.#connectedBefore = true;
     this.#handlers.onLink('live');
   }

@@ -37,7 +37,8 @@ import {
   type Palette,
   type State,
 } from './state';
-import { returnWhenIdle } from './idle';
+import { quietWatch, returnWhenIdle } from './idle';
+import { standBy } from './standby';
 import { Store } from './store';
 import { ThemeSwitch } from './theme';
 import { Topbar } from './topbar';
@@ -186,6 +187,12 @@ function catchUp(): void {
   void refresh();
 }
 
+/** Everything once more, now that it is kept for when the node is gone. */
+function readAgain(): void {
+  void knowledge.foundation();
+  catchUp();
+}
+
 /** Live updates are wanted for what is in view, and for the chosen sensor wherever it is. */
 function watch(): void {
   const place = selectedSensor()?.place;
@@ -299,3 +306,5 @@ function epochSeconds(): number {
 assemble();
 void loadFont(words.language);
 void start();
+const isQuiet = quietWatch();
+standBy(() => isQuiet() && store.value.side !== 'report', readAgain);

@@ -26,6 +26,9 @@ import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 
 import { REPORTS_ADDRESS } from './api';
 import { atMostZoom, gridId, parseGridId, tilesInBounds, type Bounds } from './grid';
+import { BASEMAP, isDrawable } from './basemap-style';
+import { FLOOR, GRATICULE } from './floor-style';
+import { graticule } from './graticule';
 import { drawMarker, MARKER_PIXEL_RATIO } from './marker';
 import { selectedMarkerName } from './marker-name';
 import type { Place, Sensor } from './state';
@@ -64,9 +67,13 @@ export interface Start {
   readonly covered: Insets;
   /** Nobody moves it, and its address stays as it is. */
   readonly isStill?: boolean;
+  /** Unless false, the page's address tells what is seen of it. */
+  readonly hasAddress?: boolean;
 }
 
 export interface MapHandlers {
+  /** Somewhere was clicked; true when that place was what was wanted, and nothing else. */
+  onPlace(place: Place): boolean;
   /** A sensor was clicked. */
   onChoose(id: string): void;
   /** What somebody reported was clicked: its fields as the node gives them. */
@@ -79,6 +86,7 @@ export class MapView {
   readonly #map: MapLibre;
   readonly #handlers: Partial<MapHandlers>;
   #input: StyleInput;
+  #tiles: string[];
   #version = '';
   #touched = new Set<string>();
   #refreshTimer = 0;
@@ -93,13 +101,14 @@ export class MapView {
   ) {
     setWorkerUrl(workerUrl);
     this.#input = input;
+    this.#tiles = readingTiles(input.readings, input);
     this.#handlers = handlers;
     this.#map = new MapLibre({
       container,
       style: buildStyle(input),
       ...(start.bounds && { bounds: corners(start.bounds) }),
       fitBoundsOptions: { padding: padded(start.covered), maxZoom: 15 },
-      hash: !start.isStill,
+      hash: !start.isStill && start.hasAddress !== false,
       interactive: !start.isStill,
       maxZoom: MAX_ZOOM,
       zoomLevelsToOverscale: STRETCHED_LEVELS,
@@ -115,6 +124,7 @@ export class MapView {
     }
     this.#map.setMissingStyleImageResolver((name) => this.#addMarker(name));
     this.#listen();
+    if (!isDrawable(input.basemap)) void this.#layFloor();
   }
 
   /** MapLibre's controls, to be placed where the page has room for them. */
@@ -141,7 +151,10 @@ export class MapView {
 
   /** Anything may have changed. */
   refreshAll(): void {
-    this.#whenStyled(() => this.#map.refreshTiles(READINGS));
+    this.#whenStyled(() => {
+      this.#map.refreshTiles(READINGS);
+      if (isDrawable(this.#input.basemap)) this.#map.refreshTiles(BASEMAP);
+    });
   }
 
   /** What people report has changed. */
@@ -210,9 +223,16 @@ export class MapView {
 
   /** Another layer, with the old one on screen until it has come: a new source would blink. */
   #changeTiles(): void {
-    const source = this.#map.getSource<VectorTileSource>(READINGS);
     const wanted = readingTiles(this.#input.readings, this.#input);
-    if (source && source.tiles.join() !== wanted.join()) source.setTiles(wanted);
+    if (wanted.join() === this.#tiles.join()) return;
+    this.#tiles = wanted;
+    this.#map.getSource<VectorTileSource>(READINGS)?.setTiles(wanted);
+  }
+
+  async #layFloor(): Promise<void> {
+    const { readFloor } = await import('./floor');
+    const land = await readFloor();
+    this.#whenStyled(() => this.#map.getSource<GeoJSONSource>(FLOOR)?.setData(land));
   }
 
   #listen(): void {
@@ -236,10 +256,13 @@ export class MapView {
       minLng: bounds.getWest(),
       maxLng: bounds.getEast(),
     };
+    this.#map.getSource<GeoJSONSource>(GRATICULE)?.setData(graticule(visible));
     this.#handlers.onView?.(tilesInBounds(visible, Math.max(0, zoom)).map(gridId));
   }
 
   #click(event: MapMouseEvent): void {
+    const { lat, lng } = event.lngLat.wrap();
+    if (this.#handlers.onPlace?.({ lat, lng })) return;
     const known = [SELECTION, SENSOR_LAYER, CLUSTER_LAYER, REPORT_LAYER];
     const layers = known.filter((id) => this.#map.getLayer(id));
     const [top] = this.#map.queryRenderedFeatures(event.point, { layers });

@@ -11,13 +11,18 @@ export function reportCard(
   format: Format,
   report: Readonly<Record<string, unknown>>,
 ): HTMLElement {
-  const known = KINDS.find((kind) => kind === report['kind']) ?? 'other';
+  const kind = reportKind(words, report['kind']);
   const time = format.clock(Date.parse(String(report['at'])), Date.now());
   const note = typeof report['note'] === 'string' ? report['note'] : '';
   return element(
     'div',
     { class: 'report-card' },
-    element('strong', {}, words.say('report.seen', { kind: words.say(`report.${known}`), time })),
+    element('strong', {}, words.say('report.seen', { kind, time })),
     note ? element('p', {}, note) : null,
   );
+}
+
+/** What is reported, in the reader's words; a kind that is not known here is something else. */
+export function reportKind(words: Words, name: unknown): string {
+  return words.say(`report.${KINDS.find((kind) => kind === name) ?? 'other'}`);
 }

@@ -233,7 +233,7 @@ function newer(sensor: Sensor, state: State): Sensor {
   return { ...sensor, latest: known };
 }
 
-function sensorOf(entry: SensorEntry | SensorDetail): Sensor {
+export function sensorOf(entry: SensorEntry | SensorDetail): Sensor {
   const { id, name, lat, lng, source, latest } = entry;
   const place = lat === null || lng === null ? null : { lat, lng };
   return { id, name: name || id, place, source, latest: latest && latestOf(latest) };

@@ -21,9 +21,11 @@ import {
   backgroundLayer,
   basemapLayers,
   basemapSource,
+  isDrawable,
   palettes,
   type Theme,
 } from './basemap-style';
+import { floorLayers, floorSources } from './floor-style';
 import { NO_NUMBER } from './marker-name';
 import { STALE_AFTER_S } from './state';
 
@@ -63,7 +65,9 @@ export function buildStyle(input: StyleInput): StyleSpecification {
     sources: sources(input),
     layers: [
       backgroundLayer(theme),
-      ...(basemap ? basemapLayers(basemap, theme, language) : []),
+      ...(isDrawable(basemap)
+        ? basemapLayers(basemap, theme, language)
+        : floorLayers(palettes[theme])),
       ageLayer(theme),
       ...(input.reports ? [reportLayer()] : []),
       clusterLayer(input.standard),
@@ -81,7 +85,7 @@ function sources({
   reports,
 }: StyleInput): Record<string, SourceSpecification> {
   return {
-    ...(basemap && { [BASEMAP]: basemapSource(basemap) }),
+    ...(isDrawable(basemap) ? { [BASEMAP]: basemapSource(basemap) } : floorSources),
     [READINGS]: {
       type: 'vector',
       tiles: readingTiles(readings, { pollutant, hour }),

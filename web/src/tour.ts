@@ -2,8 +2,6 @@
 
 import { conditionOf, type Sensor, type State } from './state';
 
-/** How long a site stands. */
-export const STOP_MS = 10_000;
 /** How many of the following ones are shown beside it. */
 export const BESIDE = 6;
 

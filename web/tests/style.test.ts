@@ -71,7 +71,7 @@ describe.each(['light', 'dark'] as const)('the %s style', (theme) => {
   test('is valid without a basemap', () => {
     const style = buildStyle({ ...input, theme, basemap: null });
     expect(validateStyleMin(style)).toEqual([]);
-    expect(Object.keys(style.sources)).toEqual(['readings', 'selection']);
+    expect(Object.keys(style.sources)).toEqual(['floor', 'graticule', 'readings', 'selection']);
   });
 
   test('writes labels that can be read: contrast of 4.5 with ground and water', () => {

@@ -16,6 +16,7 @@ type Period = AveragingPeriod['period'];
 export type MessageKey = keyof typeof en;
 export type Messages = Readonly<Record<MessageKey, string>>;
 
+/** What has to be filled into a text. */
 type Placeholders<Text extends string> = Text extends `${string}{${infer Name}}${infer Rest}`
   ? Name | Placeholders<Rest>
   : never;
@@ -23,9 +24,9 @@ type Placeholders<Text extends string> = Text extends `${string}{${infer Name}}$
 export type PlainKey = {
   [Key in MessageKey]: [Placeholders<(typeof en)[Key]>] extends [never] ? Key : never;
 }[MessageKey];
-type Fillings<Key extends MessageKey> = [Placeholders<(typeof en)[Key]>] extends [never]
+export type Fillings<Text extends string> = [Placeholders<Text>] extends [never]
   ? []
-  : [Readonly<Record<Placeholders<(typeof en)[Key]>, string>>];
+  : [Readonly<Record<Placeholders<Text>, string>>];
 
 /** What a language is written with beyond the page's own font. */
 export async function loadFont(language: Language): Promise<void> {
@@ -47,7 +48,7 @@ export type Language = keyof typeof languages;
 export interface Words {
   readonly language: Language;
   /** The message of `key` with its placeholders filled in. */
-  say<Key extends MessageKey>(key: Key, ...fillings: Fillings<Key>): string;
+  say<Key extends MessageKey>(key: Key, ...fillings: Fillings<(typeof en)[Key]>): string;
   /** '1 sensor', '7 sensors': `count` chooses the form, `written` is what is shown. */
   sensors(count: number, written: string): string;
   /** The category's word in this language; the node's own for a standard not known here. */
@@ -121,6 +122,6 @@ function isMessageKey(key: string): key is MessageKey {
   return Object.hasOwn(en, key);
 }
 
-function fill(text: string, fillings: Readonly<Record<string, string>>): string {
+export function fill(text: string, fillings: Readonly<Record<string, string>>): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => fillings[name] ?? whole);
 }

@@ -1,0 +1,146 @@
+"""Who looks after a node: logs in, reads how it is, decides what waits, and leaves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pages import Visit, reading
+from tests.browser.test_accessibility import violations
+from tests.processes import NodeProcess
+
+Open = Callable[..., Visit]
+
+UNKNOWN = "esp8266-4711"
+AIRROHR = {
+    "esp8266id": "4711",
+    "software_version": "NRZ-2020-133",
+    "sensordatavalues": [{"value_type": "SDS_P2", "value": "8.30"}],
+}
+NO_PLACE_ON_EARTH = {**reading("lost", 60.2, 24.9, 5.0), "location": {"lat": 91, "lng": 0}}
+REPORT = {"lat": 60.17, "lng": 24.94, "kind": "smoke", "note": "<b>By the harbour</b>"}
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node with one sensor that is silent, one that is not, and somebody's business waiting."""
+    settings = {"flush_interval_s": 0.5, "node_name": "Town Hall"}
+    process = NodeProcess(tmp_path_factory.mktemp("admin"), settings)
+    token = process.token()
+    process.post(reading("school-12", 60.17, 24.94, 5.0), token).raise_for_status()
+    process.post(reading("silent-1", 60.18, 24.95, 5.0, age_s=7200), token).raise_for_status()
+    process.post([NO_PLACE_ON_EARTH], token)
+    process.client.post("/data.php", json=AIRROHR, headers={"X-Sensor": UNKNOWN})
+    process.client.post("/api/v1/reports", json=REPORT).raise_for_status()
+    process.wait_until_flushed()
+    yield process
+    process.stop()
+
+
+def log_in(page: Page, token: str) -> None:
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+
+
+def admin(visit: Open, node: NodeProcess, **options: object) -> Page:
+    page = visit(node, "/admin", **options).page
+    log_in(page, node.token("admin"))
+    expect(page.locator("h1")).to_have_text("Administration of Town Hall")
+    return page
+
+
+def section(page: Page, title: str) -> None:
+    page.locator("summary", has_text=title).click()
+
+
+def test_a_token_opens_the_page_and_none_but_an_operators_does(
+    visit: Open, node: NodeProcess
+) -> None:
+    page = visit(node, "/admin").page
+    log_in(page, "uoe_nobody")
+    expect(page.get_by_role("alert")).to_contain_text("not known here")
+    log_in(page, node.token("gateway"))
+    expect(page.locator("body")).to_contain_text("its scope is gateway")
+    log_in(page, node.token("operator"))
+    expect(page.locator("h1")).to_have_text("Administration of Town Hall")
+    section(page, "Settings")
+    expect(page.locator("body")).to_contain_text("Settings are shown to admins.")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    assert page.evaluate("fetch('/api/v1/inbox').then((answer) => answer.status)") == 401
+
+
+def test_plain_words_come_first_and_every_task_has_its_button(
+    visit: Open, node: NodeProcess, screenshots: Path
+) -> None:
+    page = admin(visit, node)
+    health = page.locator(".health li")
+    expect(health.first).to_have_class("bad")
+    expect(page.locator(".health")).to_contain_text("The node is well.")
+    expect(page.locator(".health")).to_contain_text("2 sensors, 1 of them silent.")
+    expect(page.locator(".health")).to_contain_text("There is no backup yet.")
+    sensors = page.locator("section", has_text="silent ones first").locator("tbody th")
+    expect(sensors).to_have_text(["silent-1", "school-12"])
+    page.screenshot(path=screenshots / "admin.png")
+    assert violations(page) == []
+
+    smoke = page.locator(".task", has_text="Smoke")
+    expect(smoke.locator("q")).to_have_text("<b>By the harbour</b>")
+    smoke.get_by_role("button", name="Show to everybody").click()
+    expect(smoke).to_have_count(0)
+    assert node.client.get("/api/v1/reports").json()["count"] == 1
+
+
+def test_a_sender_is_claimed_by_a_click_on_the_map(visit: Open, node: NodeProcess) -> None:
+    page = admin(visit, node)
+    page.locator(".task", has_text=UNKNOWN).get_by_role("button", name="Claim").click()
+    page.locator(".fields").get_by_label("Name").first.fill("Harbour")
+    expect(page.locator(".admin-map canvas")).to_be_visible()
+    page.locator(".admin-map canvas").click(position={"x": 300, "y": 100})
+    expect(page.get_by_label("Latitude")).to_have_value(re.compile(r"^60\.\d{6}$"))
+    assert violations(page) == []
+    page.get_by_role("button", name="Claim it").click()
+    expect(page.locator(".notice").first).to_have_text(
+        "Harbour is claimed. Readings taken over: 1."
+    )
+    listed = node.client.get("/api/v1/sensors").json()["sensors"]
+    assert "Harbour" in [sensor["name"] for sensor in listed]
+
+
+def test_what_cannot_be_undone_has_to_be_typed(visit: Open, node: NodeProcess) -> None:
+    page = admin(visit, node)
+    page.get_by_role("button", name="Delete all").click()
+    go = page.get_by_role("button", name="Delete for good")
+    expect(go).to_be_disabled()
+    assert violations(page) == []
+    page.get_by_role("button", name="Cancel").click()
+    assert node.status()["totals"]["dead_letters"] == 1
+    page.get_by_role("button", name="Delete all").click()
+    page.get_by_label("To go on, type 1").fill("1")
+    go.click()
+    expect(page.locator(".tasks")).not_to_contain_text("refused")
+    assert node.status()["totals"]["dead_letters"] == 0
+
+
+def test_rules_come_and_go_and_settings_tell_who_set_them(visit: Open, node: NodeProcess) -> None:
+    page = admin(visit, node)
+    section(page, "Alert rules")
+    page.get_by_label("Limit").fill("55")
+    page.get_by_role("button", name="Add the rule").click()
+    rule = page.locator("tr", has_text="PM2.5 is over 55")
+    expect(rule).to_be_visible()
+    rule.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove the rule").click()
+    expect(rule).to_have_count(0)
+    section(page, "Settings")
+    row = page.locator("tr", has_text="node_name")
+    expect(row).to_contain_text("Town Hall")
+    expect(row).to_contain_text("environment")
+    secret = page.locator("tr", has_text="alert_secret")
+    expect(secret).to_contain_text("(not set)")
+    expect(page.locator("tr", has_text="retention_days").first).to_contain_text("default")
+    assert violations(page) == []

@@ -1,0 +1,152 @@
+"""The page without its node: it opens, says how old what it shows is, and goes on by itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pages import GREEN, STALE_GREY, Visit, reading
+from tests.processes import NodeProcess
+
+Open = Callable[..., Visit]
+
+BUILT = Path(__file__).parents[2] / "urbanos_edge" / "static"
+PLACE = "/#15/60.1716/24.9443"
+CONTROLLED = "navigator.serviceWorker.controller !== null"
+KEPT = """async (key) => {
+  return (await caches.match(key)) !== undefined;
+}"""
+LATER = "() => { const now = Date.now; Date.now = () => now() + 20 * 60_000; }"
+
+
+def listener(port: int = 0) -> socket.socket:
+    """A socket to hand to a node, so that the next one can have the same port."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    made.listen(128)
+    return made
+
+
+def start(folder: Path, port: int = 0) -> NodeProcess:
+    with listener(port) as given:
+        return NodeProcess(folder, {"flush_interval_s": 0.5}, listeners=[given])
+
+
+def wait_until_kept(shown: Visit, key: str) -> None:
+    shown.wait_until(lambda: shown.page.evaluate(KEPT, key))
+
+
+def test_a_page_outlives_its_node_and_catches_up_when_it_is_back(
+    visit: Open, tmp_path: Path, screenshots: Path
+) -> None:
+    node = start(tmp_path / "node")
+    node.post(reading("school-12", 60.1716, 24.9443, 5.0), node.token()).raise_for_status()
+    node.wait_until_flushed()
+    shown = visit(node, PLACE, service_workers="allow")
+    page = shown.page
+    shown.wait_for_color_in_middle(GREEN)
+    shown.wait_until(lambda: page.evaluate(CONTROLLED))
+    wait_until_kept(shown, "/api/v1/sensors?limit=10000")
+    page.reload()
+    shown.wait_for_color_in_middle(GREEN)
+    wait_until_kept(shown, "/tiles/readings/15/18654/9484.mvt")
+
+    node.kill()
+    page.reload()
+    expect(page.locator(".link")).to_have_text(re.compile(r"^Data from \d\d:\d\d, reconnecting$"))
+    shown.wait_for_color_in_middle(GREEN)
+    page.add_init_script(f"({LATER})()")
+    page.reload()
+    shown.wait_for_color_in_middle(STALE_GREY)
+    expect(page.locator(".city")).to_contain_text("No current data")
+    page.screenshot(path=screenshots / "offline.png")
+
+    port = node.port
+    back = start(tmp_path / "node", port)
+    try:
+        back.post(reading("market", 60.1716, 24.9443, 60.0), back.token()).raise_for_status()
+        expect(page.locator(".link")).to_be_empty()
+        page.get_by_role("button", name="List of sensors").click()
+        expect(page.locator(".list")).to_contain_text("market")
+    finally:
+        back.stop()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    """Files as they are: `/kiosk` is a page, and nothing else is known."""
+
+    def send_head(self) -> Any:
+        self.path = {"/kiosk": "/kiosk.html", "/": "/index.html"}.get(self.path, self.path)
+        return super().send_head()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder with the built pages, and where a server without a node answers with it."""
+    folder = tmp_path / "site"
+    shutil.copytree(BUILT, folder)
+    handler = partial(_Quiet, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def integrity(body: bytes) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(body).digest()).decode()
+
+
+def publish(folder: Path, mark: str, is_whole: bool) -> None:
+    """Put another version there; where it is not whole, one file is not what its list says."""
+    file, worker = folder / "kiosk.html", folder / "sw.js"
+    before = file.read_bytes()
+    after = re.sub(rb"<body[^>]*>", b'<body class="kiosk" data-mark="%s">' % mark.encode(), before)
+    listed = worker.read_text()
+    version = re.sub(r'"version":"\w+"', f'"version":"{mark}"', listed, count=1)
+    worker.write_text(version.replace(integrity(before), integrity(after if is_whole else b"")))
+    file.write_bytes(after)
+
+
+def mark_of(page: Page) -> str | None:
+    return page.locator("body").get_attribute("data-mark")
+
+
+def test_a_kiosk_takes_a_new_version_when_it_is_whole_and_never_half_of_one(
+    browser: Any, site: tuple[Path, str]
+) -> None:
+    folder, address = site
+    page = browser.new_context().new_page()
+    page.goto(f"{address}/kiosk")
+    page.wait_for_function(CONTROLLED)
+    update = "navigator.serviceWorker.getRegistration().then((r) => r.update()).catch(() => null)"
+
+    publish(folder, "broken", is_whole=False)
+    page.evaluate(update)
+    page.wait_for_function("caches.keys().then((names) => !names.includes('shell-broken'))")
+    page.reload()
+    assert mark_of(page) is None
+
+    file = folder / "kiosk.html"
+    shutil.copy(BUILT / "kiosk.html", file)
+    shutil.copy(BUILT / "sw.js", folder / "sw.js")
+    publish(folder, "whole", is_whole=True)
+    page.evaluate(update)
+    expect(page.locator("body[data-mark=whole]")).to_be_attached()
+    page.context.close()

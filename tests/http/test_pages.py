@@ -1,0 +1,44 @@
+"""The built pages: how long browsers may keep what, and what a page of admins may know."""
+
+from __future__ import annotations
+
+import re
+
+from tests.http.sending import assert_is_error, make_token
+from tests.processes import NodeProcess
+
+
+def test_what_changes_under_its_name_is_asked_for_again_and_all_else_never(
+    server: NodeProcess,
+) -> None:
+    worker = server.client.get("/sw.js")
+    assert worker.headers["content-type"].startswith("text/javascript")
+    listed = re.findall(r'\["(/[^"]*)","sha256-[^"]{44}"\]', worker.text)
+    assert {"/", "/kiosk", "/admin"} <= set(listed)
+    for address in ("/sw.js", "/", "/kiosk", "/admin"):
+        assert server.client.get(address).headers["cache-control"] == "no-cache"
+    assets = [path for path in listed if path.startswith("/assets/")]
+    assert len(assets) > 5
+    for address in assets:
+        kept = server.client.get(address).headers["cache-control"]
+        assert kept == "public, max-age=31536000, immutable"
+
+
+def test_admins_see_every_setting_and_who_set_it_but_no_secret(server: NodeProcess) -> None:
+    def asked(scope: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {make_token(server, scope)}"}
+
+    assert_is_error(server.client.get("/api/v1/settings"), 401)
+    assert_is_error(server.client.get("/api/v1/settings", headers=asked("operator")), 403)
+    answer = server.client.get("/api/v1/settings", headers=asked("admin")).json()
+    settings = {one["name"]: one for one in answer["settings"]}
+    assert settings["port"] == {
+        "name": "port",
+        "value": server.port,
+        "source": "flag",
+        "is_secret": False,
+    }
+    assert settings["announce"]["source"] == "environment"
+    assert settings["retention_days"]["source"] == "default"
+    assert settings["alert_secret"]["is_secret"]
+    assert settings["alert_secret"]["value"] == "(not set)"

@@ -1,0 +1,226 @@
+"""The node under a service manager: sockets handed over, what it says back, and the unit files."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.http.sending import reading, spot_number
+from tests.processes import NodeProcess, command, free_port, wait_until
+from urbanos_edge.settings import load
+
+UNITS = Path(__file__).parents[2] / "systemd"
+SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
+HIGHEST_EXPOSURE = 15
+"""Tenths, as `systemd-analyze security --threshold` takes it: 1.5."""
+PATIENCE_US = 900_000
+HANGS = """
+import signal, sys, time
+from urbanos_edge.cli import main
+signal.signal(signal.SIGUSR1, lambda *_: time.sleep(3))
+sys.argv[0] = "urbanos-edge"
+main()
+"""
+"""The node, whose event loop stands still for 3 s when it gets SIGUSR1; its threads go on."""
+CANNOT_MAKE_CODE = """
+import ctypes, sys
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
+    sys.exit(f"prctl: errno {ctypes.get_errno()}")
+from urbanos_edge.cli import main
+sys.argv[0] = "urbanos-edge"
+main()
+"""
+"""The node, to which the kernel gives no memory that is written and then executed."""
+
+
+class Manager:
+    """What listens at NOTIFY_SOCKET: every word with the moment it came."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.heard: list[tuple[float, str]] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"NOTIFY_SOCKET": str(self.path), "WATCHDOG_USEC": str(PATIENCE_US)}
+
+    def words(self) -> list[str]:
+        return [word for _, word in self.heard]
+
+    def longest_silence_s(self, since_s: float) -> float:
+        """Between two beats that came after `since_s`, or between the last one and now."""
+        beats = [at_s for at_s, word in self.heard if word == "WATCHDOG=1" and at_s > since_s]
+        moments = [since_s, *beats, time.monotonic()]
+        return max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False))
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", str(self.path))
+        self._thread.join()
+        self._socket.close()
+
+    def _listen(self) -> None:
+        while words := self._socket.recv(4096).decode():
+            self.heard += [(time.monotonic(), word) for word in words.split("\n")]
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(tmp_path / "notify")
+    yield made
+    made.close()
+
+
+def listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=128)
+
+
+def test_systemd_hands_over_both_ports_and_the_node_serves_them(tmp_path: Path) -> None:
+    """The real systemd-socket-activate starts the node at the first connection."""
+    plain, secure = free_port(), free_port()
+    activate = ["systemd-socket-activate", "-l", f"127.0.0.1:{plain}", "-l", f"127.0.0.1:{secure}"]
+    passed = [f"--setenv={name}" for name in ("PATH", "PYTHONPATH") if name in os.environ]
+    passed += ["--setenv=URBANOS_ANNOUNCE=false", "--setenv=URBANOS_DISCOVER=false"]
+    serve = [*command(), "serve", "--data-dir", str(tmp_path / "node"), "--port", "1"]
+    process = subprocess.Popen([*activate, *passed, *serve], stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: _answers(f"http://127.0.0.1:{plain}/health/ready"), 40)
+        authority = tmp_path / "ca.crt"
+        authority.write_bytes(httpx.get(f"http://127.0.0.1:{plain}/ca.crt").content)
+        answer = httpx.get(f"https://localhost:{secure}/health/ready", verify=_trusting(authority))
+        assert answer.json()["status"] == "ready"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=40)
+    assert process.returncode == 0
+
+
+def test_nobody_is_refused_while_one_node_ends_and_the_next_begins(tmp_path: Path) -> None:
+    statuses: list[int | str] = []
+    is_over = threading.Event()
+
+    def ask_on(url: str) -> None:
+        while not is_over.is_set():
+            try:
+                statuses.append(httpx.get(f"{url}/health/ready", timeout=30).status_code)
+            except httpx.HTTPError as error:
+                statuses.append(repr(error))
+
+    with listener() as held:
+        node = NodeProcess(tmp_path / "node", {}, listeners=[held])
+        asker = threading.Thread(target=ask_on, args=(node.url,))
+        asker.start()
+        try:
+            assert node.stop() == 0
+            before = len(statuses)
+            node = NodeProcess(tmp_path / "node", {}, listeners=[held])
+            wait_until(lambda: len(statuses) > before + 5, 20)
+        finally:
+            is_over.set()
+            asker.join()
+            node.stop()
+    assert set(statuses) == {200}
+
+
+def test_the_manager_hears_of_the_start_of_beats_and_of_the_end(
+    tmp_path: Path, manager: Manager
+) -> None:
+    """A loop that hangs sends no beats, although the node's other threads go on."""
+    node = NodeProcess(
+        tmp_path / "node", {}, [sys.executable, "-c", HANGS], variables=manager.variables
+    )
+    try:
+        assert manager.words()[0] == "READY=1"
+        began_s = time.monotonic()
+        wait_until(lambda: manager.words().count("WATCHDOG=1") >= 4, 10)
+        assert manager.longest_silence_s(began_s) < PATIENCE_US / 1e6
+        os.kill(node.pid, signal.SIGUSR1)
+        hung_s = time.monotonic()
+        time.sleep(2.2)
+        assert manager.longest_silence_s(hung_s) > 2 * PATIENCE_US / 1e6
+        assert not [word for word in manager.words() if word.startswith("STOPPING")]
+    finally:
+        assert node.stop() == 0
+    assert "STOPPING=1" in manager.words()
+
+
+def test_the_node_needs_no_memory_that_is_written_and_then_executed(tmp_path: Path) -> None:
+    """MemoryDenyWriteExecute, by the kernel: uvloop, DuckDB with spatial, numpy, TLS."""
+    probe = subprocess.run(
+        [sys.executable, "-c", CANNOT_MAKE_CODE, "--version"], capture_output=True, text=True
+    )
+    if "errno 22" in probe.stderr:
+        pytest.skip("this kernel has no PR_SET_MDWE (6.3 has)")
+    program = [sys.executable, "-c", CANNOT_MAKE_CODE]
+    node = NodeProcess(tmp_path / "node", {"tls_port": 0, "flush_interval_s": 0.5}, program)
+    try:
+        spot = spot_number(0)
+        assert node.post(reading(spot, "confined"), node.token()).status_code == 202
+        node.wait_until_flushed()
+        rows = node.client.get(f"/api/v1/export?from={reading(spot, 'x')['timestamp']}")
+        assert rows.status_code in (200, 422)
+        assert node.status()["store"]["rows"] == 1
+    finally:
+        assert node.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def units(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unit files, with programs in their place that this machine has."""
+    folder = tmp_path_factory.mktemp("units")
+    for path in UNITS.glob("urbanos-*.s*"):
+        text = re.sub(
+            r"^ExecStart=/(?:opt|usr)/\S+", "ExecStart=/bin/true", path.read_text(), flags=re.M
+        )
+        (folder / path.name).write_text(text)
+    return folder
+
+
+def test_systemd_finds_no_fault_in_the_units(units: Path) -> None:
+    paths = sorted(str(path) for path in units.iterdir())
+    ended = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_is_more_exposed_than_1_5(units: Path, name: str) -> None:
+    words = ["security", "--offline=true", f"--threshold={HIGHEST_EXPOSURE}", str(units / name)]
+    ended = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout[-300:]
+
+
+def test_the_ports_of_the_units_are_those_of_the_settings() -> None:
+    """Who reads docs/settings.md must find the node where it says."""
+    lines = (UNITS / "urbanos-edge.socket").read_text().splitlines()
+    ports = [int(line.rpartition(":")[2]) for line in lines if line.startswith("ListenStream=")]
+    assert ports[0] == load({}, environment={}).port
+    assert len(ports) == 2
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _trusting(authority: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authority))

@@ -1,0 +1,5 @@
+"""`central serve`: what a node answers about itself, answered about many from the centre.
+
+`servers` reads from the primary and its replicas, `atlas` asks them, `news` hears of changes, and
+`serving` is the server around it. Nothing is kept but caches: any number of processes do the same.
+"""

@@ -1,0 +1,211 @@
+"""The centre's servers: where a question is asked, and how far behind the replicas are.
+
+A replica is read as long as it has all that the primary had `MAX_LAG_S` ago, and all whose news
+were told (`caught_up`). Compared are places in the log, not clocks: a replica of a primary that
+rests is not behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import anyio
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from urbanos_edge.central import CentreUnavailable
+from urbanos_edge.sync.link import address, secured
+
+MAX_CONNECTIONS: Final = 100
+"""To each server, from each process."""
+IDLE_S: Final = 30.0
+CONNECT_WITHIN_S: Final = 2
+READ_WITHIN_S: Final = 15.0
+MAX_LAG_S: Final = 5.0
+LOOK_EVERY_S: Final = 1.0
+CATCH_UP_EVERY_S: Final = 0.05
+_PLACE: Final = """
+SELECT pg_is_in_recovery(), (
+    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
+    - '0/0')::BIGINT"""
+
+Connection = psycopg.AsyncConnection[Any]
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Server:
+    """One PostgreSQL server; `place` is how far in the log it is, None while it does not answer."""
+
+    def __init__(self, dsn: str, max_connections: int) -> None:
+        self.dsn = dsn
+        self.address = address(dsn)
+        self.place: int | None = None
+        self.is_replica = False
+        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            dsn,
+            min_size=0,
+            max_size=max_connections,
+            max_idle=IDLE_S,
+            timeout=CONNECT_WITHIN_S,
+            reconnect_timeout=CONNECT_WITHIN_S,
+            kwargs=parameters(dsn),
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+
+    async def look(self) -> None:
+        """Ask where it is."""
+        try:
+            with anyio.fail_after(CONNECT_WITHIN_S):
+                async with self._probe() as connection:
+                    row = await (await connection.execute(_PLACE.encode())).fetchone()
+            assert row is not None
+            self.is_replica, self.place = row
+        except (psycopg.Error, TimeoutError):
+            self.place = None
+
+    @asynccontextmanager
+    async def _probe(self) -> AsyncIterator[Connection]:
+        """A connection; to a server that is gone not by the pool, which would wait for it."""
+        if self.place is not None:
+            async with self.pool.connection() as connection:
+                yield connection
+        else:
+            async with await Connection.connect(self.dsn, **parameters(self.dsn)) as connection:
+                yield connection
+
+
+class Servers:
+    """The primary and its replicas; used from the event loop."""
+
+    def __init__(
+        self,
+        primary: str,
+        replicas: Sequence[str] = (),
+        max_connections: int = MAX_CONNECTIONS,
+        max_lag_s: float = MAX_LAG_S,
+    ) -> None:
+        self._all = [Server(dsn, max_connections) for dsn in (primary, *replicas)]
+        self._max_lag_s = max_lag_s
+        self._marks: deque[tuple[float, int]] = deque()
+        """Where the leader was when."""
+        self._needed = 0
+        """A replica that is not there yet is not read."""
+        self._turn = 0
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Connect until the block ends."""
+        for server in self._all:
+            await server.pool.open()
+        try:
+            await self.look()
+            yield
+        finally:
+            for server in self._all:
+                await server.pool.close()
+
+    async def look_forever(self) -> None:
+        """Know who answers, and who is behind."""
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Ask all servers where they are."""
+        async with anyio.create_task_group() as tasks:
+            for server in self._all:
+                tasks.start_soon(server.look)
+        if self.leader is not None and self.leader.place is not None:
+            self._mark(time.monotonic(), self.leader.place)
+
+    @property
+    def leader(self) -> Server | None:
+        """Who takes writes: the primary, or once it is gone a replica that was promoted."""
+        there = (server for server in self._all if server.place is not None)
+        return next((server for server in there if not server.is_replica), None)
+
+    @property
+    def readable(self) -> list[Server]:
+        """The replicas that are not behind."""
+        there = (server for server in self._all if server.place is not None and server.is_replica)
+        return [server for server in there if (server.place or 0) >= self._needed]
+
+    def standing(self) -> list[dict[str, Any]]:
+        """Each server in words, for people."""
+        leader, readable = self.leader, self.readable
+        return [
+            {"address": server.address, "state": _state(server, leader, readable)}
+            for server in self._all
+        ]
+
+    async def read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Ask a replica, in turn; where none can answer, the primary; at last who is behind.
+
+        Raises:
+            CentreUnavailable: nobody answers, or not in time.
+        """
+        for server in self._order():
+            try:
+                with anyio.fail_after(READ_WITHIN_S):
+                    async with server.pool.connection() as connection:
+                        return await work(connection)
+            except psycopg.OperationalError as error:
+                server.place = None
+                _log.warning("%s does not answer: %s", server.address, " ".join(str(error).split()))
+            except TimeoutError:
+                raise CentreUnavailable(f"the centre took over {READ_WITHIN_S:.0f} s") from None
+        raise CentreUnavailable("none of the centre's servers answers; try again shortly")
+
+    async def caught_up(self, place: int) -> None:
+        """Wait until all replicas that are read have what the primary had there.
+
+        A replica that takes longer than `MAX_LAG_S` is not read until it is there.
+        """
+        with anyio.move_on_after(self._max_lag_s):
+            while any((server.place or 0) < place for server in self.readable):
+                await anyio.sleep(CATCH_UP_EVERY_S)
+                await self.look()
+        self._needed = max(self._needed, place)
+
+    def _order(self) -> list[Server]:
+        readable = self.readable
+        if readable:
+            self._turn = (self._turn + 1) % len(readable)
+            readable = readable[self._turn :] + readable[: self._turn]
+        first = [*readable, *([self.leader] if self.leader else [])]
+        others = (server for server in self._all if server.place is not None)
+        return [*first, *(server for server in others if server not in first)]
+
+    def _mark(self, now_s: float, place: int) -> None:
+        if self._marks and place < self._marks[-1][1]:
+            self._marks.clear()  # another leader, that did not have all
+            self._needed = 0
+        self._marks.append((now_s, place))
+        while self._marks[0][0] <= now_s - self._max_lag_s:
+            self._needed = max(self._needed, self._marks.popleft()[1])
+
+
+def parameters(dsn: str) -> dict[str, Any]:
+    """How a server is connected to; nothing of a session is used, so that a pool may be between."""
+    told = secured(dsn) | {"application_name": "urbanos-edge central serve"}
+    return {**told, "connect_timeout": CONNECT_WITHIN_S} | {
+        "autocommit": True,
+        "prepare_threshold": None,
+    }
+
+
+def _state(server: Server, leader: Server | None, readable: Sequence[Server]) -> str:
+    if server.place is None:
+        return "unreachable"
+    if server is leader:
+        return "primary"
+    if not server.is_replica:
+        return "not a replica"
+    return "replica" if server in readable else "behind"

@@ -1,0 +1,79 @@
+-- A vector tile with the layers and attributes of a node's own ones (`tiles`). Clusters gather what
+-- lies in a raster of 8 x 8; `bits` is how much coarser than zoom 18 that is. Below zoom 4
+-- the search by place costs more than it saves.
+WITH RECURSIVE {central_points},
+raster AS (
+    SELECT
+        x18 >> %(bits)s AS x,
+        y18 >> %(bits)s AS y,
+        avg(x18) + 0.5 AS u,
+        avg(y18) + 0.5 AS v,
+        sum(count) AS counted,
+        sum(sum) AS aqi_sum,
+        max(max) AS aqi_max
+    FROM pollution_aggregates
+    WHERE quantity = 'aqi'
+        AND count > 0
+        AND bucket_start >= %(since_hour)s
+        AND bucket_start < %(until_hour)s
+        AND (
+            %(z)s < 4
+            OR tile_center(18, x18, y18)
+                && ST_MakeEnvelope(%(west)s, %(south)s, %(east)s, %(north)s, 4326)
+        )
+        AND x18 >> %(shift)s = %(x)s
+        AND y18 >> %(shift)s = %(y)s
+    GROUP BY 1, 2
+),
+nearby AS (
+    SELECT
+        floor(u)::INTEGER >> %(bits)s AS x,
+        floor(v)::INTEGER >> %(bits)s AS y,
+        count(*) AS sensors,
+        round(avg(aqi) FILTER (WHERE flags = ''), 1) AS latest_aqi,
+        max(aqi) FILTER (WHERE flags = '') AS latest_max_aqi,
+        max(at) AS at
+    FROM points
+    GROUP BY 1, 2
+),
+clusters AS (
+    SELECT
+        r.counted::BIGINT AS count,
+        coalesce(
+            (%(colors)s::TEXT[])[
+                least(floor(n.latest_aqi + 0.5)::INTEGER + 1, cardinality(%(colors)s::TEXT[]))
+            ],
+            %(no_color)s
+        ) AS color,
+        coalesce(n.sensors, 0) AS sensors,
+        extract(EPOCH FROM n.at)::BIGINT AS at,
+        n.latest_aqi::FLOAT AS latest_aqi,
+        n.latest_max_aqi,
+        round(r.aqi_sum / r.counted, 2)::FLOAT AS avg_aqi,
+        round(r.aqi_max)::INTEGER AS max_aqi,
+        ST_MakePoint(
+            floor((r.u / (1 << %(shift)s) - %(x)s) * 4096),
+            floor((r.v / (1 << %(shift)s) - %(y)s) * 4096)
+        ) AS geom
+    FROM raster AS r
+    LEFT JOIN nearby AS n ON n.x = r.x AND n.y = r.y
+),
+shown AS (
+    SELECT
+        id,
+        id AS name,
+        aqi,
+        level,
+        dominant,
+        floor(extract(EPOCH FROM at))::BIGINT AS at,
+        flags,
+        source,
+        ST_MakePoint(
+            floor((u / (1 << %(shift)s) - %(x)s) * 4096), floor((v / (1 << %(shift)s) - %(y)s) * 4096)
+        ) AS geom
+    FROM points
+    WHERE %(z)s >= 12 OR (SELECT count(*) FROM points) <= 200
+)
+SELECT
+    coalesce((SELECT ST_AsMVT(c, 'clusters', 4096, 'geom') FROM clusters AS c), '')
+    || coalesce((SELECT ST_AsMVT(s, 'sensors', 4096, 'geom') FROM shown AS s), '')

@@ -1,0 +1,46 @@
+/** Logging in: the token is sent once, and from then on a cookie stands for it. */
+
+import { desk } from './admin-api';
+import type { Say } from './admin-words';
+import { ApiError } from './api';
+import { element, setText } from './dom';
+
+const COMMAND = 'urbanos-edge token create --scope operator';
+
+export class LoginForm {
+  readonly #notice = element('p', { class: 'notice', role: 'alert' });
+  readonly element: HTMLFormElement;
+
+  /** `onDone` is called when somebody has logged in. */
+  constructor(say: Say, onDone: () => void) {
+    const token = element('input', { type: 'password', autocomplete: 'off', required: '' });
+    const go = element('button', { type: 'submit', class: 'button' }, say('login.go'));
+    this.element = element(
+      'form',
+      { class: 'login card fields' },
+      element('h1', {}, say('login.title')),
+      element('p', {}, say('login.what'), ' ', element('code', {}, COMMAND)),
+      element('label', {}, say('login.token'), token),
+      go,
+      this.#notice,
+    );
+    this.element.addEventListener('submit', (event) => {
+      event.preventDefault();
+      go.disabled = true;
+      desk
+        .logIn(token.value.trim())
+        .then(onDone, (error: unknown) => this.tell(told(say, error)))
+        .finally(() => (go.disabled = false));
+    });
+  }
+
+  /** Why the last login did not do. */
+  tell(problem: string): void {
+    setText(this.#notice, problem);
+  }
+}
+
+function told(say: Say, error: unknown): string {
+  if (error instanceof ApiError && error.status === 401) return say('login.wrong');
+  return say('failed', { why: error instanceof ApiError ? error.said : '' });
+}

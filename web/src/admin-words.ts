@@ -1,0 +1,36 @@
+/** The words of the administration, apart from the page's: who reads the map need not load them. */
+
+import { de } from './i18n/admin/de';
+import { en } from './i18n/admin/en';
+import { es } from './i18n/admin/es';
+import { fi } from './i18n/admin/fi';
+import { fr } from './i18n/admin/fr';
+import { zhHant } from './i18n/admin/zh-hant';
+import { fill, type Fillings, type Language } from './i18n';
+
+export type AdminKey = keyof typeof en;
+export type AdminMessages = Readonly<Record<AdminKey, string>>;
+
+/** Those that nothing has to be filled into. */
+export type PlainAdminKey = {
+  [Key in AdminKey]: Fillings<(typeof en)[Key]> extends [] ? Key : never;
+}[AdminKey];
+
+export type Say = <Key extends AdminKey>(
+  key: Key,
+  ...fillings: Fillings<(typeof en)[Key]>
+) => string;
+
+const messages: Readonly<Record<Language, AdminMessages>> = {
+  en,
+  de,
+  es,
+  fi,
+  fr,
+  'zh-Hant': zhHant,
+};
+
+/** What is said in a language, with its placeholders filled in. */
+export function sayIn(language: Language): Say {
+  return (key, ...fillings) => fill(messages[language][key], fillings[0] ?? {});
+}
