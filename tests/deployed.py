@@ -160,8 +160,8 @@ def deployed(folder: Path, version: str = "9.0.1") -> Iterator[Deployed]:
     box = Deployed(folder)
     box.stage(box.release(version))
     box.run("cutover")
-    box.start()
     try:
+        box.start()
         yield box
     finally:
         box.stop()

@@ -89,105 +89,10 @@ class SensorChange(msgspec.Struct, forbid_unknown_fields=True):
 
 def commands(node: Node, url: str | None = None) -> dict[str, Command | LongCommand]:
     """The commands by name; `url` is where the node serves, if it does."""
-    past = Past(node)
-
-    async def token(arguments: dict[str, Any]) -> Any:
-        wanted = msgspec.convert(arguments, TokenWanted)
-        secret = await node.tokens.create(wanted.scope, sensor_id=wanted.sensor, name=wanted.name)
-        return {"token": secret, "id": node.tokens.authenticate(secret).id, "url": url}
-
-    async def tokens(_: dict[str, Any]) -> Any:
-        return msgspec.to_builtins(node.tokens.list())
-
-    async def revoke_token(arguments: dict[str, Any]) -> Any:
-        await node.tokens.revoke(_number(arguments, "id"))
-
-    async def status(_: dict[str, Any]) -> Any:
-        return {"url": url, **await anyio.to_thread.run_sync(health.status, node)}
-
-    async def dead_letters(arguments: dict[str, Any]) -> Any:
-        limit = _number(arguments, "limit")
-        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.dead_letters.list, limit))
-
-    async def requeue(arguments: dict[str, Any]) -> Any:
-        return await node.requeue(arguments.get("ids"))
-
-    async def purge(arguments: dict[str, Any]) -> Any:
-        return await node.dead_letters.purge(arguments.get("ids"))
-
-    async def take_past(arguments: dict[str, Any]) -> Any:
-        return msgspec.to_builtins(await past.take(msgspec.convert(arguments, Archived)))
-
-    async def flush(_: dict[str, Any]) -> Any:
-        await node.flush()
-
-    async def compact(_: dict[str, Any], tell: Tell) -> Any:
-        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.compactor.finish_all, tell))
-
-    async def expire(arguments: dict[str, Any]) -> Any:
-        work = node.expiry.due if arguments.get("dry_run") else node.expiry.drop
-        return msgspec.to_builtins(await anyio.to_thread.run_sync(work))
-
-    async def basemap_import(arguments: dict[str, Any], tell: Tell) -> Any:
-        source = Path(_text(arguments, "file"))
-        path = await anyio.to_thread.run_sync(import_basemap, source, node.data_dir, tell)
-        await anyio.to_thread.run_sync(node.open_basemap)
-        basemap = Basemap(path)
-        basemap.close()
-        return {"schema": basemap.schema, "shortcoming": basemap.shortcoming()}
-
-    async def check_all(arguments: dict[str, Any], tell: Tell) -> Any:
-        report = await check(node, repair=bool(arguments.get("repair")), tell=tell)
-        if arguments.get("forget_lost"):
-            await anyio.to_thread.run_sync(forget_lost, node.store, node.database)
-        return msgspec.to_builtins(report)
-
-    async def flags(arguments: dict[str, Any]) -> Any:
-        span = _number(arguments, "since_us"), _number(arguments, "until_us")
-        found = await anyio.to_thread.run_sync(flagged, node.store, node.engine, *span)
-        return msgspec.to_builtins(found)
-
-    async def backup(arguments: dict[str, Any], tell: Tell) -> Any:
-        target = arguments.get("target") or node.settings.backup_target
-        if not target:
-            raise BadRequest("say where to: backup OUT, or the setting backup_target")
-        keep = arguments.get("keep") or node.settings.backup_keep
-        prove = bool(arguments.get("prove"))
-        copied = await back_up(node, str(target), keep=int(keep), prove=prove, tell=tell)
-        return {
-            "name": copied.catalogue.name,
-            "readings": copied.catalogue.readings + copied.catalogue.waiting,
-            "bytes": copied.catalogue.bytes,
-            "copied_files": copied.files,
-            "copied_bytes": copied.bytes,
-        }
-
-    async def copy(_: dict[str, Any], tell: Tell) -> Any:
-        folder = node.data_dir / ".tmp" / f"copy-{secrets.token_hex(4)}"
-        await copy_aside(node, folder, tell)
-        return {"folder": str(folder)}
-
-    async def recent_gets(_: dict[str, Any]) -> Any:
-        return [target.decode("latin-1") for target in list(node.traffic.targets)]
-
-    known: dict[str, Command | LongCommand] = {
-        "copy": LongCommand(copy),
-        "recent_gets": recent_gets,
-        "check": LongCommand(check_all),
-        "backup": LongCommand(backup),
-        "token": token,
-        "tokens": tokens,
-        "revoke_token": revoke_token,
-        "status": status,
-        "dead_letters": dead_letters,
-        "requeue": requeue,
-        "purge": purge,
-        "import": take_past,
-        "flush": flush,
-        "compact": LongCommand(compact),
-        "expire": expire,
-        "flags": flags,
-        "basemap_import": LongCommand(basemap_import),
+    known = {
+        **_token_commands(node, url),
+        **_reading_commands(node),
+        **_care_commands(node),
         **_registry_commands(node),
         **_amending_commands(node),
         **_alert_commands(node),
@@ -218,6 +123,119 @@ def _noted(audit: Audit, name: str, command: Command | LongCommand) -> Command |
             return await cast("LongCommand", command).run(given, tell)
 
     return LongCommand(run_long) if isinstance(command, LongCommand) else run
+
+
+def _token_commands(node: Node, url: str | None) -> dict[str, Command | LongCommand]:
+    async def token(arguments: dict[str, Any]) -> Any:
+        wanted = msgspec.convert(arguments, TokenWanted)
+        secret = await node.tokens.create(wanted.scope, sensor_id=wanted.sensor, name=wanted.name)
+        return {"token": secret, "id": node.tokens.authenticate(secret).id, "url": url}
+
+    async def tokens(_: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(node.tokens.list())
+
+    async def revoke_token(arguments: dict[str, Any]) -> Any:
+        await node.tokens.revoke(_number(arguments, "id"))
+
+    async def status(_: dict[str, Any]) -> Any:
+        return {"url": url, **await anyio.to_thread.run_sync(health.status, node)}
+
+    return {
+        "token": token,
+        "tokens": tokens,
+        "revoke_token": revoke_token,
+        "status": status,
+    }
+
+
+def _reading_commands(node: Node) -> dict[str, Command | LongCommand]:
+    past = Past(node)
+
+    async def dead_letters(arguments: dict[str, Any]) -> Any:
+        limit = _number(arguments, "limit")
+        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.dead_letters.list, limit))
+
+    async def requeue(arguments: dict[str, Any]) -> Any:
+        return await node.requeue(arguments.get("ids"))
+
+    async def purge(arguments: dict[str, Any]) -> Any:
+        return await node.dead_letters.purge(arguments.get("ids"))
+
+    async def take_past(arguments: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(await past.take(msgspec.convert(arguments, Archived)))
+
+    async def flush(_: dict[str, Any]) -> Any:
+        await node.flush()
+
+    async def compact(_: dict[str, Any], tell: Tell) -> Any:
+        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.compactor.finish_all, tell))
+
+    async def expire(arguments: dict[str, Any]) -> Any:
+        work = node.expiry.due if arguments.get("dry_run") else node.expiry.drop
+        return msgspec.to_builtins(await anyio.to_thread.run_sync(work))
+
+    async def flags(arguments: dict[str, Any]) -> Any:
+        span = _number(arguments, "since_us"), _number(arguments, "until_us")
+        found = await anyio.to_thread.run_sync(flagged, node.store, node.engine, *span)
+        return msgspec.to_builtins(found)
+
+    return {
+        "dead_letters": dead_letters,
+        "requeue": requeue,
+        "purge": purge,
+        "import": take_past,
+        "flush": flush,
+        "compact": LongCommand(compact),
+        "expire": expire,
+        "flags": flags,
+    }
+
+
+def _care_commands(node: Node) -> dict[str, Command | LongCommand]:
+    async def basemap_import(arguments: dict[str, Any], tell: Tell) -> Any:
+        source = Path(_text(arguments, "file"))
+        path = await anyio.to_thread.run_sync(import_basemap, source, node.data_dir, tell)
+        await anyio.to_thread.run_sync(node.open_basemap)
+        basemap = Basemap(path)
+        basemap.close()
+        return {"schema": basemap.schema, "shortcoming": basemap.shortcoming()}
+
+    async def check_all(arguments: dict[str, Any], tell: Tell) -> Any:
+        report = await check(node, repair=bool(arguments.get("repair")), tell=tell)
+        if arguments.get("forget_lost"):
+            await anyio.to_thread.run_sync(forget_lost, node.store, node.database)
+        return msgspec.to_builtins(report)
+
+    async def backup(arguments: dict[str, Any], tell: Tell) -> Any:
+        target = arguments.get("target") or node.settings.backup_target
+        if not target:
+            raise BadRequest("say where to: backup OUT, or the setting backup_target")
+        keep = arguments.get("keep") or node.settings.backup_keep
+        prove = bool(arguments.get("prove"))
+        copied = await back_up(node, str(target), keep=int(keep), prove=prove, tell=tell)
+        return {
+            "name": copied.catalogue.name,
+            "readings": copied.catalogue.readings + copied.catalogue.waiting,
+            "bytes": copied.catalogue.bytes,
+            "copied_files": copied.files,
+            "copied_bytes": copied.bytes,
+        }
+
+    async def copy(_: dict[str, Any], tell: Tell) -> Any:
+        folder = node.data_dir / ".tmp" / f"copy-{secrets.token_hex(4)}"
+        await copy_aside(node, folder, tell)
+        return {"folder": str(folder)}
+
+    async def recent_gets(_: dict[str, Any]) -> Any:
+        return [target.decode("latin-1") for target in list(node.traffic.targets)]
+
+    return {
+        "basemap_import": LongCommand(basemap_import),
+        "check": LongCommand(check_all),
+        "backup": LongCommand(backup),
+        "copy": LongCommand(copy),
+        "recent_gets": recent_gets,
+    }
 
 
 def _registry_commands(node: Node) -> dict[str, Command | LongCommand]:

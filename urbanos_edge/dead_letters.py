@@ -14,6 +14,8 @@ MAX_LETTERS: Final = 20_000
 """The oldest letters give way beyond this."""
 MAX_PAYLOAD: Final = 4096
 """Bytes kept of what was refused: with `MAX_LETTERS`, 80 MiB at most."""
+_MAX_NUMBER: Final = (1 << 63) - 1
+"""Of a letter; SQLite has no larger ones."""
 _COLUMNS: Final = "id, rejected_at_us, code, message, payload"
 
 
@@ -46,7 +48,7 @@ class DeadLetters:
         """The newest letters, those before a number when one is given."""
         rows = self._database.read().execute(
             f"SELECT {_COLUMNS} FROM dead_letters WHERE id < ? ORDER BY id DESC LIMIT ?",
-            (2**62 if before is None else before, limit),
+            (_MAX_NUMBER if before is None else min(before, _MAX_NUMBER), limit),
         )
         return [
             Kept(number, rejected_at_us, code, message, payload.decode(errors="replace"))
@@ -66,7 +68,7 @@ class DeadLetters:
             if ids is None:
                 connection.execute("DELETE FROM dead_letters")
             else:
-                numbers = [(number,) for number in ids]
+                numbers = [(number,) for number in ids if 0 < number <= _MAX_NUMBER]
                 connection.executemany("DELETE FROM dead_letters WHERE id = ?", numbers)
             return connection.total_changes() - before
 

@@ -109,6 +109,7 @@ class Node:
             raise
 
     def _compose(self, settings: Settings, keep_unlisted: bool) -> None:
+        """Make every part, in the order of the flow."""
         self.clock = Clock(known_doubt(self.database))
         self.started_us = self.clock.now_us()
         self.standard = STANDARDS[settings.aqi_standard]
@@ -119,6 +120,30 @@ class Node:
             [self.data_dir],
             self.slowness,
         )
+        self._compose_entrance(settings)
+        self._compose_store(settings, keep_unlisted)
+        self._compose_reads(settings)
+        self._compose_others(settings)
+        self.basemap: Basemap | None = None
+        self.uptime = Uptime(self.database, self.clock)
+        self.flush_failure: str | None = None
+        self.flushes = Durations()
+        """Of those that moved something."""
+        self.flushed_us: int | None = None
+        """When the last one succeeded."""
+        self._urgent_thread = anyio.CapacityLimiter(1)
+        """One at a time, so that news keep their order, and none waits behind queries."""
+        self.flushing = anyio.Lock()
+        """Held while the store and the rollup change together."""
+        self._losses = self.store.losses
+        self.disk_was_low = anyio.Event()
+        self.backing_up = anyio.Lock()
+        self.backup_failure: str | None = None
+        self.scrub: dict[str, Any] = {"verified": 0, "damaged": 0, "last_at": None}
+        self.open_basemap()
+
+    def _compose_entrance(self, settings: Settings) -> None:
+        """Who may come in, and the way from there to the spool."""
         self.tokens = Tokens(self.database, self.clock)
         self.sensors = Sensors(self.database)
         self.sources = Sources(self.database, self.sensors, self.clock)
@@ -154,6 +179,9 @@ class Node:
             self.ingest,
             self.clock,
         )
+
+    def _compose_store(self, settings: Settings, keep_unlisted: bool) -> None:
+        """What moves readings out of the spool, and keeps them."""
         self.store = Store(self.data_dir, self.database, self.engine, keep_unlisted=keep_unlisted)
         self.corrections = Corrections(
             self.database, parse_source_corrections(settings.source_corrections)
@@ -197,6 +225,9 @@ class Node:
         if settings.sync_dsn:
             begin = partial(owed.begin, now_us=self.started_us, mode=settings.sync_mode)
             self.database.write_and_wait(begin)
+
+    def _compose_reads(self, settings: Settings) -> None:
+        """What is in memory, and what questions are answered from."""
         self.rollup = Rollup(
             self.standard, self.store, self.hours, self.engine, self.clock.now_us()
         )
@@ -226,6 +257,9 @@ class Node:
         self.answers = Answers(self.cache, self.traffic, self.access.door)
         self.purge = Purge(settings.cdn_purge_url)
         self.live = Live()
+
+    def _compose_others(self, settings: Settings) -> None:
+        """Everybody else: the centre, brokers, receivers of alerts, devices, people."""
         self.node_id = settings.node_id or self._own_id()
         self.aggregates = Aggregates(self.hours, self.database, self.engine, self.data_dir / ".tmp")
         self.sync = Sync(
@@ -263,23 +297,6 @@ class Node:
         )
         self.nearby = Nearby(self.pulls, self.sources, self.clock)
         self.tls = Tls(self.data_dir / FOLDER, settings, self.clock)
-        self.basemap: Basemap | None = None
-        self.uptime = Uptime(self.database, self.clock)
-        self.flush_failure: str | None = None
-        self.flushes = Durations()
-        """Of those that moved something."""
-        self.flushed_us: int | None = None
-        """When the last one succeeded."""
-        self._urgent_thread = anyio.CapacityLimiter(1)
-        """One at a time, so that news keep their order, and none waits behind queries."""
-        self.flushing = anyio.Lock()
-        """Held while the store and the rollup change together."""
-        self._losses = self.store.losses
-        self.disk_was_low = anyio.Event()
-        self.backing_up = anyio.Lock()
-        self.backup_failure: str | None = None
-        self.scrub: dict[str, Any] = {"verified": 0, "damaged": 0, "last_at": None}
-        self.open_basemap()
 
     def close(self) -> None:
         """Close the files; what was accepted and not flushed waits in the spool."""

@@ -44,10 +44,13 @@ SETTINGS: Final = {
     "PORT": "0",
     "TLS_PORT": "0",
     "FLUSH_INTERVAL_S": "3600",
+    "DUCKDB_MEMORY_MIB": "256",
+    "RECENT_MEMORY_MIB": "48",
     "RATE_LIMIT": "1000000/second",
     "TILE_RATE_LIMIT": "1000000/second",
 }
-"""What the copies are told whatever the node is."""
+"""What the copies are told whatever the node is: to be silent, and small beside it."""
+NICENESS: Final = 10
 _ENVIRONMENT: Final = ("LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "URBANOS_", "PYTHON")
 
 
@@ -167,6 +170,8 @@ def running(program: Path, data_dir: Path) -> Iterator[Running]:
     if os.geteuid() == 0:
         as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": ()}
     words = [str(program), "serve", "--data-dir", str(data_dir)]
+    if nice := shutil.which("nice"):
+        words = [nice, "-n", str(NICENESS), *words]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(words, env=_environment(), stdout=log, stderr=log, **as_owner)
         try:

@@ -20,6 +20,8 @@ MAX_SPAN_S: Final = 7 * 86_400
 SHORTEST_SILENCE_S: Final = 60
 When = Literal["over", "under", "silent", "stuck"]
 Seconds = Annotated[int, Meta(ge=0, le=MAX_SPAN_S)]
+Corners = Annotated[tuple[float, ...], Meta(min_length=4, max_length=4)]
+"""`minLng, minLat, maxLng, maxLat`; a tuple of fixed length would have no valid OpenAPI schema."""
 _BELONGS: Final = {
     "over": {"quantity", "threshold", "margin", "clear_for_s"},
     "under": {"quantity", "threshold", "margin", "clear_for_s"},
@@ -44,7 +46,7 @@ class WantedRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     clear_for_s: Seconds = 0
     sensor_id: Annotated[str, Meta(min_length=1, max_length=120)] | None = None
     grid_id: str | None = None
-    bbox: tuple[float, float, float, float] | None = None
+    bbox: Corners | None = None
     name: Annotated[str, Meta(max_length=120)] = ""
     url: Annotated[str, Meta(max_length=2000, pattern=r"^https?://\S+$")] | None = None
 

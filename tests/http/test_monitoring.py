@@ -98,7 +98,6 @@ CASES: Final[dict[str, tuple[list[Series], list[Series]]]] = {
     "CompactionFailing": flag("urbanos_compaction_failing"),
     "SyncFailing": flag("urbanos_sync_failing"),
     "PullsFailing": flag("urbanos_pulls_failing"),
-    "SyncFailing": flag("urbanos_sync_failing"),
     "SyncBehind": (
         [number("urbanos_sync_live_lag_seconds", 301), number("urbanos_sync_failing", 0)],
         [number("urbanos_sync_live_lag_seconds", 299), number("urbanos_sync_failing", 0)],

@@ -11,6 +11,7 @@ from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.aggregates import FORMATS, MAX_LIMIT, AggregatePage
+from urbanos_edge.api.document import described, refused
 from urbanos_edge.api.shapes import told
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.node import Node
@@ -35,7 +36,12 @@ class NotAcceptable(EdgeError):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/aggregates", responses=told(AggregatePage), tags=["aggregates"])
+    @get(
+        "/api/v1/aggregates",
+        responses=told(AggregatePage) | refused(406, 410),
+        operation_class=described(answers=FORMATS.values()),
+        tags=["aggregates"],
+    )
     async def aggregates(
         accept: Annotated[str, HeaderParameter(name="Accept")] = "*/*",
         since: Since = None,

@@ -13,6 +13,7 @@ from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import acting, demand
 from urbanos_edge.api.body import body_of
+from urbanos_edge.api.document import KEPT, described, refused
 from urbanos_edge.api.respond import JSON, cached, json
 from urbanos_edge.api.shapes import AlertList, told
 from urbanos_edge.node import Node
@@ -39,7 +40,7 @@ class RuleList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/alerts", responses=told(AlertList), tags=["alerts"])
+    @get("/api/v1/alerts", responses=told(AlertList) | KEPT, tags=["alerts"])
     async def list_alerts(
         request: Request[Any, Any, Any],
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_LISTED)] = 1000,
@@ -56,14 +57,20 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         entry, hit = await node.cache.get(("alerts", limit), 0, revision, build)
         return await cached(request, entry, hit, JSON)
 
-    @get("/api/v1/alert-rules", responses=told(RuleList), tags=["alerts"])
+    @get("/api/v1/alert-rules", responses=told(RuleList) | refused(403), tags=["alerts"])
     async def list_all_rules(request: Request[Any, Any, Any]) -> Response[bytes]:
         """All rules, with how many of their alerts are raised."""
         demand(node, request, "operator")
         rules = await anyio.to_thread.run_sync(list_rules, node)
         return json({"rules": rules, "count": len(rules)})
 
-    @post("/api/v1/alert-rules", status_code=201, tags=["alerts"])
+    @post(
+        "/api/v1/alert-rules",
+        status_code=201,
+        responses=told(ShownRule, 201),
+        operation_class=described({JSON: WantedRule}),
+        tags=["alerts"],
+    )
     async def make_rule(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Keep a rule; it is met at once where the newest readings already meet it."""
         demand(node, request, "operator")
@@ -71,14 +78,24 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         async with acting(node, request, "operator", "alert_add", rule):
             return json(await add_rule(node, rule), 201)
 
-    @delete("/api/v1/alert-rules/{number:int}", status_code=200, tags=["alerts"])
+    @delete(
+        "/api/v1/alert-rules/{number:int}",
+        status_code=200,
+        responses=told(dict[str, int]),
+        tags=["alerts"],
+    )
     async def drop_rule(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Forget a rule; its alerts are cleared."""
         async with acting(node, request, "operator", "alert_remove", {"id": number}):
             await remove_rule(node, number)
         return json({"removed": number})
 
-    @post("/api/v1/alert-rules/{number:int}/test", status_code=200, tags=["alerts"])
+    @post(
+        "/api/v1/alert-rules/{number:int}/test",
+        status_code=200,
+        responses=told(dict[str, list[str]]) | refused(502),
+        tags=["alerts"],
+    )
     async def try_rule(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Send an event of kind `test` to whom this rule tells; 502 if they do not confirm it."""
         async with acting(node, request, "operator", "alert_test", {"id": number}):

@@ -9,10 +9,12 @@ from typing import Any, Final
 import anyio.to_thread
 from litestar import Request, Response, get
 from litestar.datastructures import Headers
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.answers import held_etag
+from urbanos_edge.api.document import KEPT, described, empty, refused
 from urbanos_edge.api.respond import cached, json
 from urbanos_edge.api.shapes import TileJson, told
 from urbanos_edge.api.tiles import row_number
@@ -35,19 +37,30 @@ _MEDIA_TYPES: Final = {
     "webp": "image/webp",
 }
 
+_PARTS: Final = {
+    206: ResponseSpec(bytes, description="the range that was asked for", media_type=PMTILES),
+    416: ResponseSpec(None, description="the file has no such range"),
+}
+
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
     @get(
         "/basemap.json",
         sync_to_thread=False,
-        responses=told(TileJson),
+        responses=told(TileJson) | refused(404),
         tags=["basemap"],
     )
     def tilejson(request: Request[Any, Any, Any]) -> Response[bytes]:
         """TileJSON 3.0 of the basemap; 404 when none is installed."""
         return json(_installed(node).tilejson(str(request.base_url).rstrip("/")))
 
-    @get("/basemap/{z:int}/{x:int}/{y:str}", tags=["basemap"])
+    @get(
+        "/basemap/{z:int}/{x:int}/{y:str}",
+        media_type=MVT,
+        responses=KEPT | empty(204, "the basemap has no such tile"),
+        operation_class=described(answers=_MEDIA_TYPES.values()),
+        tags=["basemap"],
+    )
     async def tile(request: Request[Any, Any, Any], z: int, x: int, y: str) -> Response[bytes]:
         """One tile of the basemap; 204 where it has none."""
         basemap = _installed(node)
@@ -70,7 +83,12 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             return Response(b"", status_code=204, headers=headers, media_type=media_type)
         return await cached(request, entry, hit, media_type, KEEP_S)
 
-    @get("/basemap.pmtiles", tags=["basemap"])
+    @get(
+        "/basemap.pmtiles",
+        media_type=PMTILES,
+        responses=KEPT | _PARTS | refused(404),
+        tags=["basemap"],
+    )
     async def pmtiles(request: Request[Any, Any, Any]) -> Response[Any]:
         """The file itself, whole or a range of its bytes; 404 when the basemap is no PMTiles."""
         basemap = _installed(node)

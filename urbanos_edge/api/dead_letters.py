@@ -11,6 +11,7 @@ from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import acting, demand
+from urbanos_edge.api.document import refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
@@ -50,7 +51,11 @@ class LetterList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/dead-letters", responses=told(LetterList), tags=["dead letters"])
+    @get(
+        "/api/v1/dead-letters",
+        responses=told(LetterList) | refused(403),
+        tags=["dead letters"],
+    )
     async def list_letters(
         request: Request[Any, Any, Any], limit: Limit = 100, before: int | None = None
     ) -> Response[bytes]:
@@ -69,13 +74,23 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         ]
         return json(LetterList(letters, len(letters)))
 
-    @post("/api/v1/dead-letters/requeue", status_code=200, tags=["dead letters"])
+    @post(
+        "/api/v1/dead-letters/requeue",
+        status_code=200,
+        responses=told(dict[str, int]),
+        tags=["dead letters"],
+    )
     async def requeue(request: Request[Any, Any, Any], data: Chosen) -> Response[bytes]:
         """Send letters through the door again."""
         async with acting(node, request, "operator", "requeue", data):
             return json({"accepted": await node.requeue(data.numbers())})
 
-    @delete("/api/v1/dead-letters", status_code=200, tags=["dead letters"])
+    @delete(
+        "/api/v1/dead-letters",
+        status_code=200,
+        responses=told(dict[str, int]),
+        tags=["dead letters"],
+    )
     async def purge(request: Request[Any, Any, Any], data: Chosen) -> Response[bytes]:
         """Throw letters away for good."""
         async with acting(node, request, "operator", "purge", data):

@@ -11,6 +11,7 @@ from litestar import Request, Response, get
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.parameters import moment_us
 from urbanos_edge.api.respond import JSON, cached
 from urbanos_edge.api.shapes import told
@@ -30,7 +31,7 @@ Quantity = Annotated[
 def routes(node: Node) -> list[ControllerRouterHandler]:
     @get(
         "/api/v1/sensors/{sensor_id:str}/explain",
-        responses=told(Explanation),
+        responses=told(Explanation) | KEPT,
         tags=["sensors"],
     )
     async def explain(

@@ -13,6 +13,7 @@ from litestar.params import QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
+from urbanos_edge.api.document import described
 from urbanos_edge.api.parameters import bounds, day_or_moment_us
 from urbanos_edge.api.respond import send_error
 from urbanos_edge.errors import Unprocessable
@@ -59,7 +60,12 @@ class Line(Protocol):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/export", sync_to_thread=False, tags=["export"])
+    @get(
+        "/api/v1/export",
+        sync_to_thread=False,
+        operation_class=described(answers=FORMATS.values()),
+        tags=["export"],
+    )
     def export(
         request: Request[Any, Any, Any],
         from_: From = None,

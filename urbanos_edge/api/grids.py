@@ -11,14 +11,16 @@ from litestar import Request, Response, get
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.parameters import bounds
 from urbanos_edge.api.respond import JSON, cached, encoded
-from urbanos_edge.api.shapes import RowList, told
+from urbanos_edge.api.shapes import GridStatistics, RowList, told
 from urbanos_edge.atlas import Atlas
-from urbanos_edge.clusters import MIN_CELL_DEG
+from urbanos_edge.clusters import MIN_CELL_DEG, Cluster
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.grid import Bounds, Tile, checked_zoom, parse_grid_id, spanned, tile_range
 from urbanos_edge.query import MAX_ROWS
+from urbanos_edge.rows import Row
 
 MAX_GRIDS = 1024
 
@@ -44,7 +46,7 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
         entry, hit = await atlas.cache.get(key, ttl_s, revision, build)
         return await cached(request, entry, hit, JSON)
 
-    @get("/api/v1/grids/{grid_id:str}/data", tags=["grids"])
+    @get("/api/v1/grids/{grid_id:str}/data", responses=told(list[Row]) | KEPT, tags=["grids"])
     async def grid_rows(
         request: Request[Any, Any, Any], grid_id: str, limit: Limit = MAX_ROWS
     ) -> Response[bytes]:
@@ -57,7 +59,7 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
         ttl_s = atlas.settings.cache_ttl_grid_s
         return await answer(request, ("rows", tile, limit), ttl_s, tile, build)
 
-    @get("/api/v1/grids/bounds", responses=told(RowList), tags=["grids"])
+    @get("/api/v1/grids/bounds", responses=told(RowList) | KEPT, tags=["grids"])
     async def rows_in_bounds(
         request: Request[Any, Any, Any],
         min_lat: MinLat,
@@ -76,7 +78,7 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
         ttl_s = atlas.settings.cache_ttl_grid_s
         return await answer(request, ("bounds", *corners), ttl_s, spanned(*corners), build)
 
-    @get("/api/v1/grids/{grid_id:str}", tags=["grids"])
+    @get("/api/v1/grids/{grid_id:str}", responses=told(GridStatistics) | KEPT, tags=["grids"])
     async def grid_statistics(request: Request[Any, Any, Any], grid_id: str) -> Response[bytes]:
         """Where a grid lies, and count, mean and highest index of its last 24 hours."""
         tile = parse_grid_id(grid_id)
@@ -87,7 +89,7 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
         ttl_s = atlas.settings.cache_ttl_aggregated_s
         return await answer(request, ("statistics", tile), ttl_s, tile, build)
 
-    @get("/api/v1/clusters", tags=["grids"])
+    @get("/api/v1/clusters", responses=told(list[Cluster]) | KEPT, tags=["grids"])
     async def clusters_in_bounds(
         request: Request[Any, Any, Any],
         min_lat: MinLat,

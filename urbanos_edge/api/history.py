@@ -11,6 +11,7 @@ from litestar.types import ControllerRouterHandler
 from msgspec.structs import astuple
 
 from urbanos_edge.answers import LONG_S
+from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.parameters import moment_us
 from urbanos_edge.api.respond import JSON, cached, encoded
 from urbanos_edge.api.shapes import told
@@ -43,7 +44,7 @@ Quantity = Annotated[
 def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
     @get(
         "/api/v1/sensors/{sensor_id:str}/history",
-        responses=told(Readings | Buckets),
+        responses=told(Readings | Buckets) | KEPT,
         tags=["sensors"],
     )
     async def sensor_history(

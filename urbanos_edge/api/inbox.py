@@ -10,6 +10,7 @@ from litestar import Request, Response, get, post
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import acting, demand
+from urbanos_edge.api.document import refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
@@ -23,6 +24,13 @@ class Named(msgspec.Struct, forbid_unknown_fields=True):
 
     sender: str
     undo: bool = False
+
+
+class Heeded(msgspec.Struct):
+    """Whether a sender is ignored from now on."""
+
+    sender: str
+    ignored: bool
 
 
 class Sender(msgspec.Struct):
@@ -50,7 +58,7 @@ class SenderList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/inbox", responses=told(SenderList), tags=["inbox"])
+    @get("/api/v1/inbox", responses=told(SenderList) | refused(403), tags=["inbox"])
     async def list_inbox(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Unknown senders with the newest of what each sent, the latest heard first."""
         demand(node, request, "operator")
@@ -64,18 +72,28 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             }
         )
 
-    @post("/api/v1/inbox/claim", status_code=200, tags=["inbox"])
+    @post(
+        "/api/v1/inbox/claim",
+        status_code=200,
+        responses=told(dict[str, Any]) | refused(404),
+        tags=["inbox"],
+    )
     async def claim(request: Request[Any, Any, Any], data: Wanted) -> Response[bytes]:
         """Make a sender speak for a sensor, and import what waits of it."""
         async with acting(node, request, "operator", "inbox_claim", data):
             return json(node.registry.tell(await node.registry.claim(data)))
 
-    @post("/api/v1/inbox/ignore", status_code=200, tags=["inbox"])
+    @post(
+        "/api/v1/inbox/ignore",
+        status_code=200,
+        responses=told(Heeded) | refused(404),
+        tags=["inbox"],
+    )
     async def ignore(request: Request[Any, Any, Any], data: Named) -> Response[bytes]:
         """Hear a sender no more, or again."""
         async with acting(node, request, "operator", "inbox_ignore", data):
             await (node.registry.heed if data.undo else node.registry.ignore)(data.sender)
-        return json({"sender": data.sender, "ignored": not data.undo})
+        return json(Heeded(data.sender, not data.undo))
 
     return [list_inbox, claim, ignore]
 

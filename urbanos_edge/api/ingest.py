@@ -14,10 +14,12 @@ import msgspec
 from litestar import Request, post
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
-from urbanos_edge.adapters import Message, node_json
+from urbanos_edge.adapters import Candidate, Message, node_json
 from urbanos_edge.api.arrival import address
 from urbanos_edge.api.body import ClientGone, read_body
+from urbanos_edge.api.document import described
 from urbanos_edge.api.respond import JSON, error_response
+from urbanos_edge.api.shapes import told
 from urbanos_edge.errors import EdgeError, Forbidden, UnsupportedMedia
 from urbanos_edge.node import Node
 from urbanos_edge.receipt import Receipt
@@ -28,10 +30,34 @@ _NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _JSON = ("application/json", "text/json", "")
 
 
+class Queued(msgspec.Struct, rename="camel"):
+    """One reading is durable, or waits in the inbox; then its grid may be unknown."""
+
+    success: bool
+    grid_id: str | None
+    message: str
+
+
+class Tally(msgspec.Struct):
+    """What became of many; `rejected` names those that can never be kept."""
+
+    success: bool
+    accepted: int
+    duplicates: int
+    rejected: list[Any]
+    held: int | msgspec.UnsetType = msgspec.UNSET
+
+
 def routes(node: Node) -> list[ControllerRouterHandler]:
     door = _door(node)
 
-    @post(PATH, status_code=202, tags=["ingest"])
+    @post(
+        PATH,
+        status_code=202,
+        responses=told(Queued | Tally, 202),
+        operation_class=described({JSON: Candidate | list[Candidate], _NDJSON[0]: str}),
+        tags=["ingest"],
+    )
     async def ingest(request: Request[Any, Any, Any]) -> ASGIApp:
         """Accept readings. They are durable when the answer arrives."""
         return door

@@ -8,11 +8,11 @@ of theirs.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import anyio.to_thread
+import msgspec
 from litestar import Request, Response, get, post
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge import __version__
@@ -20,7 +20,9 @@ from urbanos_edge.adapters import Malformed, line_protocol
 from urbanos_edge.adapters.line_protocol import Lines
 from urbanos_edge.api.arrival import arrival
 from urbanos_edge.api.body import body_of
+from urbanos_edge.api.document import CHANGING, Refusal, described, empty, refused
 from urbanos_edge.api.respond import json
+from urbanos_edge.api.shapes import told
 from urbanos_edge.errors import EdgeError, Forbidden
 from urbanos_edge.node import Node
 from urbanos_edge.receipt import Receipt
@@ -43,9 +45,31 @@ _CODES: Final = {
     503: "unavailable",
     507: "unavailable",
 }
-_NO_CONTENT: Final = {204: ResponseSpec(None, description="yes, and nothing more to say")}
+_NO_CONTENT: Final = empty(204, "yes, and nothing more to say")
+_LINES: Final = described({"text/plain": str}, never="201")
 AnyRequest = Request[Any, Any, Any]
 Answer = Response[bytes]
+
+
+class LineProtocolError(msgspec.Struct):
+    """An error as clients of versions 1, 2 and 3 read it."""
+
+    code: str
+    message: str
+    error: str
+
+
+class Health(msgspec.Struct):
+    """Whether the node takes readings."""
+
+    name: str
+    status: Literal["pass", "fail"]
+    message: str
+    checks: list[str]
+    version: str
+
+
+_WRITTEN: Final = _NO_CONTENT | refused(*CHANGING, shape=LineProtocolError | Refusal)
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
@@ -53,17 +77,27 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
 
 
 def _writing(node: Node) -> list[ControllerRouterHandler]:
-    @post("/write", responses=_NO_CONTENT, tags=["devices"])
+    @post("/write", responses=_WRITTEN, operation_class=_LINES, tags=["devices"])
     async def version_1(request: AnyRequest) -> Answer:
         """Line protocol with `db` and `precision`, credentials in `u` and `p` or a header."""
         return await _write(node, request)
 
-    @post("/api/v2/write", responses=_NO_CONTENT, tags=["devices"])
+    @post(
+        "/api/v2/write",
+        responses=_WRITTEN,
+        operation_class=_LINES,
+        tags=["devices"],
+    )
     async def version_2(request: AnyRequest) -> Answer:
         """Line protocol with `org`, `bucket` and `precision`."""
         return await _write(node, request)
 
-    @post("/api/v3/write_lp", responses=_NO_CONTENT, tags=["devices"])
+    @post(
+        "/api/v3/write_lp",
+        responses=_WRITTEN,
+        operation_class=_LINES,
+        tags=["devices"],
+    )
     async def version_3(request: AnyRequest) -> Answer:
         """Line protocol with `db` and `precision`; `accept_partial=false` keeps all or nothing."""
         return await _write(node, request, "auto")
@@ -72,23 +106,34 @@ def _writing(node: Node) -> list[ControllerRouterHandler]:
 
 
 def _asking(node: Node) -> list[ControllerRouterHandler]:
-    @get("/ping", responses=_NO_CONTENT, sync_to_thread=False, tags=["devices"])
+    @get(
+        "/ping",
+        operation_class=described(never="200"),
+        responses=_NO_CONTENT,
+        sync_to_thread=False,
+        tags=["devices"],
+    )
     def ping() -> Answer:
         """What clients of InfluxDB ask first."""
         return Response(b"", status_code=204, headers=_VERSION)
 
-    @get("/health", sync_to_thread=False, tags=["devices"])
+    @get(
+        "/health",
+        sync_to_thread=False,
+        responses=told(Health) | refused(503, shape=Health | Refusal),
+        tags=["devices"],
+    )
     def health() -> Answer:
         """Whether the node takes readings, as clients of InfluxDB ask."""
         faults = node.faults()
-        told: dict[str, Any] = {
-            "name": "urbanos-edge",
-            "status": "fail" if faults else "pass",
-            "message": "; ".join(faults) or "ready for writes",
-            "checks": [],
-            "version": __version__,
-        }
-        return json(told, 503 if faults else 200)
+        health = Health(
+            name="urbanos-edge",
+            status="fail" if faults else "pass",
+            message="; ".join(faults) or "ready for writes",
+            checks=[],
+            version=__version__,
+        )
+        return json(health, 503 if faults else 200)
 
     return [ping, health]
 

@@ -13,6 +13,7 @@ from litestar.response.base import ASGIResponse
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import ControllerRouterHandler, Receive, Send
 
+from urbanos_edge.api.document import described
 from urbanos_edge.errors import EdgeError, Unprocessable
 from urbanos_edge.grid import parse_grid_id
 from urbanos_edge.live import MAX_GRIDS, Listener, Live
@@ -28,7 +29,7 @@ class _Numbered(msgspec.Struct):
 
 
 def routes(live: Live) -> list[ControllerRouterHandler]:
-    @get("/api/v1/live", tags=["live"])
+    @get("/api/v1/live", operation_class=described(answers=("text/event-stream",)), tags=["live"])
     async def follow(request: Request[Any, Any, Any], grid_ids: GridIds) -> ASGIResponse:
         """Changes of the grids in `gridIds` (comma-separated); resumes from `Last-Event-ID`."""
         tiles = [parse_grid_id(grid_id) for grid_id in grid_ids.split(",")]

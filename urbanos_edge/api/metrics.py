@@ -12,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from prometheus_client.exposition import choose_encoder
 
+from urbanos_edge.api.document import described
 from urbanos_edge.metrics import registry
 from urbanos_edge.node import Node
 from urbanos_edge.traffic import UNMATCHED, Traffic
@@ -23,7 +24,12 @@ _ANY_PAGE: Final = "/{path}"
 def routes(node: Node) -> list[ControllerRouterHandler]:
     numbers = registry(node)
 
-    @get("/metrics", tags=["status"])
+    @get(
+        "/metrics",
+        media_type="text/plain",
+        operation_class=described(answers=("application/openmetrics-text",)),
+        tags=["status"],
+    )
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         """The node's numbers in Prometheus' text format, or as OpenMetrics where asked for."""
         encode, media_type = choose_encoder(request.headers.get("accept", ""))

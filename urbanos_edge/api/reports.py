@@ -14,6 +14,7 @@ from litestar.types import ControllerRouterHandler
 from urbanos_edge.api.acting import acting, holder
 from urbanos_edge.api.arrival import address
 from urbanos_edge.api.body import body_of
+from urbanos_edge.api.document import KEPT, described
 from urbanos_edge.api.export import Box, box
 from urbanos_edge.api.parameters import day_or_moment_us
 from urbanos_edge.api.respond import JSON, cached, json
@@ -21,7 +22,7 @@ from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import DAY_US, SECOND_US, to_rfc3339
 from urbanos_edge.errors import Unauthorized, Unprocessable, UnsupportedMedia
 from urbanos_edge.node import Node
-from urbanos_edge.reports import Asked, Report, Shown, State, Verdict, read_report
+from urbanos_edge.reports import Asked, NewReport, Report, Shown, State, Verdict, read_report
 
 GEOJSON: Final = "application/geo+json"
 MAX_LISTED: Final = 10_000
@@ -86,7 +87,13 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         async with acting(node, request, "operator", "report_decide", details):
             return json(_moderated(await node.reports.decide(number, verdict)))
 
-    @post("/api/v1/reports", status_code=202, tags=["reports"])
+    @post(
+        "/api/v1/reports",
+        status_code=202,
+        responses=told(Moderated, 202),
+        operation_class=described({JSON: NewReport}),
+        tags=["reports"],
+    )
     async def send_report(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Hold what somebody smells or sees until an operator has looked at it; no token needed.
 
@@ -98,7 +105,12 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         new = read_report(await body_of(request, MAX_BODY_BYTES))
         return json(_moderated(await node.reports.add(new, address(request.scope))), 202)
 
-    @get("/api/v1/reports", responses=told(ReportList), tags=["reports"])
+    @get(
+        "/api/v1/reports",
+        responses=told(ReportList) | KEPT,
+        operation_class=described(answers=(GEOJSON,)),
+        tags=["reports"],
+    )
     async def list_reports(
         request: Request[Any, Any, Any],
         from_: From = None,
@@ -115,17 +127,29 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             since_us = 0 if from_ is None else asked.since_us
             asked = msgspec.structs.replace(asked, states=states, since_us=since_us)
             found = await anyio.to_thread.run_sync(node.reports.find, asked)
-            return json(_listed(kind, [_moderated(report) for report in found]))
+            given = json(_listed(kind, [_moderated(report) for report in found]))
+            given.media_type = GEOJSON if kind == "geojson" else JSON
+            return given
         if only not in (None, "approved"):
             raise Unauthorized("what is not approved is for a token of scope operator or admin")
         return await answer(request, ("reports", from_, to, bbox, limit, kind), asked, kind)
 
-    @post("/api/v1/reports/{number:int}/approve", status_code=200, tags=["reports"])
+    @post(
+        "/api/v1/reports/{number:int}/approve",
+        status_code=200,
+        responses=told(Moderated),
+        tags=["reports"],
+    )
     async def approve(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Show a report to everybody."""
         return await decide(request, number, "approved")
 
-    @post("/api/v1/reports/{number:int}/reject", status_code=200, tags=["reports"])
+    @post(
+        "/api/v1/reports/{number:int}/reject",
+        status_code=200,
+        responses=told(Moderated),
+        tags=["reports"],
+    )
     async def reject(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Show a report to nobody."""
         return await decide(request, number, "rejected")

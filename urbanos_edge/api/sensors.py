@@ -8,6 +8,7 @@ from litestar import Request, Response, get
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.respond import JSON, cached, encoded, json
 from urbanos_edge.api.shapes import SensorDetail, SensorList, told
 from urbanos_edge.atlas import Atlas
@@ -16,7 +17,7 @@ MAX_LISTED = 10_000
 
 
 def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
-    @get("/api/v1/sensors", responses=told(SensorList), tags=["sensors"])
+    @get("/api/v1/sensors", responses=told(SensorList) | KEPT, tags=["sensors"])
     async def list_sensors(
         request: Request[Any, Any, Any],
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_LISTED)] = 1000,

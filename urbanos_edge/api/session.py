@@ -55,7 +55,12 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         """Who is logged in; 401 when nobody is."""
         return json(_told(holder(node, request)))
 
-    @delete("/api/v1/session", status_code=200, tags=["session"])
+    @delete(
+        "/api/v1/session",
+        status_code=200,
+        responses=told(dict[str, bool]),
+        tags=["session"],
+    )
     async def log_out(request: AnyRequest) -> Response[bytes]:
         """End the login; also where it was over already."""
         secret = _secret(request)

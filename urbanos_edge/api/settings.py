@@ -9,6 +9,7 @@ from litestar import Response, get
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import AnyRequest, demand
+from urbanos_edge.api.document import refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.node import Node
@@ -32,7 +33,12 @@ class SettingList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/settings", sync_to_thread=False, responses=told(SettingList), tags=["status"])
+    @get(
+        "/api/v1/settings",
+        sync_to_thread=False,
+        responses=told(SettingList) | refused(403),
+        tags=["status"],
+    )
     def list_settings(request: AnyRequest) -> Response[bytes]:
         """What the node runs with, and where each value comes from."""
         demand(node, request, "admin")

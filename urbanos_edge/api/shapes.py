@@ -223,6 +223,26 @@ class RowList(msgspec.Struct):
     count: int
 
 
+class Place(msgspec.Struct):
+    """Degrees, WGS 84."""
+
+    lat: float
+    lng: float
+
+
+class GridStatistics(msgspec.Struct):
+    """Where a grid lies, and its last 24 hours."""
+
+    grid_id: str
+    zoom_level: int
+    bounds: Extent
+    center: Place
+    data_count: int
+    avg_aqi: float | None
+    max_aqi: int | None
+    last_updated: str | None
+
+
 class VectorLayer(msgspec.Struct):
     """A layer of a vector tile."""
 

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import anyio.to_thread
+import msgspec
 from litestar import Response, get
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge import health
 from urbanos_edge.api import shapes
+from urbanos_edge.api.document import Refusal, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import NodeStatus, told
 from urbanos_edge.aqi import STANDARDS, Scale, Standard
 from urbanos_edge.node import Node
 
 
+class Readiness(msgspec.Struct):
+    """Whether the node can take readings and answer, and why not."""
+
+    status: Literal["ready", "unready"]
+    reasons: list[str]
+
+
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/health/live", sync_to_thread=False, tags=["status"])
+    @get("/health/live", sync_to_thread=False, responses=told(dict[str, str]), tags=["status"])
     def alive() -> Response[bytes]:
         """The process answers."""
         return json({"status": "alive"})
 
-    @get("/health/ready", tags=["status"])
+    @get(
+        "/health/ready",
+        responses=told(Readiness) | refused(503, shape=Readiness | Refusal),
+        tags=["status"],
+    )
     async def ready() -> Response[bytes]:
         """The node can take readings and answer; 503 with reasons otherwise."""
         reasons = await anyio.to_thread.run_sync(node.faults)
         status = 503 if reasons else 200
-        return json({"status": "unready" if reasons else "ready", "reasons": reasons}, status)
+        return json(Readiness("unready" if reasons else "ready", reasons), status)
 
     @get("/api/v1/status", responses=told(NodeStatus), tags=["status"])
     async def status() -> Response[bytes]:

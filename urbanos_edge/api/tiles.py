@@ -9,6 +9,7 @@ from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge import aqi
+from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.parameters import moment_us
 from urbanos_edge.api.respond import cached, json
 from urbanos_edge.api.shapes import TileJson, told
@@ -78,7 +79,9 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
             }
         )
 
-    @get("/tiles/readings/{z:int}/{x:int}/{file:str}", tags=["tiles"])
+    @get(
+        "/tiles/readings/{z:int}/{x:int}/{file:str}", media_type=MVT, responses=KEPT, tags=["tiles"]
+    )
     async def tile(
         request: Request[Any, Any, Any],
         z: int,

@@ -11,13 +11,16 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from litestar import Request, Response, get, post
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.adapters import Candidate, Message, airgradient, airrohr, sensorthings
 from urbanos_edge.api.arrival import arrival
 from urbanos_edge.api.body import body_of
+from urbanos_edge.api.document import JSON, described
 from urbanos_edge.api.respond import json
+from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_us
 from urbanos_edge.errors import NotFound
 from urbanos_edge.node import Node
@@ -27,20 +30,49 @@ _MONITOR: Final = re.compile(r"airgradient:(\S+)", re.I)
 _DATASTREAM: Final = re.compile(r"Datastreams\((.+)\)")
 AnyRequest = Request[Any, Any, Any]
 
+_TAKEN: Final = told(dict[str, bool])
+
+
+class AirrohrValue(msgspec.Struct):
+    """One value under its name in the firmware."""
+
+    value_type: str
+    value: str
+
+
+class AirrohrMessage(msgspec.Struct):
+    """What an airRohr unit sends; what else is in it is not read."""
+
+    sensordatavalues: list[AirrohrValue]
+    esp8266id: str | msgspec.UnsetType = msgspec.UNSET
+    software_version: str | msgspec.UnsetType = msgspec.UNSET
+
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
     return [*_airrohr(node), *_airgradient(node), *_sensorthings(node)]
 
 
 def _airrohr(node: Node) -> list[ControllerRouterHandler]:
-    @post("/data.php", status_code=200, tags=["devices"])
+    @post(
+        "/data.php",
+        status_code=200,
+        responses=_TAKEN,
+        operation_class=described({JSON: AirrohrMessage}),
+        tags=["devices"],
+    )
     async def own_api(request: AnyRequest) -> Response[bytes]:
         """What an airRohr unit sends to 'own API'."""
         sensor = request.headers.get("x-sensor", "")
         await _take(node, request, airrohr.SOURCE, lambda body: airrohr.read(body, sensor))
         return json({"success": True})
 
-    @post("/v1/push-sensor-data/", status_code=201, tags=["devices"])
+    @post(
+        "/v1/push-sensor-data/",
+        status_code=201,
+        responses=told(dict[str, bool], 201),
+        operation_class=described({JSON: AirrohrMessage}),
+        tags=["devices"],
+    )
     async def push(request: AnyRequest) -> Response[bytes]:
         """What is sent to sensor.community, chip by chip."""
         sensor, pin = request.headers.get("x-sensor", ""), request.headers.get("x-pin", "")
@@ -53,14 +85,25 @@ def _airrohr(node: Node) -> list[ControllerRouterHandler]:
 
 
 def _airgradient(node: Node) -> list[ControllerRouterHandler]:
-    @post("/sensors/{monitor:str}/measures", status_code=200, tags=["devices"])
+    @post(
+        "/sensors/{monitor:str}/measures",
+        status_code=200,
+        responses=_TAKEN,
+        operation_class=described({JSON: dict[str, Any]}),
+        tags=["devices"],
+    )
     async def measures(request: AnyRequest, monitor: str) -> Response[bytes]:
         """What an AirGradient monitor pushes; to its firmware only 200 and 429 are a success."""
         serial = _inside(_MONITOR, monitor)
         await _take(node, request, airgradient.SOURCE, lambda body: airgradient.read(body, serial))
         return json({"success": True})
 
-    @get("/sensors/{monitor:str}/one/config", sync_to_thread=False, tags=["devices"])
+    @get(
+        "/sensors/{monitor:str}/one/config",
+        sync_to_thread=False,
+        responses=told(dict[str, Any]),
+        tags=["devices"],
+    )
     def config(monitor: str) -> Response[bytes]:
         """Nothing that a monitor should change about its settings."""
         _inside(_MONITOR, monitor)
@@ -83,12 +126,24 @@ def _sensorthings(node: Node) -> list[ControllerRouterHandler]:
         answer.headers["Location"] = location
         return answer
 
-    @post("/v1.1/Observations", status_code=201, tags=["devices"])
+    @post(
+        "/v1.1/Observations",
+        status_code=201,
+        responses=told(dict[str, str], 201),
+        operation_class=described({JSON: dict[str, Any]}),
+        tags=["devices"],
+    )
     async def observation(request: AnyRequest) -> Response[bytes]:
         """Create an observation that names its datastream."""
         return await create(request, "")
 
-    @post("/v1.1/{entity:str}/Observations", status_code=201, tags=["devices"])
+    @post(
+        "/v1.1/{entity:str}/Observations",
+        status_code=201,
+        responses=told(dict[str, str], 201),
+        operation_class=described({JSON: dict[str, Any]}),
+        tags=["devices"],
+    )
     async def observation_of(request: AnyRequest, entity: str) -> Response[bytes]:
         """Create an observation of `Datastreams(id)`."""
         return await create(request, _inside(_DATASTREAM, entity))
