@@ -93,12 +93,18 @@ def fuzz(
     with requests.Session() as session:
         session.headers.update(headers)
         for found in schema.get_all_operations():
-            operation = found.ok()
+            operation = _readable(found)
             tally.operations += 1
             for mode in GenerationMode:
                 for case in _cases(operation, mode, per_operation, number, known):
                     _send(case, session, node.url, tally)
     return tally
+
+
+def _readable(found: Any) -> AnyOperation:
+    """An operation; raises what is wrong with the document there."""
+    operation: AnyOperation = found.ok()
+    return operation
 
 
 def _cases(

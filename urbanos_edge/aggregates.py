@@ -13,10 +13,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from msgspec import Meta
 
 from urbanos_edge import revisions
 from urbanos_edge.buckets import NO_BUCKETS, register_numbered, told_of_buckets
@@ -51,10 +50,6 @@ class EpochOver(EdgeError):
     code = "epoch_over"
 
 
-Number = Annotated[Decimal, Meta(extra_json_schema={"extra": {"type": "number"}})]
-"""Exact, and a number in JSON: unsaid, the OpenAPI document would call it a string."""
-
-
 class Aggregate(msgspec.Struct):
     """A bucket, exact in the unit of its quantity; `bucket_start` in RFC 3339."""
 
@@ -63,10 +58,10 @@ class Aggregate(msgspec.Struct):
     cell: str | None
     quantity: str | None
     count: int
-    sum: Number
-    sum_sq: Number
-    min: Number | None
-    max: Number | None
+    sum: Decimal
+    sum_sq: Decimal
+    min: Decimal | None
+    max: Decimal | None
     flagged: int
     revision: int
 

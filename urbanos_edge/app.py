@@ -21,7 +21,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge import __version__, api, rounds, ws
 from urbanos_edge.api import gate, ingest, metrics, pages
-from urbanos_edge.api.document import documented
+from urbanos_edge.api.document import ExactNumbers, documented
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
 from urbanos_edge.control import listen
@@ -56,6 +56,7 @@ def create_app(node: Node, url: str, port: int) -> ASGIApp:
             path="/schema",
             render_plugins=[JsonRenderPlugin()],
         ),
+        plugins=[ExactNumbers()],
         request_max_body_size=MAX_FORM_BYTES,
         state=State({"answers": node.answers}),
         logging_config=None,

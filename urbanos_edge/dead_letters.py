@@ -48,7 +48,7 @@ class DeadLetters:
         """The newest letters, those before a number when one is given."""
         rows = self._database.read().execute(
             f"SELECT {_COLUMNS} FROM dead_letters WHERE id < ? ORDER BY id DESC LIMIT ?",
-            (_MAX_NUMBER if before is None else min(before, _MAX_NUMBER), limit),
+            (_MAX_NUMBER if before is None else max(0, min(before, _MAX_NUMBER)), limit),
         )
         return [
             Kept(number, rejected_at_us, code, message, payload.decode(errors="replace"))

@@ -17,6 +17,8 @@ import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
+from websockets.protocol import State
 
 from urbanos_edge.answers import Answers
 from urbanos_edge.api.export import LINE
@@ -282,6 +284,21 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self._has_refused:
             super().data_received(data)
 
+    def send_receive_event_to_app(self) -> None:
+        """Refuse a text that is none (RFC 6455 8.1).
+
+        Uvicorn does, too, but with a traceback in the log for each, and anybody can send many.
+        """
+        text = b"".join(self.frames)
+        self.frames = [text]
+        if self.curr_msg_data_type != "text" or _is_utf8(text):
+            super().send_receive_event_to_app()
+            return
+        self.frames = []
+        if self.conn.state is State.OPEN:  # else a close frame came along with it
+            self.conn.send_close(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
+
     def handle_parser_exception(self) -> None:
         """Say why, and close once the client has heard it or `FAREWELL_S` are over."""
         refused = self.conn.close_sent
@@ -312,6 +329,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def drop(self) -> None:
         self.transport.abort()
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=256)

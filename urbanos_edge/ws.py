@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import anyio
@@ -70,8 +71,10 @@ async def _receive(socket: WebSocket[Any, Any, Any], listener: Listener, live: L
 
 
 async def _send(socket: WebSocket[Any, Any, Any], listener: Listener) -> None:
-    while (frame := await listener.next()) is not None:
-        await socket.send_data(frame.decode(), mode="text")
+    """Write what waits, until nobody is there any more; `_receive` hears of that, too."""
+    with suppress(WebSocketDisconnect):
+        while (frame := await listener.next()) is not None:
+            await socket.send_data(frame.decode(), mode="text")
 
 
 async def _cut(
@@ -82,7 +85,7 @@ async def _cut(
     A task of its own: the one that sends may be stuck in a frame that nobody takes.
     """
     await listener.overflow.wait()
-    with anyio.move_on_after(SLOW_CLOSE_S) as closing:
+    with suppress(WebSocketDisconnect), anyio.move_on_after(SLOW_CLOSE_S) as closing:
         await socket.close(TRY_AGAIN_LATER, "too slow; fetch anew")
     if closing.cancelled_caught and listener.way is not None:
         listener.way.drop()

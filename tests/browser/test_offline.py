@@ -23,6 +23,7 @@ from tests.processes import NodeProcess
 Open = Callable[..., Visit]
 
 BUILT = Path(__file__).parents[2] / "urbanos_edge" / "static"
+PAGES = {"/": "/index.html", "/kiosk": "/kiosk.html", "/admin": "/admin.html"}
 PLACE = "/#15/60.1716/24.9443"
 CONTROLLED = "navigator.serviceWorker.controller !== null"
 KEPT = """async (key) => {
@@ -86,10 +87,10 @@ def test_a_page_outlives_its_node_and_catches_up_when_it_is_back(
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Files as they are: `/kiosk` is a page, and nothing else is known."""
+    """Files as they are, the pages at their addresses, and nothing of a node."""
 
     def send_head(self) -> Any:
-        self.path = {"/kiosk": "/kiosk.html", "/": "/index.html"}.get(self.path, self.path)
+        self.path = PAGES.get(self.path, self.path)
         return super().send_head()
 
     def log_message(self, *args: Any) -> None:

@@ -20,6 +20,7 @@ from tests.faults.cuts import cut_power
 from tests.faults.disks import NEEDED, PATH, leaving_in_order
 from tests.faults.figures import Figures
 from tests.faults.full import fill_disk
+from tests.faults.fuzzing import fuzz_at_length
 from tests.faults.io_errors import break_engine, fail_syncs, lock_database
 from tests.faults.kills import kill_at_each_step, kill_at_random
 from tests.faults.upgrades import install_broken, upgrade_again_and_again
@@ -92,6 +93,10 @@ def _sync(folder: Path, count: int) -> Iterator[Figures]:
     yield from catch_up_after(folder, days=count)
 
 
+def _fuzz(folder: Path, count: int) -> Iterator[Figures]:
+    yield fuzz_at_length(folder, at_least=count)
+
+
 def _deploy(folder: Path, count: int) -> Iterator[Figures]:
     yield upgrade_again_and_again(folder / "good", upgrades=count)
     yield install_broken(folder / "broken")
@@ -125,6 +130,7 @@ RUNS: Final[dict[str, tuple[Run, int, str]]] = {
     "compaction": (_compaction, 10, "kill -9 at each step under 8 readers, for N minutes"),
     "sync": (_sync, 30, "N days without the centre, a line cut 50 times, then a thin one"),
     "deploy": (_deploy, 20, "N upgrades under load, then four releases that are no good"),
+    "fuzz": (_fuzz, 50_000, "N requests made of the OpenAPI document, and frames"),
     "aberdeen": (_aberdeen, 1, "every N-th row of an archive through the airRohr door"),
     "taichung": (_taichung, 123, "one of 123 sensors tripled, N times another one"),
     "year": (_year, 1_000_000, "a start on a year of N readings a day; 5 GB of disk"),

@@ -80,8 +80,8 @@ def test_bodies_in_a_pipeline_arrive_whole(server: NodeProcess, gateway: str, sp
         body = server.client.build_request("POST", "/", json=reading(spot, f"piped-{number}"))
         content = body.content + padding
         head = (
-            f"POST /api/v1/data/ingest HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {gateway}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+            "POST /api/v1/data/ingest HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {gateway}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         pieces += [get("/health/live"), head.encode(), content]
     last = get("/nowhere").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")

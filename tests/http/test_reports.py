@@ -127,6 +127,8 @@ def test_reports_are_points_for_a_map(
     tag = {"If-None-Match": answer.headers["etag"]}
     again = server.client.get(PATH, params={**around(spot), "format": "geojson"}, headers=tag)
     assert again.status_code == 304
+    deciding = server.client.get(PATH, params={"format": "geojson"}, headers=operator)
+    assert deciding.headers["content-type"] == "application/geo+json"
 
 
 def test_nobody_decides_without_the_right_token(

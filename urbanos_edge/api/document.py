@@ -9,13 +9,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, cast
 
 import msgspec
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+from litestar.plugins import OpenAPISchemaPlugin
 from litestar.types import ControllerRouterHandler
+from litestar.typing import FieldDefinition
 
 from urbanos_edge.door import UNPROTECTED
 
@@ -34,11 +38,12 @@ _WHEN: Final = {
     421: "the node is not called so",
     422: "readable, but impossible",
     429: "too often; see Retry-After",
+    431: "the head of the request is too large",
     502: "the receivers did not confirm it",
     503: "not now; see Retry-After",
     507: "the disk is full; see Retry-After",
 }
-ASKING: Final = (400, 401, 421, 429, 503)
+ASKING: Final = (400, 401, 421, 429, 431, 503)
 """What every request may be refused with."""
 CHANGING: Final = (*ASKING, 403, 413, 415, 422, 507)
 """What one that changes something may be refused with."""
@@ -56,6 +61,17 @@ class Refusal(msgspec.Struct):
     """The one shape of errors."""
 
     error: Complaint
+
+
+class ExactNumbers(OpenAPISchemaPlugin):
+    """A Decimal is a number in our JSON; the framework takes it for a string."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        return value is Decimal
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:
+        return Schema(type=OpenAPIType.NUMBER)
 
 
 def refused(*statuses: int, shape: Any = Refusal) -> dict[int, ResponseSpec]:

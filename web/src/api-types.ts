@@ -461,7 +461,7 @@ export interface ShownRule {
   clear_for_s?: number;
   sensor_id?: string | null;
   grid_id?: string | null;
-  bbox?: unknown[] | null;
+  bbox?: number[] | null;
   name?: string;
   url?: string | null;
   id: number;
