@@ -81,7 +81,8 @@ def test_bodies_in_a_pipeline_arrive_whole(server: NodeProcess, gateway: str, sp
         content = body.content + padding
         head = (
             "POST /api/v1/data/ingest HTTP/1.1\r\nHost: localhost\r\n"
-            f"Authorization: Bearer {gateway}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+            f"Authorization: Bearer {gateway}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(content)}\r\n\r\n"
         )
         pieces += [get("/health/live"), head.encode(), content]
     last = get("/nowhere").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
