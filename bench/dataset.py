@@ -228,6 +228,7 @@ def _batch(
         "source": np.full(count, len(labels) - 2),
         "pollution_type": np.full(count, len(labels) - 1),
         "timing": np.zeros(count, np.uint8),
+        "channels_disagree": np.zeros(count, bool),
         **_values(columns["level"][sensor], sensor, at_us),
     }
     return Batch(labels, fields)

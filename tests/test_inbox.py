@@ -192,12 +192,13 @@ def test_messages_that_come_while_the_claim_is_made_are_not_lost(node: Node) -> 
                     wanted = Wanted(sender="esp-1", rule="open", **HARBOUR)
                     tasks.start_soon(node.registry.claim, wanted)
                 await anyio.sleep(0.001 if number % 10 == 0 else 0)
+        await send(100)
 
     anyio.run(all_at_once)
     assert {receipt.held + receipt.accepted for receipt in receipts} == {1}
     assert {receipt.accepted for receipt in receipts} == {0, 1}
     assert [pm25 for (pm25,) in stored_rows(node, "pm25")] != []
-    assert sorted(pm25 for (pm25,) in stored_rows(node, "pm25")) == [float(n) for n in range(100)]
+    assert sorted(pm25 for (pm25,) in stored_rows(node, "pm25")) == [float(n) for n in range(101)]
     assert node.inbox.list() == []
 
 

@@ -201,7 +201,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Literal["aggregates", "readings"],
         Meta(description='what the centre gets: "aggregates", or the "readings", too'),
     ] = "aggregates"
-    sync_rate_limit: Annotated[
+    sync_max_mib_s: Annotated[
         float,
         Meta(ge=0, description="MiB that the centre is sent in a second at most; 0: no limit"),
     ] = 8

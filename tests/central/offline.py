@@ -33,7 +33,7 @@ THIN_S: Final = 180.0
 def catch_up_after(folder: Path, days: int) -> Iterator[Figures]:
     """Be cut off from the centre for so many days, then catch up twice."""
     with _centre() as (centre, dsn):
-        settings = Settings(sync_dsn=dsn, node_id="north", sync_rate_limit=0)
+        settings = Settings(sync_dsn=dsn, node_id="north", sync_max_mib_s=0)
         node = Node(settings, folder)
         anyio.run(_fill, node, days)
         node.hours.count_all()
@@ -67,7 +67,7 @@ def _over_a_thin_line(settings: Settings, folder: Path, centre: Centre) -> Figur
     figures = Figures("sync over a thin line")
     [(size,)] = centre.rows("SELECT count(*) * 100 / 1048576.0 FROM pollution_aggregates")
     centre.owner.execute(b"DELETE FROM pollution_aggregates")
-    thin = msgspec.structs.replace(settings, sync_rate_limit=float(size) / THIN_S)
+    thin = msgspec.structs.replace(settings, sync_max_mib_s=float(size) / THIN_S)
     node = Node(thin, folder)
     lags_s: list[float] = []
 

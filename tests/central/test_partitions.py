@@ -74,7 +74,7 @@ def test_a_partition_has_all_that_its_table_has(centre: Centre) -> None:
     day = days_ago(7)
     centre.value("SELECT create_daily_partition(%s)::TEXT", day)
     put(centre, day)
-    for table, indexes in (("pollution_data", 5), ("pollution_aggregates", 2)):
+    for table, indexes in (("pollution_data", 6), ("pollution_aggregates", 2)):
         name = partition(table, day)
         count = "SELECT count(*) FROM pg_index WHERE indrelid = %s::REGCLASS AND indisvalid"
         assert centre.value(count, name) == indexes

@@ -245,7 +245,7 @@ def test_what_is_new_does_not_wait_for_a_backfill(
 ) -> None:
     monkeypatch.setattr(rounds, "LIVE_EVERY_S", 0.2)
     monkeypatch.setattr(rounds, "STEP_BUCKETS", 1)  # so that each hour is a step
-    node = synced(sync_rate_limit=0.002)
+    node = synced(sync_max_mib_s=0.002)
     store(node, *some(node, range(4, 100), sensors=1))
     seen: list[int] = []
 

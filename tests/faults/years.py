@@ -126,6 +126,7 @@ def spread_batch(sensors: int, readings: int, begin_us: int, end_us: int) -> Bat
         "source": np.full(readings, sensors),
         "pollution_type": np.full(readings, sensors + 1),
         "timing": np.zeros(readings, np.uint8),
+        "channels_disagree": np.zeros(readings, bool),
         **{"lng": lng[sensor], "lat": lat[sensor], "x18": x18[sensor], "y18": y18[sensor]},
         "pm25": rng.lognormal(2.2, 0.6, readings).round(1),
         "pm10": rng.lognormal(2.7, 0.6, readings).round(1),

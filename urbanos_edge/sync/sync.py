@@ -98,7 +98,7 @@ class Sync:
         self._mode = settings.sync_mode
         self._database = data
         self._clock = clock
-        self._pace = Pace(settings.sync_rate_limit)
+        self._pace = Pace(settings.sync_max_mib_s)
         self._epoch = revisions.epoch(data.read())
         claim = f"{self._epoch}.{secrets.token_hex(4)}"
         schema = database.newest_schema()
