@@ -19,6 +19,14 @@ DATA = Path(
 ).resolve()
 
 
+LONG = ("faults", "browser", "central")
+"""Folders whose files take longest: begun first, they do not keep one process at work alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real readings, maps and vectors; the test is skipped without it."""
