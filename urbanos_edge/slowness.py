@@ -113,11 +113,14 @@ def _note(engine: str, sql: str, took_s: float, plan: str) -> None:
 
 
 def _duckdb_plan(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Any) -> str:
+    """What DuckDB would do; not asked of several statements: it would run all but the first."""
     try:
-        rows = cursor.execute(f"EXPLAIN (FORMAT json) {sql}", parameters).fetchall()
-        return _flat(msgspec.json.decode(rows[-1][1]))[:MAX_LETTERS]
-    except (duckdb.Error, msgspec.DecodeError):
-        return "not to be had"  # of a table that is gone by now, or of several statements at once
+        if len(duckdb.extract_statements(sql)) == 1:
+            rows = cursor.execute(f"EXPLAIN (FORMAT json) {sql}", parameters).fetchall()
+            return _flat(msgspec.json.decode(rows[-1][1]))[:MAX_LETTERS]
+    except (duckdb.Error, msgspec.DecodeError, LookupError):
+        pass  # of a table that is gone by now, or a statement that has no plan
+    return "not to be had"
 
 
 def _flat(nodes: list[dict[str, Any]]) -> str:
