@@ -62,8 +62,10 @@ def start_node(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
     """Start real nodes as processes of their own; all are ended by their id afterwards."""
     started: list[NodeProcess] = []
 
-    def start(data_dir: Path = tmp_path / "node", **settings: object) -> NodeProcess:
-        started.append(NodeProcess(data_dir, settings))
+    def start(
+        data_dir: Path = tmp_path / "node", port: int | None = None, **settings: object
+    ) -> NodeProcess:
+        started.append(NodeProcess(data_dir, settings, port=port))
         return started[-1]
 
     yield start

@@ -20,7 +20,7 @@ LIFTED = {"rate_limit": "1000000/second", "tile_rate_limit": "1000000/second"}
 
 
 class NodeProcess:
-    """`urbanos-edge serve` on a free port; `stop` and `kill` end it by its id.
+    """`urbanos-edge serve` on a free port or this one; `stop` and `kill` end it by its id.
 
     `program` stands for `urbanos-edge` where that is wanted with a fault or a clock of its own;
     `listeners` are handed over to it as systemd hands over sockets, and `variables` are set for it.
@@ -33,9 +33,10 @@ class NodeProcess:
         program: Sequence[str] | None = None,
         listeners: Sequence[socket.socket] = (),
         variables: Mapping[str, str] | None = None,
+        port: int | None = None,
     ) -> None:
         self.data_dir = data_dir
-        self.port = listeners[0].getsockname()[1] if listeners else free_port()
+        self.port = listeners[0].getsockname()[1] if listeners else port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = data_dir.parent / f"{data_dir.name}.log"
         values = {"announce": False, "discover": False, **LIFTED, **settings}

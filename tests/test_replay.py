@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import gzip
 import json
-import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -27,7 +25,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.processes import command, free_port, wait_until
+from tests.processes import NodeProcess, command, free_port, wait_until
 from urbanos_edge.archives import ArchiveError, ArchiveOptions, Row, open_archive
 from urbanos_edge.control import listen
 from urbanos_edge.errors import EdgeError
@@ -544,47 +542,36 @@ def check_order(order: TimeOrder, minutes: list[list[int | None]]) -> None:
 # --- the real node ----------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def real_node(data_dir: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {
-        **os.environ,
-        "URBANOS_ANNOUNCE": "false",
-        "URBANOS_FLUSH_INTERVAL_S": "0.5",
-    }
-    arguments = ["--data-dir", str(data_dir), "--host", "127.0.0.1", "--port", str(port)]
-    serving = subprocess.Popen(
-        [*command(), "serve", *arguments],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: is_listening(port), 60)
-        yield serving
-    finally:
-        serving.terminate()
-        serving.wait(30)
+@pytest.fixture
+def replaying(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `urbanos-edge replay` as a process of its own; it is ended by its id afterwards."""
+    with contextlib.ExitStack() as started:
+
+        def start(*arguments: str) -> subprocess.Popen[str]:
+            words = [*command(), "replay", *arguments, "--state-dir", str(tmp_path / "state")]
+            process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+            started.enter_context(process)
+            started.callback(process.kill)
+            return process
+
+        yield start
 
 
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_a_node_killed_during_a_replay_ends_up_with_every_reading_once(tmp_path: Path) -> None:
+def test_a_node_killed_during_a_replay_ends_up_with_every_reading_once(
+    tmp_path: Path,
+    start_node: Callable[..., NodeProcess],
+    replaying: Callable[..., subprocess.Popen[str]],
+) -> None:
     archive = archive_of(tmp_path / "archive.csv", 40_000, empty=30_000, step_s=10.0)
-    data_dir, port = tmp_path / "node", free_port()
-    arguments = [str(archive), "--data-dir", str(data_dir), "--state-dir", str(tmp_path / "state")]
-    arguments += ["--speed", "80000"]  # 5 s: long enough to be killed in the middle
-    replaying = [*command(), "replay", *arguments]
-    with real_node(data_dir, port) as first:
-        replay_process = subprocess.Popen(replaying, stdout=subprocess.PIPE, text=True)
-        wait_until(lambda: any((data_dir / "readings").glob("*/*.parquet")), 30)
-        first.kill()
-        first.wait()
-    with real_node(data_dir, port):
-        output, _ = replay_process.communicate(timeout=60)
-    assert replay_process.returncode == 0, output
+    first = start_node(flush_interval_s=0.5)
+    data_dir = first.data_dir
+    # 80,000 times as fast takes 5 s: long enough to be killed in the middle.
+    replay = replaying(str(archive), "--data-dir", str(data_dir), "--speed", "80000")
+    wait_until(lambda: any((data_dir / "readings").glob("*/*.parquet")), 30, first.log)
+    first.kill()
+    start_node(port=first.port, flush_interval_s=0.5)
+    output, _ = replay.communicate(timeout=60)
+    assert replay.returncode == 0, output
     assert "does not answer" in output
     assert "39,999 sent, 39,999 accepted" in output
     assert "stored on the node: 0 before, 39,999 after" in output
