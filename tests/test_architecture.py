@@ -117,25 +117,10 @@ FLOW = (
         "commands",
     ),
     *("api", "ws", "app", "protocol", "systemd", "server", "centre"),
-    *("replay", "asking", "alerting", "care"),
+    "replay",
     *("signature", "slots", "staging", "keeper", "service"),
     *("comparison", "rehearsal", "lookout", "cutover"),
-    *(
-        "auditing",
-        "deploying",
-        "exporting",
-        "flagging",
-        "founding",
-        "pulling",
-        "importing",
-        "registering",
-        "amending",
-        "reporting",
-        "securing",
-        "syncing",
-        "bundling",
-    ),
-    *("overview", "cli", "__main__"),
+    *("cli", "__main__"),
 )
 
 

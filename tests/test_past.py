@@ -18,11 +18,11 @@ from tests.test_export import exported, wanted
 from tests.test_flush import GLOB, store, stored
 from tests.test_replay import Lines, archive_of, stop_after
 from urbanos_edge.archives import ArchiveOptions
-from urbanos_edge.asking import attending
 from urbanos_edge.cli import main
+from urbanos_edge.cli.import_ import Owner
+from urbanos_edge.cli.standing_in import attending
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US, to_rfc3339
 from urbanos_edge.export import FORMATS
-from urbanos_edge.importing import Owner
 from urbanos_edge.node import Node
 from urbanos_edge.past import Archived, Past, Taken
 from urbanos_edge.replay import CarryOptions, carry, open_archives

@@ -20,8 +20,8 @@ from tests.test_check import report_of
 from tests.test_corrections import calibrate, purple
 from tests.test_flush import store, stored
 from urbanos_edge import regrade as regrading
-from urbanos_edge.amending import calibrate as calibrate_command
 from urbanos_edge.amends import Regraded, Span, regrade
+from urbanos_edge.cli.calibrate import calibrate as calibrate_command
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US
 from urbanos_edge.errors import DiskFull
 from urbanos_edge.health import status

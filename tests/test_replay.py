@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from tests.processes import NodeProcess, command, free_port, wait_until
 from urbanos_edge.archives import ArchiveError, ArchiveOptions, Row, open_archive
+from urbanos_edge.cli.replay import replay_command
 from urbanos_edge.control import listen
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.replay import (
@@ -35,7 +36,6 @@ from urbanos_edge.replay import (
     ReplayOptions,
     ReplaySummary,
     replay,
-    replay_command,
 )
 from urbanos_edge.replay import order as order_module
 from urbanos_edge.replay import report as report_module

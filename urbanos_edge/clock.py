@@ -9,16 +9,19 @@ machine was started, so a step of the clock shows against it.
 from __future__ import annotations
 
 import ctypes
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from urbanos_edge.errors import Unprocessable
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_US: Final = 1_000_000
@@ -26,6 +29,10 @@ HOUR_US: Final = 3600 * SECOND_US
 DAY_US: Final = 24 * HOUR_US
 STEP_US: Final = SECOND_US
 """A clock that moves this much against the time since the start was set, not slewed."""
+YEARS: Final = range(1970, 3000)
+"""In which moments may lie."""
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _TIME_SERVICES: Final = tuple(map(Path, ("/run/systemd/timesync", "/run/chrony", "/run/ntpd.pid")))
 _STA_UNSYNC: Final = 0x40
@@ -153,6 +160,35 @@ def boot_id() -> str:
 def to_us(moment: datetime) -> int:
     """Microseconds since 1970 of a moment with a zone."""
     return (moment - EPOCH) // _MICROSECOND
+
+
+def moment_us(name: str, text: str | None) -> int | None:
+    """A moment in RFC 3339 as microseconds since 1970; None when it was not given.
+
+    Raises:
+        Unprocessable: not such a moment, without a zone, or in no year we know.
+    """
+    if text is None:
+        return None
+    try:
+        moment = msgspec.convert(text, _Moment)
+    except msgspec.ValidationError as error:
+        raise Unprocessable(
+            f"'{name}' must be a moment like 2026-11-23T10:00:00Z, with a zone (and + as %2B)",
+            code=f"invalid_{name}",
+        ) from error
+    if moment.year not in YEARS:
+        raise Unprocessable(
+            f"'{name}' must lie between {YEARS[0]} and {YEARS[-1]}", code=f"invalid_{name}"
+        )
+    return to_us(moment)
+
+
+def day_or_moment_us(name: str, text: str | None) -> int | None:
+    """As `moment_us`; a day like 2026-11-23 is its beginning in UTC."""
+    if text is not None and _DAY.fullmatch(text):
+        text = f"{text}T00:00:00Z"
+    return moment_us(name, text)
 
 
 def to_rfc3339(moment_us: int) -> str:

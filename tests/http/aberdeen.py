@@ -26,7 +26,7 @@ from tests.faults.figures import Figures
 from tests.http.hand_clock import HandClock
 from tests.processes import NodeProcess
 from urbanos_edge import control
-from urbanos_edge.asking import ask
+from urbanos_edge.cli.asking import ask
 from urbanos_edge.clock import SECOND_US, to_us
 
 MOVED: Final = timedelta(days=8 * 365 + 2)

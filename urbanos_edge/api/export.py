@@ -14,8 +14,9 @@ from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from urbanos_edge.api.document import described
-from urbanos_edge.api.parameters import bounds, day_or_moment_us
+from urbanos_edge.api.parameters import bounds
 from urbanos_edge.api.respond import send_error
+from urbanos_edge.clock import day_or_moment_us
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.export import COLUMNS, FORMATS, MAX_DAYS, WORLD, Exports, Wanted, checked
 from urbanos_edge.grid import Bounds

@@ -12,10 +12,10 @@ from msgspec.structs import astuple
 
 from urbanos_edge.answers import LONG_S
 from urbanos_edge.api.document import KEPT
-from urbanos_edge.api.parameters import moment_us
 from urbanos_edge.api.respond import JSON, cached, encoded
 from urbanos_edge.api.shapes import told
 from urbanos_edge.atlas import Atlas
+from urbanos_edge.clock import moment_us
 from urbanos_edge.history import Buckets, Readings
 
 From = Annotated[

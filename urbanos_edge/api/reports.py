@@ -16,10 +16,9 @@ from urbanos_edge.api.arrival import address
 from urbanos_edge.api.body import body_of
 from urbanos_edge.api.document import KEPT, described
 from urbanos_edge.api.export import Box, box
-from urbanos_edge.api.parameters import day_or_moment_us
 from urbanos_edge.api.respond import JSON, cached, json
 from urbanos_edge.api.shapes import told
-from urbanos_edge.clock import DAY_US, SECOND_US, to_rfc3339
+from urbanos_edge.clock import DAY_US, SECOND_US, day_or_moment_us, to_rfc3339
 from urbanos_edge.errors import Unauthorized, Unprocessable, UnsupportedMedia
 from urbanos_edge.node import Node
 from urbanos_edge.reports import Asked, NewReport, Report, Shown, State, Verdict, read_report

@@ -10,11 +10,10 @@ from litestar.types import ControllerRouterHandler
 
 from urbanos_edge import aqi
 from urbanos_edge.api.document import KEPT
-from urbanos_edge.api.parameters import moment_us
 from urbanos_edge.api.respond import cached, json
 from urbanos_edge.api.shapes import TileJson, told
 from urbanos_edge.atlas import Atlas, Layer
-from urbanos_edge.clock import HOUR_US
+from urbanos_edge.clock import HOUR_US, moment_us
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.grid import checked_tile
 from urbanos_edge.mvt import MVT

@@ -1,12 +1,5 @@
 """Archives carried to a node: in the time they were measured in, or as fast as it takes."""
 
-from urbanos_edge.replay.command import (
-    archive_arguments,
-    interruptible,
-    replay_command,
-    state_dir_option,
-    tell,
-)
 from urbanos_edge.replay.node import Answer, NodeCounts, NodeGone, NodeRefused, read_counts
 from urbanos_edge.replay.run import (
     CarryOptions,
@@ -29,13 +22,8 @@ __all__ = [
     "ReplaySummary",
     "Report",
     "Tally",
-    "archive_arguments",
     "carry",
-    "interruptible",
     "open_archives",
     "read_counts",
     "replay",
-    "replay_command",
-    "state_dir_option",
-    "tell",
 ]

@@ -19,9 +19,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from urbanos_edge import control
 from urbanos_edge.api.export import box
-from urbanos_edge.api.parameters import day_or_moment_us
-from urbanos_edge.asking import by_owner, data_dir_option, standing_in
-from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.cli.asking import by_owner, data_dir_option
+from urbanos_edge.cli.standing_in import standing_in
+from urbanos_edge.clock import day_or_moment_us, to_rfc3339
 from urbanos_edge.errors import EdgeError, Unprocessable
 from urbanos_edge.export import COLUMNS, FORMATS, Wanted, checked
 

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from urbanos_edge import central as centre
-from urbanos_edge.asking import json_option, progress_bar, show
+from urbanos_edge.cli.asking import json_option, progress_bar, show
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.server import listener
 from urbanos_edge.settings import load

@@ -1,4 +1,4 @@
-"""Commands that look after the data: check, backup, restore."""
+"""Commands that look after the data: check, backup, restore, compact, expire."""
 
 from __future__ import annotations
 
@@ -12,16 +12,10 @@ import click
 import msgspec
 
 from urbanos_edge import control
-from urbanos_edge.asking import ask, data_dir_option, json_option, progress_bar
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option, progress_bar, show
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.restore import find_backup
 from urbanos_edge.restore import restore as bring_back
-
-
-def add_care_commands(group: click.Group) -> None:
-    """Give a command line these commands."""
-    for command in (check, backup, restore):
-        group.add_command(command)
 
 
 @click.command()
@@ -118,6 +112,43 @@ def restore(
     click.echo(f"{result['readings']:,} readings are back as of {result['made_at']}")
     if kept is not None:
         click.echo(f"the old state is kept in {kept}; remove it when all is well")
+
+
+@click.command()
+@data_dir_option
+@json_option
+def compact(data_dir: Path, as_json: bool) -> None:
+    """Merge small files, and sort the days that are over.
+
+    The node does this by itself, with pauses and once a day is quiet; this
+    does all of it now.
+    """
+    with progress_bar("compacting") as tell:
+        jobs = ask(data_dir, "compact", on_progress=tell)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(jobs)))
+        return
+    for job in jobs:
+        files = f"{job['files_before']} files became {job['files_after']}"
+        size = f"{job['bytes_before']:,} bytes became {job['bytes_after']:,}"
+        click.echo(f"{job['day']} {job['kind']:<6} {files}, {size}")
+    if not jobs:
+        click.echo("nothing was due", err=True)
+
+
+@click.command()
+@data_dir_option
+@json_option
+@click.option("--dry-run", is_flag=True, help="Only show what would be dropped.")
+def expire(data_dir: Path, as_json: bool, dry_run: bool) -> None:
+    """Drop the days that are older than `retention_days`.
+
+    A day goes when it and its newest arrival are both older. The node does
+    this by itself every hour. What the centre is still to get waits, until
+    the disk is almost full; a dry run shows it with the reason.
+    """
+    dropped = ask(data_dir, "expire", {"dry_run": dry_run})
+    show(dropped, ("day", "files", "rows", "bytes", "owed_hours", "waits"), as_json)
 
 
 def _absolute(address: str) -> str:

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from urbanos_edge import control
-from urbanos_edge.asking import data_dir_option, json_option, progress_bar
+from urbanos_edge.cli.asking import data_dir_option, json_option, progress_bar
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.cutover import Change
 from urbanos_edge.keeper import FIRST_DESCRIPTOR
@@ -130,10 +130,14 @@ def cutover(root: Path, data_dir: Path, watch_minutes: float, unchecked: bool) -
 @deploy.command()
 @root_option
 @data_dir_option
-def watch(root: Path, data_dir: Path) -> None:
-    """Go on with a watch that was broken off, to the end of its time."""
+@click.option("--anew", is_flag=True, help="From its beginning, as after a start of the machine.")
+def watch(root: Path, data_dir: Path, anew: bool) -> None:
+    """Go on with a watch that was broken off, to the end of its time.
+
+    After a start of the machine that happens by itself.
+    """
     with _on(root, data_dir) as change:
-        version = change.watch()
+        version = change.watch(anew=anew)
     click.echo(f"{version} is in use", err=True)
 
 

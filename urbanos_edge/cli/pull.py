@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from urbanos_edge.asking import ask, data_dir_option, json_option, show
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
 from urbanos_edge.errors import EdgeError
 
 _FIELDS: Final = (

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 import click
 import msgspec
 
-from urbanos_edge.asking import ask, data_dir_option, json_option, show
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
 from urbanos_edge.clock import to_rfc3339
 
 PAGE: Final = 1000

@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from urbanos_edge import __version__
-from urbanos_edge.asking import ask, data_dir_option, progress_bar
+from urbanos_edge.cli.asking import ask, data_dir_option, progress_bar
 from urbanos_edge.secrecy import Veil
 from urbanos_edge.settings import default_config, load
 

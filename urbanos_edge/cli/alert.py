@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from urbanos_edge.asking import ask, data_dir_option, json_option, show
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
 
 _SPAN: Final = re.compile(r"(\d{1,7})(s|m|h|d)", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from urbanos_edge.asking import ask, data_dir_option, json_option, show
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
 from urbanos_edge.reports import STATES, Verdict
 
 _TABLE: Final = ("id", "state", "kind", "noticed_at_us", "lat", "lng", "note")

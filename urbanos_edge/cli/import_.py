@@ -12,7 +12,9 @@ import click
 import msgspec
 
 from urbanos_edge.archives import ArchiveOptions
-from urbanos_edge.asking import attending, data_dir_option
+from urbanos_edge.cli.asking import data_dir_option
+from urbanos_edge.cli.replay import archive_arguments, interruptible, state_dir_option, tell
+from urbanos_edge.cli.standing_in import attending
 from urbanos_edge.control import NotRunning
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.replay import (
@@ -21,13 +23,9 @@ from urbanos_edge.replay import (
     NodeCounts,
     ReplaySummary,
     Report,
-    archive_arguments,
     carry,
-    interruptible,
     open_archives,
     read_counts,
-    state_dir_option,
-    tell,
 )
 
 BATCH: Final = 10_000

@@ -1,31 +1,27 @@
-"""Asking the owner of a data directory, and standing in for it when there is none."""
+"""Asking the owner of a data directory; options and tables that the commands share."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import anyio
-import anyio.to_thread
 import click
 import msgspec
-from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from urbanos_edge import control
-from urbanos_edge.commands import commands
-from urbanos_edge.errors import DirectoryInUse, EdgeError
-from urbanos_edge.node import Node
+from urbanos_edge.errors import DirectoryInUse
 from urbanos_edge.progress import Tell, ignore_progress
-from urbanos_edge.settings import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR, default_config, load
+from urbanos_edge.settings import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR
 
 data_dir_option = click.option(
     "--data-dir",
@@ -35,6 +31,8 @@ data_dir_option = click.option(
     show_default=True,
     help="Where the node keeps its data.",
 )
+latitude = click.FloatRange(-90, 90)
+longitude = click.FloatRange(-180, 180)
 T = TypeVar("T")
 BUSY_S: Final = 10
 """How long a command waits while a node starts or stops, or another command is at work."""
@@ -58,7 +56,7 @@ def ask(
     """
     return by_owner(
         partial(control.request, data_dir, command, arguments, on_progress),
-        partial(anyio.run, _ask_here, data_dir, command, dict(arguments or {}), on_progress),
+        partial(_stand_in, data_dir, command, arguments or {}, on_progress),
     )
 
 
@@ -80,60 +78,11 @@ def by_owner(there: Callable[[], T], here: Callable[[], T]) -> T:
             time.sleep(0.1)
 
 
-@contextmanager
-def attending(data_dir: Path) -> Iterator[Callable[[str, Mapping[str, Any]], Any]]:
-    """Who runs many commands: the node that owns the directory, or one that stands in for a while.
+def _stand_in(data_dir: Path, command: str, arguments: Mapping[str, Any], on_progress: Tell) -> Any:
+    # A node is much to load, and not wanted where one runs.
+    from urbanos_edge.cli.standing_in import ask_here
 
-    Raises:
-        DirectoryInUse: somebody else owns it all the time, but does not answer.
-    """
-    with ExitStack() as stack:
-
-        def there() -> Callable[[str, Mapping[str, Any]], Any]:
-            control.request(data_dir, "status")
-            return partial(control.request, data_dir)
-
-        def here() -> Callable[[str, Mapping[str, Any]], Any]:
-            with ExitStack() as opened:
-                portal = opened.enter_context(start_blocking_portal())
-                block = portal.wrap_async_context_manager(standing_in(data_dir))
-                known = commands(opened.enter_context(block))
-                stack.push(opened.pop_all())
-            return lambda command, given: portal.call(_answered, known, command, given)
-
-        yield by_owner(there, here)
-
-
-@asynccontextmanager
-async def standing_in(data_dir: Path, *, keep_unlisted: bool = False) -> AsyncIterator[Node]:
-    """A node that does not serve, on a directory that is owned until the block ends."""
-    with control.own(data_dir):
-        settings = load({}, config=default_config(data_dir))
-        node = Node(settings, data_dir, keep_unlisted=keep_unlisted)
-        try:
-            yield node
-        finally:
-            await anyio.to_thread.run_sync(node.close)
-
-
-async def _ask_here(
-    data_dir: Path, command: str, arguments: dict[str, Any], on_progress: Tell
-) -> Any:
-    async with standing_in(data_dir, keep_unlisted=command == "check") as node:
-        return await _answered(commands(node), command, arguments, on_progress)
-
-
-async def _answered(
-    known: control.Commands,
-    command: str,
-    arguments: Mapping[str, Any],
-    on_progress: Tell = ignore_progress,
-) -> Any:
-    request = msgspec.json.encode(control.Request(command, dict(arguments)))
-    reply = await control.answer(known, request, on_progress)
-    if reply.error is not None:
-        raise EdgeError(reply.error["message"], code=reply.error["code"])
-    return reply.result
+    return anyio.run(ask_here, data_dir, command, arguments, on_progress)
 
 
 @contextmanager

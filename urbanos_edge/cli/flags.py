@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from urbanos_edge.api.parameters import day_or_moment_us
-from urbanos_edge.asking import ask, data_dir_option, json_option, show
-from urbanos_edge.clock import DAY_US
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
+from urbanos_edge.clock import DAY_US, day_or_moment_us
 from urbanos_edge.errors import Unprocessable
 
 _FIELDS = ("flag", "sensor_id", "flagged", "of", "first_at_us", "last_at_us", "pm25", "pm10")

@@ -1,26 +1,24 @@
-"""The commands `urbanos-edge sensor calibrate` and `urbanos-edge regrade`."""
+"""The command `urbanos-edge sensor calibrate`."""
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from urbanos_edge.api.parameters import day_or_moment_us
-from urbanos_edge.asking import ask, data_dir_option, json_option, progress_bar
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option
+from urbanos_edge.clock import day_or_moment_us, to_rfc3339
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.reading import QUANTITIES, QUANTITY_NAMES
-from urbanos_edge.registering import correction_line, sensor
 
 POOR_FIT = 0.7
 """EPA's target for PM2.5 sensors (EPA/600/R-20/280, table 1): R² of at least 0.70."""
 _UNIT = {quantity.name: quantity.unit for quantity in QUANTITIES}
 
 
-@sensor.command("calibrate")
+@click.command()
 @data_dir_option
 @json_option
 @click.argument("sensor_id", metavar="ID")
@@ -74,43 +72,13 @@ def calibrate(data_dir: Path, as_json: bool, **given: Any) -> None:
         click.echo("what is stored already follows with: urbanos-edge regrade", err=True)
 
 
-@click.command()
-@data_dir_option
-@json_option
-@click.option("--from", "first", metavar="DAY", help="First day, in UTC.  [default: the oldest]")
-@click.option("--to", "last", metavar="DAY", help="Last day, included.  [default: the newest]")
-@click.option("--sensor", "sensor_id", metavar="ID", help="Only this sensor's readings.")
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only show what would change.")
-def regrade(
-    data_dir: Path,
-    as_json: bool,
-    first: str | None,
-    last: str | None,
-    sensor_id: str | None,
-    is_dry_run: bool,
-) -> None:
-    """Compute corrections and indexes of stored readings anew.
-
-    Do this after a change of the standard, its tables or a correction. It
-    starts from what the sensors said; readings that are right already are
-    left alone, so it may be broken off and asked again. Flags stay. The node
-    goes on serving.
-    """
-    span: dict[str, Any] = {"sensor_id": sensor_id, "is_dry_run": is_dry_run}
-    span |= {"from_day": _day("from", first)} if first else {}
-    span |= {"to_day": _day("to", last)} if last else {}
-    with progress_bar("regrading") as tell:
-        report = ask(data_dir, "regrade", span, on_progress=tell)
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(report)))
-        return
-    would = "would change" if is_dry_run else "changed"
-    click.echo(f"{report['readings']:,} readings {would} in {report['files']:,} files")
-    if report["days"]:
-        click.echo(f"of {report['days'][0]} to {report['days'][-1]}, {len(report['days'])} days")
-    if report["final_days"]:
-        days = f"{report['final_days'][0]} to {report['final_days'][-1]}"
-        click.echo(f"hourly aggregates of {days} stay: their readings have expired", err=True)
+def correction_line(one: dict[str, Any]) -> str:
+    """A sensor's own correction in one line: what it is, from when, and what it rests on."""
+    sign = "-" if one["shift"] < 0 else "+"
+    line = f"{one['quantity']} = {one['gain']:.6g} x {sign} {abs(one['shift']):.6g}"
+    until = "" if one["valid_until_us"] is None else f" until {to_rfc3339(one['valid_until_us'])}"
+    span = f"from {to_rfc3339(one['valid_from_us'])}{until}"
+    return f"{line}, version {one['version']}, {span}: {one['basis']}"
 
 
 def _show_fit(fit: dict[str, Any] | None, unit: str) -> None:
@@ -130,10 +98,3 @@ def _when(name: str, text: str | None) -> int | None:
         return day_or_moment_us(name, text)
     except Unprocessable as error:
         raise click.UsageError(error.message) from error
-
-
-def _day(name: str, text: str) -> str:
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError as error:
-        raise click.UsageError(f"--{name} must be a day like 2026-11-23") from error

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from urbanos_edge.asking import ask, data_dir_option, json_option
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option
 from urbanos_edge.tls import DEFAULT_DAYS, MAX_DAYS
 
 

@@ -1,0 +1,50 @@
+"""The commands `urbanos-edge dead-letters …`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Readings that could not be taken or stored."""
+
+
+@dead_letters.command("list")
+@data_dir_option
+@json_option
+@click.option("--limit", type=click.IntRange(1, 20_000), default=100, show_default=True)
+def list_dead_letters(data_dir: Path, as_json: bool, limit: int) -> None:
+    """Show the newest dead letters: when, why and what."""
+    fields = ("id", "rejected_at_us", "code", "message", "payload")
+    show(ask(data_dir, "dead_letters", {"limit": limit}), fields, as_json)
+
+
+@dead_letters.command("requeue")
+@data_dir_option
+@click.argument("ids", type=int, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+def requeue(data_dir: Path, ids: tuple[int, ...], everything: bool) -> None:
+    """Send letters through the door again, by number or --all."""
+    accepted = ask(data_dir, "requeue", {"ids": _chosen(ids, everything)})
+    click.echo(f"{accepted:,} readings accepted", err=True)
+
+
+@dead_letters.command("purge")
+@data_dir_option
+@click.argument("ids", type=int, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+def purge(data_dir: Path, ids: tuple[int, ...], everything: bool) -> None:
+    """Throw letters away for good, by number or --all."""
+    purged = ask(data_dir, "purge", {"ids": _chosen(ids, everything)})
+    click.echo(f"{purged:,} letters thrown away", err=True)
+
+
+def _chosen(ids: tuple[int, ...], everything: bool) -> list[int] | None:
+    if bool(ids) == everything:
+        raise click.UsageError("name letters by number, or --all")
+    return None if everything else list(ids)
