@@ -74,6 +74,18 @@ def test_a_restart_changes_nothing(open_node: Callable[..., Node]) -> None:
     assert {o: node.view().latest["aqi_value"][i] for o, i in by_sensor(node).items()} == latest
 
 
+def test_what_arrives_after_a_restart_belongs_to_the_places_that_were_there(
+    open_node: Callable[..., Node],
+) -> None:
+    node = open_node()
+    now_us = node.clock.now_us()
+    store(node, reading(timestamp_us=now_us - HOUR_US, values={"pm25": 9.0}))
+    node = open_node()
+    store(node, reading(timestamp_us=now_us, values={"pm25": 80.0}))
+    assert len(node.view().sites["sensor"]) == 1
+    assert node.rollup.differences() == 0
+
+
 def by_sensor(node: Node) -> dict[str, int]:
     return node.view().row_by_sensor
 

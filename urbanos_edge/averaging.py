@@ -19,10 +19,11 @@ from urbanos_edge.aqi.averages import COMPLETE, NOWCAST_HOURS, NOWCAST_LATEST, N
 from urbanos_edge.aqi.standard import Period
 from urbanos_edge.clock import HOUR_US, SECOND_US, Clock, all_to_rfc3339, to_rfc3339
 from urbanos_edge.history import UNITS, Asked, Buckets, History, Series
+from urbanos_edge.reading import QUANTITIES
 from urbanos_edge.resolution import HOURLY, MINUTES
 
 HOURS: Final = 24
-AVERAGED: Final = ("pm1", "pm25", "pm10", "o3", "no2", "so2", "co")
+AVERAGED: Final = tuple(one.name for one in QUANTITIES if one.kind != "weather")
 _QUARTER_US: Final = 900 * SECOND_US
 _DAY: Final[tuple[Period, ...]] = ("24h running", "24h")
 _HOURS_OF: Final[Mapping[Period, int]] = {

@@ -11,7 +11,7 @@ import math
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -22,22 +22,33 @@ from urbanos_edge.grid import BEYOND_LAT, FINEST_ZOOM, tile_at
 from urbanos_edge.reading import QUANTITY_NAMES, Reading, Timing
 
 NAN: Final = math.nan
-ROW: Final = np.dtype(
-    [
-        ("timestamp_us", "<i8"),
-        ("received_us", "<i8"),
-        ("lng", "<f8"),
-        ("lat", "<f8"),
-        ("reported_aqi", "<f8"),
-        *((name, "<f8") for name in QUANTITY_NAMES),
-        ("x18", "<u4"),
-        ("y18", "<u4"),
-        ("sensor", "<u4"),
-        ("source", "<u2"),
-        ("pollution_type", "<u2"),
-        ("timing", "<u1"),
-    ]
-)
+_FIRST_QUANTITIES: Final = 10
+"""How many a payload has that does not say it."""
+
+
+@cache
+def layout(quantities: int) -> np.dtype[Any]:
+    """A row with room for so many quantities; those that this version does not know are unnamed."""
+    unknown = [f"unknown_{number}" for number in range(len(QUANTITY_NAMES), quantities)]
+    return np.dtype(
+        [
+            ("timestamp_us", "<i8"),
+            ("received_us", "<i8"),
+            ("lng", "<f8"),
+            ("lat", "<f8"),
+            ("reported_aqi", "<f8"),
+            *((name, "<f8") for name in (*QUANTITY_NAMES[:quantities], *unknown)),
+            ("x18", "<u4"),
+            ("y18", "<u4"),
+            ("sensor", "<u4"),
+            ("source", "<u2"),
+            ("pollution_type", "<u2"),
+            ("timing", "<u1"),
+        ]
+    )
+
+
+ROW: Final = layout(len(QUANTITY_NAMES))
 CHANNELS_DISAGREE: Final = 0x80
 """The bit that a packed `timing` has where the channels of a monitor disagree."""
 _PACKER: Final = struct.Struct(f"<2q3d{len(QUANTITY_NAMES)}d3I2HB")
@@ -55,10 +66,14 @@ Column = npt.NDArray[Any]
 
 
 class Payload(msgspec.Struct, array_like=True, frozen=True):
-    """What one spool entry holds: distinct strings, and rows that point into them."""
+    """What one spool entry holds: distinct strings, and rows that point into them.
+
+    `quantities` is how many of them the rows have room for, the first ones of what is known.
+    """
 
     labels: list[str]
     rows: bytes
+    quantities: int = _FIRST_QUANTITIES
 
 
 @dataclass(slots=True)
@@ -155,7 +170,9 @@ class Packing:
 
     def payload(self) -> bytes:
         """What goes into the spool."""
-        return msgspec.msgpack.encode(Payload(list(self._labels), b"".join(self._packed)))
+        return msgspec.msgpack.encode(
+            Payload(list(self._labels), b"".join(self._packed), len(QUANTITY_NAMES))
+        )
 
     def _numbers(self, labels: Sequence[str]) -> Column | int:
         """The number of each, one for all where all are the same."""
@@ -208,15 +225,15 @@ def reading_at(batch: Batch, index: int) -> Reading:
 def unpack(payloads: Iterable[bytes]) -> Batch:
     """Lay the readings of several payloads side by side, in order."""
     decoded = [_DECODER.decode(payload) for payload in payloads]
-    count = sum(len(payload.rows) for payload in decoded) // ROW.itemsize
+    count = sum(len(one.rows) // layout(one.quantities).itemsize for one in decoded)
     columns = {name: np.empty(count, ROW[name]) for name in ROW.names or ()}
     labels: dict[str, int] = {}
     start = 0
     for payload in decoded:  # one after the other, for each is small enough for the cache
-        rows = np.frombuffer(payload.rows, dtype=ROW)
-        end = start + len(rows)
+        rows = np.frombuffer(payload.rows, dtype=layout(payload.quantities))
+        known, end = rows.dtype.names or (), start + len(rows)
         for name, column in columns.items():
-            column[start:end] = rows[name]
+            column[start:end] = rows[name] if name in known else NAN
         numbers = np.array([labels.setdefault(name, len(labels)) for name in payload.labels])
         for name in _LABELLED:
             columns[name][start:end] = numbers[rows[name]]

@@ -63,7 +63,7 @@ def colocated(store: Store, engine: Engine, pair: Pair) -> Fit:
         cursor: duckdb.DuckDBPyConnection, paths: list[str]
     ) -> dict[str, npt.NDArray[np.float64]]:
         names = {n: getattr(pair, n) for n in ("sensor_id", "reference_id", "from_us", "until_us")}
-        text = statement("colocated_hours").replace("{quantity}", pair.quantity)
+        text = statement("colocated_hours").replace("{measured}", pair.quantity)
         return dict(cursor.execute(text, {"files": paths, **names}).fetchnumpy()) if paths else {}
 
     found = read_intact(

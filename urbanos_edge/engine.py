@@ -20,6 +20,7 @@ import duckdb
 import duckdb_extension_spatial
 
 from urbanos_edge.errors import DiskFull, OutOfMemory, StorageUnavailable
+from urbanos_edge.reading import INDEXED, QUANTITIES, QUANTITY_NAMES
 from urbanos_edge.slowness import Slowness
 
 THREADS: Final = 2
@@ -137,9 +138,30 @@ def quoted(path: Path) -> str:
 
 @cache
 def statement(name: str) -> str:
-    """The text of `sql/<name>.sql`, with the lists of columns it names written out."""
+    """The text of `sql/<name>.sql`, with what it names written out.
+
+    A `{piece}` of `_SHARED` is that file's text. A line with `{quantity}` stands there once for
+    each of `reading.QUANTITIES`, whose `{unit}` it may name, one with `{pollutant}` for each that
+    has an index; between them are commas. `{any_quantity}` is what any of them is called, as a
+    regular expression.
+    """
     text = (files("urbanos_edge") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    text = "".join(map(_for_each, text.splitlines(keepends=True)))
+    text = text.replace("{any_quantity}", "|".join(QUANTITY_NAMES))
     for shared in _SHARED:
         if f"{{{shared}}}" in text:
             text = text.replace(f"{{{shared}}}", statement(shared))
     return text
+
+
+def _for_each(line: str) -> str:
+    """A line once for each quantity or pollutant that it is for."""
+    if "{quantity}" in line:
+        told = [
+            line.replace("{quantity}", one.name).replace("{unit}", one.unit) for one in QUANTITIES
+        ]
+    elif "{pollutant}" in line:
+        told = [line.replace("{pollutant}", name) for name in INDEXED]
+    else:
+        return line
+    return ",\n".join(each.rstrip(",\n") for each in told) + line[len(line.rstrip(",\n")) :]

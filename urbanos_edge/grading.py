@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from urbanos_edge import aqi, quality
 from urbanos_edge.batch import Batch
-
-INDEXED: Final = ("pm25", "pm10", "o3", "no2", "so2", "co")
-"""Pollutants whose sub-index a stored row has room for."""
+from urbanos_edge.reading import INDEXED
 
 
 def grade(standard: aqi.Standard, batch: Batch) -> None:

@@ -332,6 +332,7 @@ class Hours:
             parts.append(
                 f"{fresh} ANTI JOIN ({parts[-1]}) USING (sensor_id, hour)" if final else fresh
             )
+        parts.append(statement("no_hours"))
         cursor.execute("CREATE OR REPLACE TEMP VIEW hourly AS " + " UNION ALL BY NAME ".join(parts))
 
     def _listed(self, cursor: Cursor, name: str, file_by_hour: dict[int, File]) -> str:

@@ -14,24 +14,11 @@ from typing import Final
 import msgspec
 
 from urbanos_edge.errors import EdgeError
-from urbanos_edge.reading import QUANTITY_NAMES
+from urbanos_edge.reading import QUANTITIES, QUANTITY_NAMES
 from urbanos_edge.units import BY_MASS, NODE_UNITS, UNITS, Unit, UnknownUnit, unit_named
 
 LAT: Final = ("lat", "latitude", "gpslat")
 LNG: Final = ("lng", "lon", "long", "longitude", "gpslon", "gpslng")
-SYNONYMS: Final = {
-    "pm1": ["pm1", "pm1.0", "pm01"],
-    "pm25": ["pm25", "pm2.5", "pm2p5", "pm02"],
-    "pm10": ["pm10", "pm10.0"],
-    "o3": ["o3", "ozone"],
-    "no2": ["no2", "nitrogendioxide"],
-    "so2": ["so2", "sulphurdioxide", "sulfurdioxide"],
-    "co": ["co", "carbonmonoxide"],
-    "temperature": ["temperature", "temp", "airtemperature", "atmp"],
-    "humidity": ["humidity", "hum", "rh", "relativehumidity", "rhum"],
-    "pressure": ["pressure", "pres", "press", "airpressure"],
-}
-"""By quantity, its names in use, as `plain_name` writes them."""
 LONGEST_NAME: Final = 80
 """A longer name means nothing to the node."""
 _SENSOR: Final = ("sensorid", "sensor", "node", "deviceid", "device", "station", "host")
@@ -169,11 +156,11 @@ def _mapped(quantity: str, field: str) -> tuple[str, Meaning]:
 
 def _names_with_units() -> dict[str, tuple[str, str]]:
     known = {}
-    for quantity, synonyms in SYNONYMS.items():
-        for synonym in synonyms:
-            known[synonym] = (quantity, "")
-            for unit in (*UNITS[quantity], *BY_MASS):
-                known.setdefault(synonym + plain_name(unit), (quantity, unit))
+    for quantity in QUANTITIES:
+        for synonym in (quantity.name, *quantity.others):
+            known[synonym] = (quantity.name, "")
+            for unit in (*UNITS[quantity.name], *BY_MASS):
+                known.setdefault(synonym + plain_name(unit), (quantity.name, unit))
     return known
 
 

@@ -21,13 +21,12 @@ from urbanos_edge.atlas import Layer
 from urbanos_edge.cache import Entry
 from urbanos_edge.clock import DAY_US, to_rfc3339
 from urbanos_edge.clusters import Cluster
-from urbanos_edge.grading import INDEXED
 from urbanos_edge.grid import FINEST_ZOOM, Bounds, Tile
 from urbanos_edge.history import Asked, Buckets, Readings
 from urbanos_edge.layers import Layers
 from urbanos_edge.mvt import MVT
 from urbanos_edge.node import Node
-from urbanos_edge.reading import QUANTITIES
+from urbanos_edge.reading import INDEXED, QUANTITIES
 from urbanos_edge.rollup import View
 from urbanos_edge.rows import Row, row_of
 from urbanos_edge.sensors import Sensor

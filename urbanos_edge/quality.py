@@ -17,7 +17,7 @@ from urbanos_edge.batch import as_said
 from urbanos_edge.reading import QUANTITIES, Quantity, Timing
 
 FLAGS: Final = ("range", "stuck", "spike", "neighbours", "channels", "humidity", "clock")
-PARTICLES: Final = ("pm1", "pm25", "pm10")
+PARTICLES: Final = tuple(one.name for one in QUANTITIES if one.kind == "particles")
 DRIEST_FOG: Final = 99.0
 """Relative humidity, in %, up to which a particle sensor is specified: Plantower's data manual of
 the PMS5003 gives 0-99 %. The SDS011's gives 70 %, which half of a northern year lies above."""

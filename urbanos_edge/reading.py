@@ -6,7 +6,8 @@ import enum
 import hashlib
 import uuid
 from collections.abc import Sequence
-from typing import Final
+from functools import partial
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -21,33 +22,94 @@ _LOW_DIGITS: Final = _PLACES[1::2]
 _DIGITS: Final = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
-class Quantity(msgspec.Struct, frozen=True):
-    """One thing that is measured.
+Kind = Literal["particles", "gas", "weather"]
+
+
+class Quantity(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is measured: all that the node knows of it but how it is graded.
 
     `low` and `high` bound what is physically credible outdoors, in `unit`; a value outside is
     stored and flagged. For PM the bound lies just under what an SDS011 sends when its fan is dead
     or its laser saturates (999.9 and 1999.9 µg/m³; its data sheet ends there).
+
+    `others` are its other names in use, as `names.plain_name` writes them. `has_index` says
+    whether a stored row has room for an index of it. `molar_mass`, in g/mol, is of a gas. Between
+    the values of `may_stay` it may be the same for days: clean air has no more of a gas than a
+    cheap cell resolves, and fog is saturated.
     """
 
     name: str
     unit: str
+    kind: Kind
     low: float
     high: float
+    others: tuple[str, ...] = ()
+    has_index: bool = False
+    molar_mass: float | None = None
+    may_stay: tuple[float, float] | None = None
 
+
+_particles = partial(Quantity, kind="particles", unit="µg/m³", low=0)
+_gas = partial(Quantity, kind="gas", low=0, has_index=True)
+_weather = partial(Quantity, kind="weather")
 
 QUANTITIES: Final = (
-    Quantity("pm1", "µg/m³", 0, 995),
-    Quantity("pm25", "µg/m³", 0, 995),
-    Quantity("pm10", "µg/m³", 0, 1995),
-    Quantity("o3", "ppb", 0, 1000),
-    Quantity("no2", "ppb", 0, 4000),
-    Quantity("so2", "ppb", 0, 4000),
-    Quantity("co", "ppm", 0, 500),
-    Quantity("temperature", "°C", -60, 70),
-    Quantity("humidity", "%", 0, 100),
-    Quantity("pressure", "hPa", 300, 1100),
+    _particles(name="pm1", high=995, others=("pm1.0", "pm01")),
+    _particles(name="pm25", high=995, others=("pm2.5", "pm2p5", "pm02"), has_index=True),
+    _particles(name="pm10", high=1995, others=("pm10.0",), has_index=True),
+    # Molar masses as US EPA and EEA convert; two decimals.
+    _gas(name="o3", unit="ppb", high=1000, others=("ozone",), molar_mass=48.00, may_stay=(0, 0)),
+    _gas(
+        name="no2",
+        unit="ppb",
+        high=4000,
+        others=("nitrogendioxide",),
+        molar_mass=46.01,
+        may_stay=(0, 0),
+    ),
+    _gas(
+        name="so2",
+        unit="ppb",
+        high=4000,
+        others=("sulphurdioxide", "sulfurdioxide"),
+        molar_mass=64.07,
+        may_stay=(0, 1),
+    ),
+    _gas(
+        name="co",
+        unit="ppm",
+        high=500,
+        others=("carbonmonoxide",),
+        molar_mass=28.01,
+        may_stay=(0, 0.5),
+    ),
+    _weather(
+        name="temperature",
+        unit="°C",
+        low=-60,
+        high=70,
+        others=("temp", "airtemperature", "atmp"),
+    ),
+    _weather(
+        name="humidity",
+        unit="%",
+        low=0,
+        high=100,
+        others=("hum", "rh", "relativehumidity", "rhum"),
+        may_stay=(99, 100),
+    ),
+    _weather(
+        name="pressure",
+        unit="hPa",
+        low=300,
+        high=1100,
+        others=("pres", "press", "airpressure"),
+    ),
 )
+"""A new one goes last: what waits in a spool is laid out in this order."""
 QUANTITY_NAMES: Final = tuple(quantity.name for quantity in QUANTITIES)
+INDEXED: Final = tuple(quantity.name for quantity in QUANTITIES if quantity.has_index)
+"""Pollutants whose sub-index a stored row has room for."""
 
 
 class Timing(enum.IntEnum):

@@ -21,10 +21,11 @@ from urbanos_edge.changed import hours_of
 from urbanos_edge.clock import HOUR_US, SECOND_US
 from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
-from urbanos_edge.grading import INDEXED, grade
+from urbanos_edge.grading import grade
 from urbanos_edge.grid import FINEST_ZOOM, Bounds, Tile
 from urbanos_edge.hours import Hours
 from urbanos_edge.quality import FLAG_LABELS
+from urbanos_edge.reading import INDEXED
 from urbanos_edge.spots import UNIT_BITS, Spots, interval, positions, spots, z_order
 from urbanos_edge.store import Store
 from urbanos_edge.window import HOURS, KEPT_HOURS, Ints, Table, Window, aggregate, rows_of, within

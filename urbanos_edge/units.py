@@ -13,10 +13,10 @@ from typing import Final
 import msgspec
 
 from urbanos_edge.errors import EdgeError
-from urbanos_edge.reading import QUANTITIES
+from urbanos_edge.reading import QUANTITIES, Quantity
 
-MOLAR_MASS: Final = {"o3": 48.00, "no2": 46.01, "so2": 64.07, "co": 28.01}
-"""g/mol, as US EPA and EEA convert; two decimals."""
+MOLAR_MASS: Final = {one.name: one.molar_mass for one in QUANTITIES if one.molar_mass is not None}
+"""g/mol, by gas."""
 MOLAR_VOLUME: Final = {0: 22.41, 20: 24.04, 25: 24.45}
 """L/mol at 1013 hPa by temperature in °C.
 
@@ -90,8 +90,8 @@ def _particles() -> dict[str, Unit]:
     return {"ugm3": Unit("µg/m³"), "mgm3": Unit("mg/m³", times=BY_MASS["mgm3"])}
 
 
-def _gas(name: str, *, in_ppm: bool) -> dict[str, Unit]:
-    ppb_per_unit = 1000.0 if in_ppm else 1.0
+def _gas(gas: Quantity) -> dict[str, Unit]:
+    ppb_per_unit = 1000.0 if gas.unit == "ppm" else 1.0
     units = {
         "ppb": Unit("ppb", per=ppb_per_unit),
         "ppm": Unit("ppm", times=1000.0 / ppb_per_unit),
@@ -101,14 +101,14 @@ def _gas(name: str, *, in_ppm: bool) -> dict[str, Unit]:
             units[f"{mass}@{celsius}c"] = Unit(
                 f"{mass[:2].replace('u', 'µ')}/m³ at {celsius} °C",
                 times=ugm3,
-                per=ugm3_per_ppb(name, celsius) * ppb_per_unit,
+                per=ugm3_per_ppb(gas.name, celsius) * ppb_per_unit,
             )
     return units
 
 
 UNITS: Final[dict[str, dict[str, Unit]]] = {
-    **{name: _particles() for name in ("pm1", "pm25", "pm10")},
-    **{name: _gas(name, in_ppm=name == "co") for name in MOLAR_MASS},
+    **{one.name: _particles() for one in QUANTITIES if one.kind == "particles"},
+    **{one.name: _gas(one) for one in QUANTITIES if one.kind == "gas"},
     "temperature": {
         "c": Unit("°C"),
         "f": Unit("°F", before=-32.0, times=5.0, per=9.0),

@@ -36,17 +36,6 @@ NEARBY_M: Final = 1000.0
 """A reading from further off than that from where its sensor is now has other neighbours."""
 _KEPT_SHARE: Final = 15 / 16
 """Of the most, when some are forgotten, so that it is not at every flush."""
-_MAY_STAY: Final = {
-    "o3": (0.0, 0.0),
-    "no2": (0.0, 0.0),
-    "so2": (0.0, 1.0),
-    "co": (0.0, 0.5),
-    "humidity": (99.0, 100.0),
-}
-"""Between which values, each in its own unit, something may stay the same for days: clean air has
-no more of a gas than a cheap cell resolves, and fog is saturated."""
-_WEATHER: Final = ("temperature", "humidity", "pressure")
-
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Table = dict[str, npt.NDArray[Any]]
@@ -100,7 +89,7 @@ class _Values:
 
     def must_change(self, chosen: npt.NDArray[np.intp]) -> Rows:
         """Which values do not stay the same for a day in nature."""
-        may_stay = _MAY_STAY.get(self.quantity.name)
+        may_stay = self.quantity.may_stay
         if may_stay is None:
             return np.ones(len(chosen), bool)
         low, high = may_stay
@@ -117,7 +106,7 @@ class Watch:
         self._heard_us: Ints = np.empty(0, np.int64)
         self._neighbourhood = Neighbourhood(radius_m)
         self._known = {
-            quantity.name: nothing_known(0, of_particles=quantity.name in PARTICLES)
+            quantity.name: nothing_known(0, of_particles=quantity.kind == "particles")
             for quantity in QUANTITIES
         }
 
@@ -293,12 +282,12 @@ def _credible(batch: Batch, sensor: Ints) -> Iterator[_Values]:
     a monitor disagree about are those of neither.
     """
     is_timed = batch["timing"] != Timing.NODE_IN_DOUBT
-    measured = [quantity.name for quantity in QUANTITIES if quantity.name not in _WEATHER]
+    measured = [quantity.name for quantity in QUANTITIES if quantity.kind != "weather"]
     is_weather = np.logical_and.reduce([np.isnan(batch[name]) for name in measured]) & is_timed
     for quantity in QUANTITIES:
         column, said = batch[quantity.name], as_said(batch.columns, quantity.name)
-        is_wanted = is_weather if quantity.name in _WEATHER else is_timed
-        if quantity.name in PARTICLES:
+        is_wanted = is_weather if quantity.kind == "weather" else is_timed
+        if quantity.kind == "particles":
             is_wanted = is_wanted & ~batch["channels_disagree"]
         rows = np.flatnonzero(is_credible(quantity, said) & is_wanted)
         if len(rows):

@@ -196,5 +196,9 @@ def _per_group(reduction: np.ufunc, values: Ints, starts: npt.NDArray[np.intp]) 
 
 
 def _key(sensor: Any, x18: Any, y18: Any) -> Any:
-    """One integer per site: 18 bits each for column and row, the rest for the sensor."""
-    return sensor << 2 * _TILE_BITS | x18 << _TILE_BITS | y18
+    """One integer per site: 18 bits each for column and row, the rest for the sensor.
+
+    Of 64 bits: files keep columns and rows in 32, where the shift would lose the highest.
+    """
+    column = np.asarray(x18, np.int64)
+    return np.asarray(sensor, np.int64) << 2 * _TILE_BITS | column << _TILE_BITS | y18

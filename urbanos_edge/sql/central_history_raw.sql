@@ -3,7 +3,7 @@ SELECT DISTINCT ON (p.timestamp)
     (extract(EPOCH FROM p.timestamp) * 1000000)::BIGINT AS timestamp_us,
     p.flags,
     p.aqi_value::INTEGER AS aqi,
-    p.pm1, p.pm25, p.pm10, p.o3, p.no2, p.so2, p.co, p.temperature, p.humidity, p.pressure
+    p.{quantity}
 FROM pollution_data AS p
 WHERE p.sensor_id = %(sensor_id)s
     AND p.timestamp >= %(since)s

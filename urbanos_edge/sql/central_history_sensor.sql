@@ -24,9 +24,8 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT v.name, round(v.value::NUMERIC * 10000)::BIGINT AS units
     FROM (VALUES
-        ('aqi', d.aqi_value), ('pm1', d.pm1), ('pm25', d.pm25), ('pm10', d.pm10), ('o3', d.o3),
-        ('no2', d.no2), ('so2', d.so2), ('co', d.co), ('temperature', d.temperature),
-        ('humidity', d.humidity), ('pressure', d.pressure)
+        ('aqi', d.aqi_value),
+        ('{quantity}', d.{quantity})
     ) AS v(name, value)
     WHERE v.value IS NOT NULL AND v.name = ANY (%(quantities)s)
 ) AS q

@@ -6,7 +6,7 @@ WITH said AS (
     SELECT
         sensor_id,
         epoch_us(timestamp) // 3_600_000_000 AS hour,
-        IF(sensor_id = $sensor_id, coalesce({quantity}_raw, {quantity}), {quantity}) AS value
+        IF(sensor_id = $sensor_id, coalesce({measured}_raw, {measured}), {measured}) AS value
     FROM (FROM read_parquet($files, union_by_name = true) UNION ALL BY NAME {later_columns})
     WHERE sensor_id IN ($sensor_id, $reference_id)
         AND (flags = '' OR (sensor_id = $sensor_id AND flags = 'neighbours'))

@@ -4,7 +4,10 @@ SELECT * EXCLUDE (geometry) REPLACE (
     epoch_us(received_at) AS received_at,
     epoch_us(stored_at) AS stored_at
 )
-FROM read_parquet($files, union_by_name = true, hive_partitioning = false)
+FROM (
+    FROM read_parquet($files, union_by_name = true, hive_partitioning = false)
+    UNION ALL BY NAME {later_columns}
+)
 WHERE sensor_id = $sensor_id
     AND timestamp BETWEEN make_timestamptz($from_us) AND make_timestamptz($until_us)
 ORDER BY timestamp DESC

@@ -13,16 +13,7 @@
         said.value AS value
     FROM (
         SELECT *, unnest([
-            {'parameter': 'pm1', 'units': 'µg/m³', 'value': pm1},
-            {'parameter': 'pm25', 'units': 'µg/m³', 'value': pm25},
-            {'parameter': 'pm10', 'units': 'µg/m³', 'value': pm10},
-            {'parameter': 'o3', 'units': 'ppb', 'value': o3},
-            {'parameter': 'no2', 'units': 'ppb', 'value': no2},
-            {'parameter': 'so2', 'units': 'ppb', 'value': so2},
-            {'parameter': 'co', 'units': 'ppm', 'value': co},
-            {'parameter': 'temperature', 'units': 'c', 'value': temperature},
-            {'parameter': 'relativehumidity', 'units': '%', 'value': humidity},
-            {'parameter': 'pressure', 'units': 'hpa', 'value': pressure}
+            {'parameter': replace('{quantity}', 'humidity', 'relativehumidity'), 'units': lower(replace('{unit}', '°', '')), 'value': {quantity}}
         ]) AS said
         FROM {export_rows}
         WHERE flags = ''

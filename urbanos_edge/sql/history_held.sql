@@ -4,6 +4,6 @@ SELECT
     from_json($flag_labels, '["VARCHAR"]')[flags + 1] AS flags,
     nullif(aqi_value, -1)::BIGINT AS aqi,
     nullif(
-        COLUMNS('^(pm1|pm25|pm10|o3|no2|so2|co|temperature|humidity|pressure)$'), 'nan'::DOUBLE
+        COLUMNS('^({any_quantity})$'), 'nan'::DOUBLE
     ) AS '\1'
 FROM held

@@ -3,16 +3,7 @@ SELECT
     epoch_us(timestamp) AS timestamp_us,
     flags,
     aqi_value::BIGINT AS aqi,
-    pm1,
-    pm25,
-    pm10,
-    o3,
-    no2,
-    so2,
-    co,
-    temperature,
-    humidity,
-    pressure
-FROM read_parquet($files)
+    {quantity}
+FROM (FROM read_parquet($files, union_by_name = true) UNION ALL BY NAME {later_columns})
 WHERE sensor_id = $sensor_id
     AND timestamp >= make_timestamptz($from_us) AND timestamp < make_timestamptz($until_us)

@@ -36,11 +36,13 @@ FROM (
             flags,
             aqi_value::BIGINT * 10000 AS q_aqi,
             IF(
-                abs(COLUMNS('^(pm1|pm25|pm10|o3|no2|so2|co|temperature|humidity|pressure)$')) < 9e14,
-                round(COLUMNS('^(pm1|pm25|pm10|o3|no2|so2|co|temperature|humidity|pressure)$') * 10000),
-                0 * COLUMNS('^(pm1|pm25|pm10|o3|no2|so2|co|temperature|humidity|pressure)$')
+                abs(COLUMNS('^({any_quantity})$')) < 9e14,
+                round(COLUMNS('^({any_quantity})$') * 10000),
+                0 * COLUMNS('^({any_quantity})$')
             )::BIGINT AS 'q_\1'
-        FROM read_parquet({files})
+        FROM (
+            FROM read_parquet({files}, union_by_name = true) UNION ALL BY NAME {later_columns}
+        )
         WHERE timestamp >= make_timestamptz({since_us}) AND timestamp < make_timestamptz({until_us})
     )
     WHERE hour IN (SELECT hour FROM fresh_hours)
