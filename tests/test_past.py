@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.readings import NOW_US, reading
+from tests.replay.played import Lines, archive_of, stop_after
 from tests.test_export import exported, wanted
 from tests.test_flush import GLOB, store, stored
-from tests.test_replay import Lines, archive_of, stop_after
 from urbanos_edge.archives import ArchiveOptions
 from urbanos_edge.cli import main
 from urbanos_edge.cli.import_ import Owner
