@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.readings import readings
-from urbanos_edge.batch import ROW, finest_tiles, pack, reading_at, unpack
+from urbanos_edge.batch import finest_tiles, layout, pack, reading_at, unpack
 from urbanos_edge.grid import Tile, tile_at
 from urbanos_edge.reading import Reading, Timing
 
@@ -28,7 +28,7 @@ def test_a_packed_reading_knows_its_finest_tile(one: Reading) -> None:
 
 
 def test_a_payload_from_before_channels_were_told_apart_is_read_as_it_was_meant() -> None:
-    rows = np.zeros(3, ROW)
+    rows = np.zeros(3, layout(10))
     rows["timing"] = [0, 1, 2]
     labels = ["school-12", "api", "air"]
     rows["source"], rows["pollution_type"] = 1, 2

@@ -6,15 +6,18 @@ Indexes expected here are those of EPA-454/B-24-002: PM2.5 of 9.0 µg/m³ is 50,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.pages import GREEN, RED, STALE_GREY, YELLOW, Visit, reading
-from tests.processes import NodeProcess
+from tests.processes import NodeProcess, wait_until
 
 Open = Callable[..., Visit]
+TILE_PIXELS = 512
+"""Of a side of MapLibre's vector tiles at a whole zoom."""
 
 
 def test_the_map_shows_a_sensor_as_a_number_in_its_categorys_colour(
@@ -63,6 +66,35 @@ def test_a_posted_value_changes_the_open_panel(
     demo.post(reading("north-3", 60.32, 25.14, 80.0), gateway).raise_for_status()
     expect(number).to_have_text("168")
     expect(shown.page.locator(".panel")).to_contain_text("Unhealthy")
+
+
+def test_what_lies_around_the_view_is_at_hand_before_anybody_goes_there(
+    demo: NodeProcess, visit: Open
+) -> None:
+    shown = visit(demo, "/#14/60.40/25.10")
+    size = shown.page.locator("canvas.maplibregl-canvas").bounding_box()
+    assert size is not None
+    column, row = (0.5 + 25.10 / 360) * 2**14, 2**14 * mercator_row(60.40)
+    columns = range(*edges(column, size["width"] / TILE_PIXELS))
+    rows = range(*edges(row, size["height"] / TILE_PIXELS))
+    around = {f"/14/{x}/{y}" for x in columns for y in rows}
+
+    def missing() -> list[str]:
+        return [one for one in around if not any(one in url for url in shown.requests)]
+
+    wait_until(
+        lambda: not missing(), 30, lambda: f"{missing()} of {sorted(around)}: {shown.requests}"
+    )
+
+
+def edges(middle: float, tiles: float) -> tuple[int, int]:
+    """From the first column or row before what is in view to the last after it."""
+    return math.floor(middle - tiles / 2) - 1, math.floor(middle + tiles / 2) + 2
+
+
+def mercator_row(lat: float) -> float:
+    """Where a latitude lies on the square map, from 0 in the north to 1."""
+    return (1 - math.asinh(math.tan(math.radians(lat))) / math.pi) / 2
 
 
 def test_low_zooms_show_clusters_that_open_on_a_click(

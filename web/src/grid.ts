@@ -44,6 +44,23 @@ export function tilesInBounds(bounds: Bounds, zoom: number): Tile[] {
   return tiles;
 }
 
+/** The tiles around these, each once and none of these: where the view may go next. */
+export function tilesAround(tiles: readonly Tile[]): Tile[] {
+  const inView = new Set(tiles.map(gridId));
+  const around = new Map<string, Tile>();
+  for (const { z, x, y } of tiles) {
+    const size = 2 ** z;
+    for (let dy = -1; dy <= 1; dy++) {
+      for (let dx = -1; dx <= 1; dx++) {
+        const tile = { z, x: wrap(x + dx, size), y: y + dy };
+        const id = gridId(tile);
+        if (tile.y >= 0 && tile.y < size && !inView.has(id)) around.set(id, tile);
+      }
+    }
+  }
+  return [...around.values()];
+}
+
 /** The tile itself when it is no deeper than `zoom`, else the one at `zoom` that contains it. */
 export function atMostZoom(tile: Tile, zoom: number): Tile {
   const levels = Math.max(0, tile.z - zoom);

@@ -25,12 +25,21 @@ import 'maplibre-gl/dist/maplibre-gl.css';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 
 import { REPORTS_ADDRESS } from './api';
-import { atMostZoom, gridId, parseGridId, tilesInBounds, type Bounds } from './grid';
+import {
+  atMostZoom,
+  gridId,
+  parseGridId,
+  tilesAround,
+  tilesInBounds,
+  type Bounds,
+  type Tile,
+} from './grid';
 import { BASEMAP, isDrawable } from './basemap-style';
 import { FLOOR, GRATICULE } from './floor-style';
 import { graticule } from './graticule';
 import { drawMarker, MARKER_PIXEL_RATIO } from './marker';
 import { selectedMarkerName } from './marker-name';
+import { Prefetch } from './prefetch';
 import type { Place, Sensor } from './state';
 import {
   buildStyle,
@@ -50,6 +59,8 @@ const MAX_ZOOM = 19;
 /** Below `MAX_ZOOM` by this many levels MapLibre stops splitting tiles, and stretches them. */
 const STRETCHED_LEVELS = 4;
 const REFRESH_DELAY_MS = 150;
+/** How long a view stands before what lies around it is fetched. */
+const AHEAD_AFTER_MS = 500;
 const GLIDE_ZOOM = 15;
 const GLIDE_MS = 3000;
 
@@ -85,6 +96,7 @@ export interface MapHandlers {
 export class MapView {
   readonly #map: MapLibre;
   readonly #handlers: Partial<MapHandlers>;
+  readonly #isMovable: boolean;
   #input: StyleInput;
   #tiles: string[];
   #version = '';
@@ -92,6 +104,8 @@ export class MapView {
   #refreshTimer = 0;
   #selected: Sensor | null = null;
   #styled = false;
+  readonly #prefetch = new Prefetch();
+  #aheadTimer = 0;
 
   constructor(
     container: HTMLElement,
@@ -103,6 +117,7 @@ export class MapView {
     this.#input = input;
     this.#tiles = readingTiles(input.readings, input);
     this.#handlers = handlers;
+    this.#isMovable = !start.isStill;
     this.#map = new MapLibre({
       container,
       style: buildStyle(input),
@@ -240,6 +255,7 @@ export class MapView {
     map.once('style.load', () => (this.#styled = true));
     map.on('load', () => this.#reportView());
     map.on('moveend', () => this.#reportView());
+    map.on('movestart', () => this.#prefetch.stop());
     map.on('click', (event) => this.#click(event));
     for (const layer of [SENSOR_LAYER, CLUSTER_LAYER, REPORT_LAYER]) {
       map.on('mouseenter', layer, () => (this.canvas.style.cursor = 'pointer'));
@@ -248,16 +264,46 @@ export class MapView {
   }
 
   #reportView(): void {
-    const zoom = Math.min(Math.floor(this.#map.getZoom()), DEEPEST_GRID_ZOOM);
+    const visible = this.#visible();
+    this.#map.getSource<GeoJSONSource>(GRATICULE)?.setData(graticule(visible));
+    this.#handlers.onView?.(this.#tilesInView(DEEPEST_GRID_ZOOM, visible).map(gridId));
+    if (this.#isMovable) this.#fetchAroundSoon();
+  }
+
+  /** What is in view comes first. */
+  #fetchAroundSoon(): void {
+    window.clearTimeout(this.#aheadTimer);
+    this.#aheadTimer = window.setTimeout(() => {
+      if (this.#map.areTilesLoaded()) this.#fetchAround();
+      else this.#fetchAroundSoon();
+    }, AHEAD_AFTER_MS);
+  }
+
+  /** Have at hand what a step to any side would show. */
+  #fetchAround(): void {
+    const around = tilesAround(this.#tilesInView(this.#deepestTiles, this.#visible()));
+    const [template] = this.#tiles;
+    if (template === undefined) return;
+    this.#prefetch.fetch(around.map((tile) => this.#ownAddress(filled(template, tile))));
+  }
+
+  #visible(): Bounds {
     const bounds = this.#map.getBounds();
-    const visible = {
+    return {
       minLat: bounds.getSouth(),
       maxLat: bounds.getNorth(),
       minLng: bounds.getWest(),
       maxLng: bounds.getEast(),
     };
-    this.#map.getSource<GeoJSONSource>(GRATICULE)?.setData(graticule(visible));
-    this.#handlers.onView?.(tilesInBounds(visible, Math.max(0, zoom)).map(gridId));
+  }
+
+  #tilesInView(deepest: number, visible: Bounds): Tile[] {
+    const zoom = Math.min(Math.floor(this.#map.getZoom()), deepest);
+    return tilesInBounds(visible, Math.max(0, zoom));
+  }
+
+  get #deepestTiles(): number {
+    return Math.max(this.#input.readings.maxzoom ?? 16, MAX_ZOOM - STRETCHED_LEVELS);
   }
 
   #click(event: MapMouseEvent): void {
@@ -281,11 +327,10 @@ export class MapView {
 
   #refreshTouched(): void {
     this.#refreshTimer = 0;
-    const deepest = Math.max(this.#input.readings.maxzoom ?? 16, MAX_ZOOM - STRETCHED_LEVELS);
     const tiles = [...this.#touched]
       .map(parseGridId)
       .filter((tile) => tile !== null)
-      .map((tile) => atMostZoom(tile, deepest));
+      .map((tile) => atMostZoom(tile, this.#deepestTiles));
     this.#touched.clear();
     this.#whenStyled(() => this.#map.refreshTiles(READINGS, tiles));
   }
@@ -319,6 +364,10 @@ export class MapView {
     }
     return location.origin + address.pathname + address.search;
   }
+}
+
+function filled(template: string, { z, x, y }: Tile): string {
+  return template.replace('{z}', `${z}`).replace('{x}', `${x}`).replace('{y}', `${y}`);
 }
 
 /** Room for a marker between the edge of what floats and the marker's middle. */

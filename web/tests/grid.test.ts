@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { atMostZoom, gridId, parseGridId, tileAt, tilesInBounds } from '../src/grid';
+import { atMostZoom, gridId, parseGridId, tileAt, tilesAround, tilesInBounds } from '../src/grid';
 
 test('Helsinki lies in the grid that the node gives it', () => {
   expect(gridId(tileAt(60.171, 24.941, 12))).toBe('z12-x2331-y1185');
@@ -23,6 +23,26 @@ test('a view across the antimeridian continues on the other side', () => {
 
 test('a world that repeats itself is counted once', () => {
   expect(tilesInBounds({ minLat: 1, maxLat: 2, minLng: -500, maxLng: 500 }, 1)).toHaveLength(2);
+});
+
+test('around a view there is one tile more on each side', () => {
+  const view = tilesInBounds({ minLat: 1, maxLat: 40, minLng: 1, maxLng: 40 }, 4);
+  expect(view.map(gridId)).toEqual(['z4-x8-y6', 'z4-x9-y6', 'z4-x8-y7', 'z4-x9-y7']);
+  const ring = tilesAround(view).map(gridId);
+  expect(new Set(ring).size).toBe(12);
+  expect(ring).toContain('z4-x7-y5');
+  expect(ring).not.toContain('z4-x8-y6');
+});
+
+test('there is nothing beyond the poles, and the other side beyond the antimeridian', () => {
+  expect(tilesAround([{ z: 3, x: 0, y: 0 }]).map(gridId)).toEqual([
+    'z3-x7-y0',
+    'z3-x1-y0',
+    'z3-x7-y1',
+    'z3-x0-y1',
+    'z3-x1-y1',
+  ]);
+  expect(tilesAround([{ z: 0, x: 0, y: 0 }])).toEqual([]);
 });
 
 test('a grid deeper than the tiles belongs to the tile around it', () => {
