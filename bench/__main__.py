@@ -37,6 +37,8 @@ BENCHES: Final = {
     "export": "a day of 10 million readings as Parquet and CSV beside COPY",
     "startup": "time to ready and memory: 10 million readings, empty, demonstration",
     "growth": "a tile at 0.1, 1 and 10 million readings a day",
+    "sync": "two days of 7,000 sensors brought to an empty centre, beside COPY",
+    "page": "the main thread of the page while its map of 7,000 sensors is dragged",
     "servers": "the node's own protocols beside stock Uvicorn and Granian",
 }
 

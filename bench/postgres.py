@@ -9,7 +9,7 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -86,8 +86,11 @@ class Postgres:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Postgres]:
-    """Run a cluster in a folder; made there when the folder is empty."""
+def cluster(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Postgres]:
+    """Run a cluster in a folder; made there when the folder is empty.
+
+    `settings` take the place of some of `SETTINGS`.
+    """
     server = program("postgres")
     user = USER if os.geteuid() == 0 else None
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +101,8 @@ def cluster(folder: Path) -> Iterator[Postgres]:
         _initialise(folder, user)
     port = free_port()
     words = [server, "-D", str(folder / "data"), "-k", str(folder), "-p", str(port)]
-    words += [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    for name, value in {**SETTINGS, **(settings or {})}.items():
+        words += ["-c", f"{name}={value}"]
     with running(words, log, user=user, stop_by=signal.SIGINT) as process:
         postgres = Postgres(folder, port, process.pid)
         wait_until(lambda: _answers(postgres, process), 30, log)

@@ -20,9 +20,12 @@ from urbanos_edge.aqi import (
     STANDARDS,
     UK_DEFRA_2013,
     US_EPA_2024,
+    BandStart,
     Standard,
+    band_starts,
     decimal_index,
     grade,
+    index_starts,
 )
 
 QUANTITY = {"PM2.5": "pm25", "PM10": "pm10", "CO": "co", "SO2": "so2", "NO2": "no2", "O3": "o3"}
@@ -245,6 +248,37 @@ def test_bands_meet_without_a_gap(standard: Standard) -> None:
 
 
 @ALL
+def test_a_band_begins_where_the_index_reaches_it(standard: Standard) -> None:
+    """Also in a gas's own ppb, and where half a step is rounded up."""
+    for name, scales in standard.scales.items():
+        for scale in scales:
+            starts = band_starts(standard, scale)
+            lows = {band.level: band.low for band in standard.bands}
+            for start in starts:
+                at = np.array([start.low, start.low - 0.001])
+                reached, missed = scale.index(at).tolist()
+                assert reached == lows[start.level], (name, scale.period)
+                assert start.low == 0 or missed < reached
+            assert [start.low for start in starts] == sorted(start.low for start in starts)
+
+
+def test_bands_begin_at_the_concentrations_that_are_published() -> None:
+    """40 CFR 58, appendix G, table 2; and 5.5 µg/m³ is the least that is rounded to 6."""
+    [pm25] = US_EPA_2024.scales["pm25"]
+    assert [start.low for start in band_starts(US_EPA_2024, pm25)] == [
+        *(0.0, 9.1, 35.5, 55.5, 125.5, 225.5)
+    ]
+    hourly_ozone = US_EPA_2024.scales["o3"][1]
+    assert band_starts(US_EPA_2024, hourly_ozone)[0] == BandStart(3, 125.0)
+    [pm25] = EU_EEA_2024.scales["pm25"]
+    assert [start.low for start in band_starts(EU_EEA_2024, pm25)] == [
+        *(0.0, 5.5, 15.5, 50.5, 90.5, 140.5)
+    ]
+    [no2] = EU_EEA_2024.scales["no2"]
+    assert band_starts(EU_EEA_2024, no2)[1].low == pytest.approx(10.5 / UGM3_PER_PPB["no2"])
+
+
+@ALL
 def test_every_index_has_the_colour_and_the_level_of_its_band(standard: Standard) -> None:
     for band in standard.bands:
         for index in (band.low, band.low if band.high is None else band.high):
@@ -282,3 +316,14 @@ def test_a_standard_says_over_what_its_index_is_defined(
 ) -> None:
     assert standard.periods(quantity) == periods
     assert standard.current_periods(quantity) == current
+
+
+@ALL
+def test_how_many_starts_of_indexes_a_concentration_reaches_is_its_index(
+    standard: Standard,
+) -> None:
+    for pollutant in standard.pollutants:
+        starts = index_starts(standard, pollutant, 400.0)
+        for value in np.linspace(0, 400, 1601).tolist():
+            reached = sum(start <= value for start in starts)
+            assert reached - 1 == index_of(standard, **{pollutant: value}), (pollutant, value)

@@ -61,16 +61,6 @@ class Access:
             return None
 
 
-class Guests:
-    """Who asks where there are no tokens and no logins: everybody is nobody."""
-
-    def __init__(self, settings: Settings, label: str) -> None:
-        self.door = Door(settings, label, os.urandom(32))
-
-    def known(self, _authorization: str, _cookies: str) -> None:
-        """Nobody."""
-
-
 def _kept_key(connection: apsw.Connection, made: str) -> str:
     """What visits are signed with, made at the first start and kept."""
     connection.execute("INSERT OR IGNORE INTO node VALUES (?, ?)", (_KEY, made))

@@ -1,4 +1,4 @@
-"""The centre's database: its schema forward and back, and the nodes that may write to it.
+"""The centre's database: its schema forward and back, its upkeep, and the nodes that may write.
 
 PostgreSQL with PostGIS. `schema_migrations` says which of `migrations/central/` it has; each is one
 transaction, and only one program migrates at a time.
@@ -42,6 +42,9 @@ SELECT node_id, name, role_name, mode, schema_version, program_version, revision
     (extract(EPOCH FROM last_seen_at) * 1000000)::BIGINT AS last_seen_at_us,
     (extract(EPOCH FROM last_synced_at) * 1000000)::BIGINT AS last_synced_at_us
 FROM nodes ORDER BY node_id"""
+_PARTITIONS: Final = """
+SELECT count(*) FROM pg_inherits
+WHERE inhparent IN ('pollution_data'::REGCLASS, 'pollution_aggregates'::REGCLASS)"""
 
 
 class CentreUnavailable(Unavailable):
@@ -55,6 +58,14 @@ class CentreRefused(EdgeError):
 
     status = 409
     code = "centre_refused"
+
+
+class Tended(msgspec.Struct, frozen=True):
+    """What was done: partitions made and dropped, rows of `grid_metadata` that changed."""
+
+    made: int
+    dropped: int
+    grids: int
 
 
 class Node(msgspec.Struct):
@@ -224,9 +235,27 @@ def renew_password(connection: Connection, node_id: str) -> str:
     return password
 
 
+def tend(connection: Connection) -> Tended:
+    """Do what has to be done again and again, now; what was missed is made up for.
+
+    Makes partitions, drops those that are too old, and refreshes `grid_metadata`. Each is safe at
+    any time and lasting by itself, whatever becomes of the next.
+
+    Raises:
+        CentreRefused: the login is not the tables' owner, or the schema is another.
+    """
+    _check_schema(connection)
+    with _alone(connection):
+        before = _value(connection, _PARTITIONS)
+        connection.execute("SELECT create_daily_partition()")
+        made = _value(connection, _PARTITIONS) - before
+        dropped = _value(connection, "SELECT delete_old_partitions()")
+        return Tended(made, dropped, _value(connection, "SELECT refresh_grid_metadata()"))
+
+
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """Let no other program migrate meanwhile."""
+    """Let no other program migrate or tend meanwhile."""
     connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
     try:
         yield

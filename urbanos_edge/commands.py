@@ -40,15 +40,7 @@ READS: Final = frozenset(
     (
         *("tokens", "status", "dead_letters", "flush", "flags", "sensors", "sensor", "inbox"),
         *("nearby", "ignored", "alert_rules", "alerts", "reports", "pulls", "audit"),
-        *(
-            "copy",
-            "recent_gets",
-            "support",
-            "tls_status",
-            "sync_now",
-            "sync_backfill",
-            "sync_verify",
-        ),
+        *("copy", "recent_gets", "support", "tls_status", "sync_now", "sync_verify"),
     )
 )
 """Commands that only look, or bring about at once what comes by itself. All others leave a line in
@@ -91,9 +83,12 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
     """The commands by name; `url` is where the node serves, if it does."""
     known = {
         **_token_commands(node, url),
+        **_letter_commands(node),
         **_reading_commands(node),
         **_care_commands(node),
-        **_registry_commands(node),
+        **_rehearsal_commands(node),
+        **_sensor_commands(node),
+        **_inbox_commands(node),
         **_amending_commands(node),
         **_alert_commands(node),
         **_report_commands(node),
@@ -148,9 +143,7 @@ def _token_commands(node: Node, url: str | None) -> dict[str, Command | LongComm
     }
 
 
-def _reading_commands(node: Node) -> dict[str, Command | LongCommand]:
-    past = Past(node)
-
+def _letter_commands(node: Node) -> dict[str, Command | LongCommand]:
     async def dead_letters(arguments: dict[str, Any]) -> Any:
         limit = _number(arguments, "limit")
         return msgspec.to_builtins(await anyio.to_thread.run_sync(node.dead_letters.list, limit))
@@ -160,6 +153,12 @@ def _reading_commands(node: Node) -> dict[str, Command | LongCommand]:
 
     async def purge(arguments: dict[str, Any]) -> Any:
         return await node.dead_letters.purge(arguments.get("ids"))
+
+    return {"dead_letters": dead_letters, "requeue": requeue, "purge": purge}
+
+
+def _reading_commands(node: Node) -> dict[str, Command | LongCommand]:
+    past = Past(node)
 
     async def take_past(arguments: dict[str, Any]) -> Any:
         return msgspec.to_builtins(await past.take(msgspec.convert(arguments, Archived)))
@@ -180,9 +179,6 @@ def _reading_commands(node: Node) -> dict[str, Command | LongCommand]:
         return msgspec.to_builtins(found)
 
     return {
-        "dead_letters": dead_letters,
-        "requeue": requeue,
-        "purge": purge,
         "import": take_past,
         "flush": flush,
         "compact": LongCommand(compact),
@@ -221,6 +217,16 @@ def _care_commands(node: Node) -> dict[str, Command | LongCommand]:
             "copied_bytes": copied.bytes,
         }
 
+    return {
+        "basemap_import": LongCommand(basemap_import),
+        "check": LongCommand(check_all),
+        "backup": LongCommand(backup),
+    }
+
+
+def _rehearsal_commands(node: Node) -> dict[str, Command | LongCommand]:
+    """What another version is tried with before it takes over."""
+
     async def copy(_: dict[str, Any], tell: Tell) -> Any:
         folder = node.data_dir / ".tmp" / f"copy-{secrets.token_hex(4)}"
         await copy_aside(node, folder, tell)
@@ -230,15 +236,12 @@ def _care_commands(node: Node) -> dict[str, Command | LongCommand]:
         return [target.decode("latin-1") for target in list(node.traffic.targets)]
 
     return {
-        "basemap_import": LongCommand(basemap_import),
-        "check": LongCommand(check_all),
-        "backup": LongCommand(backup),
         "copy": LongCommand(copy),
         "recent_gets": recent_gets,
     }
 
 
-def _registry_commands(node: Node) -> dict[str, Command | LongCommand]:
+def _sensor_commands(node: Node) -> dict[str, Command | LongCommand]:
     async def sensors(_: dict[str, Any]) -> Any:
         return node.registry.list()
 
@@ -268,6 +271,17 @@ def _registry_commands(node: Node) -> dict[str, Command | LongCommand]:
             "older": older,
         }
 
+    return {
+        "sensors": sensors,
+        "sensor": sensor,
+        "sensor_add": sensor_add,
+        "sensor_change": sensor_change,
+        "sensor_remove": sensor_remove,
+        "sensor_token": sensor_token,
+    }
+
+
+def _inbox_commands(node: Node) -> dict[str, Command | LongCommand]:
     async def inbox(_: dict[str, Any]) -> Any:
         return msgspec.to_builtins(await anyio.to_thread.run_sync(node.inbox.list))
 
@@ -287,12 +301,6 @@ def _registry_commands(node: Node) -> dict[str, Command | LongCommand]:
         await (node.registry.heed if arguments.get("undo") else node.registry.ignore)(sender)
 
     return {
-        "sensors": sensors,
-        "sensor": sensor,
-        "sensor_add": sensor_add,
-        "sensor_change": sensor_change,
-        "sensor_remove": sensor_remove,
-        "sensor_token": sensor_token,
         "inbox": inbox,
         "nearby": nearby,
         "ignored": ignored,

@@ -32,6 +32,7 @@ if find_spec("pandas") is None:
 _SHARED: Final = (
     *("row_columns", "stored_row_columns", "cell_columns", "hourly_aggregates"),
     *("export_rows", "export_text", "later_columns", "central_row_columns", "central_points"),
+    "central_put",
 )
 """Pieces of SQL that several statements name as `{piece}`."""
 

@@ -108,7 +108,7 @@ def sent_at(hour_us: int) -> list[dict[str, Any]]:
         measured("first", HERE, before_us + 5 * MINUTE_US, 9.0, temperature=-3.5),
         measured("first", HERE, before_us + 35 * MINUTE_US, 35.4, temperature=-4.5),
         measured("first", HERE, hour_us + 5 * MINUTE_US, 55.4),
-        measured("second", NEAR, hour_us + 15 * MINUTE_US, 125.4),
+        measured("second", NEAR, hour_us + 15 * MINUTE_US, 125.4, pm10=154.0),
         measured("odd", ODD, hour_us + 20 * MINUTE_US, 9.0, humidity=150.0),
     ]
 
@@ -281,6 +281,20 @@ def test_a_tile_of_an_hour_shows_the_means_of_that_hour(back: Back) -> None:
     assert (drawn["properties"]["aqi"], drawn["properties"]["level"]) == (75, 2)
     (cluster,) = back.tile(HERE, 14, at=at)["clusters"]
     assert cluster["properties"]["color"] == YELLOW
+
+
+def test_a_tile_of_a_pollutant_shows_its_own_index(back: Back) -> None:
+    """40 CFR 58, appendix G, table 1: 154 µg/m³ of PM10 are 100; who has none is not shown."""
+    layers = back.tile(HERE, 14, quantity="pm10")
+    [drawn] = [one["properties"] for one in layers["sensors"]]
+    assert drawn["id"] == back.id_of("second", NEAR)
+    assert (drawn["aqi"], drawn["level"], drawn["dominant"]) == (100, 2, "pm10")
+    [cluster] = [one["properties"] for one in layers["clusters"]]
+    told = {"count": 1, "avg_aqi": 100.0, "max_aqi": 100, "latest_aqi": 100.0, "color": YELLOW}
+    assert {name: cluster[name] for name in told} == told
+    both = {one["properties"]["aqi"] for one in back.tile(HERE, 14, quantity="pm25")["sensors"]}
+    assert both - {50} == {150, 200}, "the flagged one may be there, too"
+    assert back.tile(HERE, 14, quantity="o3") == {}
 
 
 def test_where_nothing_is_a_tile_is_empty(back: Back) -> None:

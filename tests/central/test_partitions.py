@@ -8,8 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from tests.central.conftest import Centre
+from urbanos_edge.cli import main
 
 TODAY = datetime.now(UTC).date()
 """The suite may pass midnight: days are compared with margins."""
@@ -185,3 +187,24 @@ def test_what_is_no_cell_of_zoom_18_is_refused(centre: Centre, cell: str) -> Non
             " VALUES ('n', now(), 3600, %s, 'pm25', 1, 2, 4, 2, 2, 0, 1)",
             (cell,),
         )
+
+
+def tend(centre: Centre) -> str:
+    done = CliRunner().invoke(main, ["central", "tend", "--dsn", centre.dsn])
+    assert done.exit_code == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_one_command_makes_up_for_all_that_was_missed(centre: Centre) -> None:
+    put(centre, days_ago(40))
+    centre.owner.execute(
+        "INSERT INTO pollution_aggregates VALUES ('n', date_trunc('hour', now(), 'UTC'), 3600,"
+        " 'z18-x149208-y75850', 'aqi', 1, 50, 2500, 50, 50, 0, 1)"
+    )
+    assert tend(centre).endswith("made, 0 dropped; 9 grids changed"), "zooms 10 to 18"
+    for table in TABLES:
+        assert homes(centre, table)[partition(table, days_ago(40))] == 1
+    centre.owner.execute("UPDATE retention SET kept_days = 30")
+    assert tend(centre) == "0 partitions made, 2 dropped; 0 grids changed"
+    assert homes(centre, "pollution_data") == {}
+    assert tend(centre) == "0 partitions made, 0 dropped; 0 grids changed"

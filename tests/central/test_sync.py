@@ -37,6 +37,7 @@ from urbanos_edge.progress import ignore_progress
 from urbanos_edge.reading import Reading, Timing
 from urbanos_edge.restore import find_backup, restore
 from urbanos_edge.settings import Settings
+from urbanos_edge.sync import backlog
 from urbanos_edge.sync import sync as rounds
 
 SHOWN = {
@@ -169,12 +170,14 @@ def test_what_is_lost_or_altered_at_the_centre_is_found_and_healed(
     synced: Callable[..., Node], centre: Centre, damage: str
 ) -> None:
     node = synced()
-    store(node, *some(node, range(5, 9)))
+    readings = some(node, range(5, 9))
+    hours = {one.timestamp_us // HOUR_US for one in readings}
+    store(node, *readings)
     sync(node)
     centre.owner.execute(damage.encode())
     assert told(centre, "north") != counted(node)
     found = anyio.run(node.sync.verify)
-    assert {one.hour for one in found} <= {hour_us(node, back) // HOUR_US for back in range(5, 9)}
+    assert {one.hour for one in found} <= hours
     assert found
     sync(node)
     assert told(centre, "north") == counted(node)
@@ -189,7 +192,7 @@ def test_after_a_month_offline_every_cut_of_the_line_leaves_nothing_out(
     node = synced()
     store(node, *some(node, range(1, 30 * 24, 4), sensors=1))
     node.hours.count_all()
-    monkeypatch.setattr(rounds, "PAUSE", 0)
+    monkeypatch.setattr(backlog, "PAUSE", 0)
     with cut_line(centre.postgres, 50) as line:
         node = synced(sync_dsn=line.through(node.settings.sync_dsn))
         failures = 0
@@ -243,8 +246,8 @@ def test_rounds_go_on_by_themselves_and_get_over_failures(
 def test_what_is_new_does_not_wait_for_a_backfill(
     synced: Callable[..., Node], centre: Centre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "LIVE_EVERY_S", 0.2)
-    monkeypatch.setattr(rounds, "STEP_BUCKETS", 1)  # so that each hour is a step
+    monkeypatch.setattr(backlog, "LIVE_EVERY_S", 0.2)
+    monkeypatch.setattr(backlog, "STEP_BUCKETS", 1)  # so that each hour is a step
     node = synced(sync_max_mib_s=0.002)
     store(node, *some(node, range(4, 100), sensors=1))
     seen: list[int] = []
@@ -266,6 +269,28 @@ def test_what_is_new_does_not_wait_for_a_backfill(
 
     anyio.run(work)
     assert seen[0] > 50, "most of the backfill is still to come"
+
+
+def test_what_was_read_ahead_is_not_sent_once_another_round_was_faster(
+    synced: Callable[..., Node], centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hour loses its only bucket after it was read, and before it is sent."""
+    monkeypatch.setattr(backlog, "PAUSE", 0)
+    node = synced()
+    moved = doubted(node, 7)
+    store(node, *some(node, range(6, 7)), moved)
+
+    async def work() -> None:
+        async with node.sync._linked() as (link, kept):
+            _, ahead, _ = await node.sync._backlog._step(link, kept, None)
+            assert ahead is not None
+            assert ahead.lines.rows == 2
+            await node.restamp(shifted(moved, -DAY_US))
+            await node.sync.catch_up()
+            await node.sync._backlog._step(link, kept, ahead)
+
+    anyio.run(work)
+    assert told(centre, "north") == counted(node)
 
 
 def test_three_nodes_give_their_merged_truth_through_a_pool_of_connections(

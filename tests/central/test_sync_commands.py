@@ -19,7 +19,7 @@ from tests.readings import reading
 from tests.test_flush import store
 from urbanos_edge.aggregates import AggregatePage
 from urbanos_edge.cli import main
-from urbanos_edge.clock import HOUR_US, to_rfc3339
+from urbanos_edge.clock import DAY_US, HOUR_US, to_rfc3339
 from urbanos_edge.node import Node
 
 HAS_ARRIVED = "SELECT sum(count) FROM pollution_aggregates WHERE quantity = 'pm25'"
@@ -66,7 +66,11 @@ def test_commands_work_while_the_node_rests(
     sent = run("now")
     assert (sent.exit_code, "2 sent with 4 buckets" in sent.stdout) == (0, True)
     assert run("verify").exit_code == 0
-    assert told(centre, "north") == counted(open_node(sync_dsn=""))
+    node = open_node(sync_dsn="")
+    assert told(centre, "north") == counted(node)
+    [line] = node.access.audit.list(10)
+    assert (line.who, line.act) == ("local command", "sync_backfill")
+    assert line.details == {"since_us": midnight_us(old), "until_us": midnight_us(new)}
 
 
 def test_what_is_no_span_is_wrong_usage(run: Callable[..., Result]) -> None:
@@ -116,3 +120,7 @@ def lines(client: httpx.Client, **parameters: Any) -> list[Any]:
 
 def day(hour: int) -> str:
     return to_rfc3339(hour * HOUR_US)[:10]
+
+
+def midnight_us(hour: int) -> int:
+    return hour // 24 * DAY_US

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from urbanos_edge.access import Access, Guests
+from urbanos_edge.access import Access
 from urbanos_edge.allowance import Ruling
 from urbanos_edge.api.respond import refusal, send_error
 from urbanos_edge.door import UNPROTECTED, Asker, Kind, cookie, kind_of
@@ -25,6 +25,7 @@ from urbanos_edge.errors import (
     TooManyRequests,
     Unauthorized,
 )
+from urbanos_edge.guests import Guests
 from urbanos_edge.hosts import is_listed, is_same_origin
 from urbanos_edge.sessions import COOKIE as SESSION
 from urbanos_edge.visits import COOKIE as VISIT
@@ -48,6 +49,11 @@ _EXPOSED_FIELDS: Final = (
 )
 _PREFLIGHT_LIVES_S: Final = 600
 Fields = Sequence[tuple[bytes, bytes]]
+
+
+def is_open(path: str) -> bool:
+    """Whether everybody may read it, whatever `public_read` says; assets are open, too."""
+    return path in PAGES or path in OPEN or _CONFIG.fullmatch(path) is not None
 
 
 def guarded(app: ASGIApp, access: Access | Guests, assets: Collection[str]) -> ASGIApp:
@@ -167,8 +173,7 @@ class _Visitor:
         """
         if self._door.public_read or self._method not in UNPROTECTED:
             return
-        is_open = self._path in PAGES or self._path in OPEN or self._path.lstrip("/") in assets
-        self._is_for_few = not is_open and not _CONFIG.fullmatch(self._path)
+        self._is_for_few = not is_open(self._path) and self._path.lstrip("/") not in assets
         if self._is_for_few and self._token_name() is None:
             raise Unauthorized("this node shows its readings to those with a token or a login only")
 
@@ -231,12 +236,18 @@ class _Visitor:
         return [*map(_private, fields)] if begun is not None or self._is_for_few else fields
 
     def _begun_visit(self, status: int) -> bytes | None:
-        """The cookie for who loads a page and has none, or one that is about to end."""
-        if self._path not in PAGES or self._method != "GET" or status not in (200, 304):
+        """The cookie for who loads a page and has none, or one that is about to end.
+
+        A page may stay open for months and only ask for readings: that renews it, too.
+        """
+        if self._method != "GET" or status not in (200, 304):
             return None
-        if self._door.visits.is_young(cookie(self._text(b"cookie"), VISIT)):
+        visits, given = self._door.visits, cookie(self._text(b"cookie"), VISIT)
+        if self._path not in PAGES and visits.read(given) is None:
             return None
-        begun = self._door.visits.begin(self._address)
+        if visits.is_young(given):
+            return None
+        begun = visits.begin(self._address)
         if begun is None:
             return None
         return cookie_field(VISIT, begun, LIVES_H * 3600, self._scope["scheme"]).encode()

@@ -8,7 +8,15 @@ from typing import Final
 
 from urbanos_edge.aqi.averages import complete_mean, nowcast, nowcast_weights, running_mean
 from urbanos_edge.aqi.eu_eea import EU_EEA_2024, decimal_index
-from urbanos_edge.aqi.grades import Grades, grade, level_of, sub_index
+from urbanos_edge.aqi.grades import (
+    BandStart,
+    Grades,
+    band_starts,
+    grade,
+    index_starts,
+    level_of,
+    sub_index,
+)
 from urbanos_edge.aqi.standard import NO_INDEX, Band, Index, Period, Scale, Standard
 from urbanos_edge.aqi.uk_defra import UK_DEFRA_2013
 from urbanos_edge.aqi.us_epa import US_EPA_2024
@@ -23,6 +31,7 @@ __all__ = [
     "UK_DEFRA_2013",
     "US_EPA_2024",
     "Band",
+    "BandStart",
     "Grades",
     "Index",
     "Overall",
@@ -30,10 +39,12 @@ __all__ = [
     "Scale",
     "Standard",
     "Working",
+    "band_starts",
     "complete_mean",
     "decimal_index",
     "grade",
     "highest_of",
+    "index_starts",
     "level_of",
     "nowcast",
     "nowcast_weights",

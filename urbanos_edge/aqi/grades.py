@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +25,13 @@ class Grades:
     overall: Index
     dominant: Index
     level: Index
+
+
+class BandStart(msgspec.Struct, frozen=True):
+    """From which concentration on, in the quantity's own unit, a scale gives a level."""
+
+    level: int
+    low: float
 
 
 def grade(standard: Standard, columns: Mapping[str, npt.NDArray[Any]]) -> Grades:
@@ -58,3 +66,35 @@ def level_of(standard: Standard, index: npt.NDArray[Any]) -> Index:
     levels = standard.levels
     found: Index = levels[np.minimum(index, len(levels) - 2)]
     return found
+
+
+def band_starts(standard: Standard, scale: Scale) -> list[BandStart]:
+    """Where the bands of a scale begin, rising; those that it has no index of are not among them.
+
+    A band goes on to the next one, the last without end.
+    """
+    levels = level_of(standard, np.array([first for _, _, first, _ in scale.bounds]))
+    starts: dict[int, float] = {}
+    for level, (low, *_) in zip(levels.tolist(), scale.bounds, strict=True):
+        starts.setdefault(level, scale.least(low))
+    return [BandStart(level, low) for level, low in starts.items()]
+
+
+def index_starts(standard: Standard, pollutant: str, highest: float) -> list[float]:
+    """The lowest concentration of each index from 0 on, as far as `highest` gets, rising.
+
+    In the quantity's own unit. How many of them a concentration reaches, less one, is its index:
+    so a database grades that knows no standard.
+    """
+    starts = [_starts(scale, highest) for scale in standard.scales[pollutant]]
+    longest = max(map(len, starts))
+    padded = [np.pad(one, (0, longest - len(one)), constant_values=np.inf) for one in starts]
+    found: list[float] = np.minimum.reduce(padded).tolist()
+    return found
+
+
+def _starts(scale: Scale, highest: float) -> npt.NDArray[np.float64]:
+    last = int(scale.steps(np.array([highest]))[0])
+    least = np.array([scale.least(step * scale.step) for step in range(last + 1)])
+    index = scale.index(least)
+    return least[np.searchsorted(index, np.arange(index[-1] + 1))]

@@ -24,6 +24,8 @@ _EUROPEAN_CELSIUS: Final = 20
 """Of gases by mass: Directive 2008/50/EC, annex VI."""
 _HAIR: Final = 1e-6
 """Of a step: what binary fractions may lack of a breakpoint."""
+_DIGITS: Final = 9
+"""Of a converted breakpoint: what they leave out is less than the hair."""
 
 Index = npt.NDArray[np.int16]
 Period = Literal["15min", "1h", "8h running", "24h", "24h running", "NowCast"]
@@ -77,6 +79,11 @@ class Scale(msgspec.Struct, frozen=True):
         steps += half + _HAIR
         np.floor(steps, out=steps)
         return np.maximum(steps, 0, out=steps)
+
+    def least(self, bound: float) -> float:
+        """The lowest concentration, in the quantity's own unit, that is rounded to `bound`."""
+        slack = self.step / 2 if self.rounding == "half up" else 0.0
+        return round(max(bound - slack, 0.0) / self.per_unit, _DIGITS)
 
     def index(self, concentration: npt.NDArray[Any]) -> Index:
         """The index of each concentration; `NO_INDEX` where there is none, or none is defined."""

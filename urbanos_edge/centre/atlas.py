@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from psycopg.rows import dict_row
 
-from urbanos_edge.aqi import STANDARDS
+from urbanos_edge.aqi import STANDARDS, index_starts
 from urbanos_edge.atlas import Layer
 from urbanos_edge.cache import Cache, Entry
 from urbanos_edge.centre.news import COARSE_ZOOM, Changes
@@ -22,11 +22,10 @@ from urbanos_edge.clock import DAY_US, HOUR_US, Clock, to_rfc3339
 from urbanos_edge.clusters import Cluster, described
 from urbanos_edge.engine import statement
 from urbanos_edge.errors import EdgeError, NotFound
-from urbanos_edge.grading import INDEXED
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Bounds, Tile, spanned, tile_at
 from urbanos_edge.history import Asked, Buckets, Readings, Terms
 from urbanos_edge.query import MAX_ROWS
-from urbanos_edge.reading import QUANTITIES
+from urbanos_edge.reading import INDEXED, QUANTITIES
 from urbanos_edge.rows import Row, split_flags, stored_row
 from urbanos_edge.settings import Settings
 from urbanos_edge.sync.link import to_moment
@@ -53,13 +52,6 @@ class ReadingsNotSynced(EdgeError):
     code = "readings_not_synced"
 
 
-class LayerNotAtCentre(EdgeError):
-    """The centre has sums of the overall index per hour, and no index of a pollutant."""
-
-    status = 501
-    code = "layer_not_at_centre"
-
-
 class CentralAtlas:
     """An `atlas.Atlas`."""
 
@@ -74,6 +66,8 @@ class CentralAtlas:
         self._clock = clock
         self._terms = Terms(clock, settings.time_zone, settings.cache_ttl_historical_s)
         self._series = Series(servers, self._terms)
+        self._starts: dict[str, list[float]] = {}
+        """What `aqi.index_starts` gives, by pollutant."""
 
     def revision_in(self, area: Tile | Bounds) -> Hashable:
         return self._changes.last_in(area)
@@ -109,9 +103,6 @@ class CentralAtlas:
         return [Cluster(*row) for row in await self._servers.read(work)]
 
     async def tile(self, wanted: Tile, layer: Layer) -> tuple[Entry, bool]:
-        if isinstance(layer, str):
-            raise LayerNotAtCentre("the centre has tiles of the overall index only")
-
         async def build() -> bytes:
             return await self._draw(wanted, layer)
 
@@ -183,12 +174,15 @@ class CentralAtlas:
         hour = self._clock.now_us() // HOUR_US
         return range(hour - HOURS + 1, hour + 2)
 
-    async def _draw(self, wanted: Tile, hour: int | None) -> bytes:
-        hours = self._hours() if hour is None else range(hour, hour + 1)
-        values = self._points_in(wanted) | _span_of(hours)
+    async def _draw(self, wanted: Tile, layer: Layer) -> bytes:
+        values, hours = self._points_in(wanted), self._hours()
+        if isinstance(layer, int):
+            hours = range(layer, layer + 1)
+            values |= _latest_since(hours) | {"with_readings": False}
+        elif layer is not None:
+            values |= self._graded_by(layer)
         values |= {
-            **(_latest_since(hours) if hour is not None else {}),
-            "with_readings": hour is None,
+            **_span_of(hours),
             "bits": max(FINEST_ZOOM - wanted.z - RASTER_BITS, 0),
             "colors": list(self.standard.colors),
             "no_color": NO_COLOR,
@@ -206,7 +200,16 @@ class CentralAtlas:
             "with_readings": True,
             "levels": self.standard.levels[:-1].tolist(),
             "pollutants": list(self.standard.pollutants),
+            "pollutant": None,
+            "starts": None,
         }
+
+    def _graded_by(self, pollutant: str) -> dict[str, Any]:
+        """What lets a statement grade means of one pollutant."""
+        if pollutant not in self._starts:
+            highest = next(one.high for one in QUANTITIES if one.name == pollutant)
+            self._starts[pollutant] = index_starts(self.standard, pollutant, highest)
+        return {"pollutant": pollutant, "starts": self._starts[pollutant]}
 
     async def _points(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         async def work(connection: Connection) -> list[dict[str, Any]]:

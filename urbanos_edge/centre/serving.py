@@ -20,7 +20,6 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from urbanos_edge import __version__, ws
-from urbanos_edge.access import Guests
 from urbanos_edge.announcement import host_label, instance_name
 from urbanos_edge.answers import Answers
 from urbanos_edge.api import gate, metrics, reading
@@ -33,6 +32,7 @@ from urbanos_edge.centre.servers import Servers
 from urbanos_edge.clock import HOUR_US, Clock, to_rfc3339
 from urbanos_edge.crowd import Crowd, room_for
 from urbanos_edge.grid import STORED_ZOOM, Tile
+from urbanos_edge.guests import Guests, Readers
 from urbanos_edge.live import MAX_READINGS, Draft, GridData, Live
 from urbanos_edge.protocol import HttpProtocol, WebSocketProtocol
 from urbanos_edge.server import OPTIONS, PatientServer
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 class Centre:
     """All that one process of `central serve` is made of."""
 
-    def __init__(self, settings: Settings, servers: Servers) -> None:
+    def __init__(self, settings: Settings, servers: Servers, readers: Readers | None) -> None:
         self.settings = settings
         self.servers = servers
         self.clock = Clock()
@@ -57,7 +57,8 @@ class Centre:
         self.live = Live()
         self.news = News(servers, self.clock, self.tell)
         self.traffic = Traffic()
-        self.access = Guests(settings, host_label(instance_name(settings.node_name)))
+        label = host_label(instance_name(settings.node_name))
+        self.access = Guests(settings, label, readers)
         self.answers = Answers(self.atlas.cache, self.traffic, self.access.door)
 
     async def tell(self, tiles: Sequence[Tile] | None, since_hour: int) -> None:

@@ -19,6 +19,7 @@ _FIELDS: Final = (
     *("node_id", "name", "mode", "role_name", "schema_version", "program_version"),
     *("revision", "last_seen_at_us", "last_synced_at_us"),
 )
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 dsn_option = click.option(
     "--dsn", required=True, help="The centre's PostgreSQL, as libpq names it: a URL or key=value."
 )
@@ -68,6 +69,20 @@ def rollback(dsn: str, version: int | None, drop_rows: bool) -> None:
         _tell(undone, target)
 
 
+@central.command()
+@dsn_option
+def tend(dsn: str) -> None:
+    """Make partitions, drop old ones, refresh grid_metadata; for a timer.
+
+    Safe at any time and as often as wanted; what was missed is made up for.
+    --dsn logs in as the owner of the tables.
+    """
+    with centre.connected(dsn) as connection:
+        done = centre.tend(connection)
+    partitions = f"{done.made:,} partitions made, {done.dropped:,} dropped"
+    click.echo(f"{partitions}; {done.grids:,} grids changed")
+
+
 @central.command("add-node")
 @dsn_option
 @click.argument("node_id")
@@ -104,24 +119,33 @@ def list_nodes(dsn: str, as_json: bool) -> None:
 @click.option("--replica", "replicas", multiple=True, help="A streaming replica to read; several.")
 @click.option("--host", help="Address to listen on.  [default: 0.0.0.0]")
 @click.option("--port", type=int, help="HTTP port; processes may share it.  [default: 8080]")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--config", type=_FILE, help="A file with settings.")
+@click.option("--readers", type=_FILE, help="Who may read, if not everybody.")
 def serve(
-    dsn: str, replicas: tuple[str, ...], host: str | None, port: int | None, config: Path | None
+    dsn: str,
+    replicas: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    config: Path | None,
+    readers: Path | None,
 ) -> None:
     """Answer the read API, tiles and live updates over all nodes.
 
     --dsn names the primary and logs in as a reader. Settings are those of a
-    node, from URBANOS_... or the file --config.
+    node, from URBANOS_... or the file --config. Where public_read is false,
+    --readers has a line for each token: a name and the token's SHA-256.
     """
     # Here, so that no other command waits for the driver's pools and the web framework.
     from urbanos_edge.centre.servers import Servers
     from urbanos_edge.centre.serving import Centre, serve_forever
+    from urbanos_edge.guests import Readers
 
     settings = load({"host": host, "port": port}, config=config)
+    named = None if readers is None else Readers(readers)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     with listener(settings.host, settings.port, "--port", is_shared=True) as plain:
         click.echo(f"the centre is on http://localhost:{plain.getsockname()[1]}/")
-        serve_forever(Centre(settings, Servers(dsn, replicas)), plain)
+        serve_forever(Centre(settings, Servers(dsn, replicas), named), plain)
 
 
 def _tell(steps: list[str], version: int) -> None:

@@ -1,10 +1,6 @@
 -- Put the buckets of `incoming` in place of older ones. An equal revision with other numbers is
 -- taken as well: the centre's row is not what the node sent. What is there already changes no row.
-INSERT INTO pollution_aggregates AS t
-    (node_id, bucket_start, bucket_s, cell, quantity, count, sum, sum_sq, min, max, flagged, revision)
-SELECT
-    %(node_id)s, bucket_start, bucket_s, cell, quantity, count, sum, sum_sq, min, max, flagged, revision
-FROM incoming
+{central_put}
 ON CONFLICT (node_id, bucket_start, bucket_s, cell, quantity) DO UPDATE SET
     count = excluded.count,
     sum = excluded.sum,

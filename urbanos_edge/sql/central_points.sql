@@ -1,12 +1,20 @@
 -- The points of a tile, as parts of a statement: sensors of nodes that send readings, by their
 -- latest one, and cells of the other nodes, by the mean of their newest hour. u and v are columns and
 -- rows of zoom 18. `names` steps through an index from sensor to sensor, however many readings there
--- are.
+-- are. Where a pollutant is named, its index stands for the overall one, and what has none is left
+-- out; a cell's is that of its hour's mean: of the indexes' lowest concentrations, `starts`, it
+-- reaches one more. Whatever has a pollutant's index has an overall one, which the places are found by.
 by_readings AS MATERIALIZED (
     SELECT node_id FROM nodes WHERE mode = 'readings' AND %(with_readings)s
 ),
 hours AS (
-    SELECT a.x18, a.y18, a.bucket_start, sum(a.count) AS counted, sum(a.sum) AS aqi_sum
+    SELECT
+        a.x18,
+        a.y18,
+        a.bucket_start,
+        sum(a.count) AS counted,
+        sum(a.sum) AS aqi_sum,
+        array_agg(a.node_id) FILTER (WHERE %(pollutant)s::TEXT IS NOT NULL) AS nodes
     FROM pollution_aggregates AS a
     LEFT JOIN by_readings AS n ON n.node_id = a.node_id
     WHERE n.node_id IS NULL
@@ -23,19 +31,38 @@ hours AS (
         AND a.y18 >> %(shift)s = %(y)s
     GROUP BY a.x18, a.y18, a.bucket_start
 ),
+newest AS (
+    SELECT DISTINCT ON (x18, y18) format('z18-x%%s-y%%s', x18, y18) AS id, *
+    FROM hours
+    ORDER BY x18, y18, bucket_start DESC
+),
 cells AS (
-    SELECT DISTINCT ON (x18, y18)
-        format('z18-x%%s-y%%s', x18, y18) AS id,
+    SELECT
+        id,
         x18 + 0.5::FLOAT AS u,
         y18 + 0.5::FLOAT AS v,
-        round(aqi_sum / counted)::INTEGER AS aqi,
-        NULL::TEXT AS dominant,
+        CASE
+            WHEN %(pollutant)s::TEXT IS NULL THEN round(aqi_sum / counted)::INTEGER
+            ELSE (
+                SELECT
+                    width_bucket((sum(a.sum) / sum(a.count))::FLOAT, %(starts)s::FLOAT[]) - 1
+                FROM pollution_aggregates AS a
+                WHERE a.node_id = ANY (n.nodes)
+                    AND a.bucket_start = n.bucket_start
+                    AND a.bucket_start >= %(latest_since)s
+                    AND a.bucket_start < %(until_hour)s
+                    AND a.bucket_s = 3600
+                    AND a.quantity = %(pollutant)s
+                    AND a.cell = n.id
+                    AND a.count > 0
+            )
+        END AS aqi,
+        %(pollutant)s::TEXT AS dominant,
         bucket_start AS at,
         '' AS flags,
         'aggregates' AS source,
         NULL::FLOAT AS reported_aqi
-    FROM hours
-    ORDER BY x18, y18, bucket_start DESC
+    FROM newest AS n
 ),
 names AS (
     (
@@ -63,18 +90,26 @@ sensors AS (
         d.sensor_id AS id,
         (ST_X(d.location) + 180) / 360 * 262144 AS u,
         (1 - asinh(tan(radians(ST_Y(d.location)))) / pi()) / 2 * 262144 AS v,
-        d.aqi_value::INTEGER AS aqi,
-        (
+        CASE
+            WHEN %(pollutant)s::TEXT IS NULL THEN d.aqi_value
+            ELSE (
+                SELECT i.aqi
+                FROM (VALUES
+                    ('{pollutant}', d.{pollutant}_aqi)
+                ) AS i(name, aqi)
+                WHERE i.name = %(pollutant)s::TEXT
+            )
+        END::INTEGER AS aqi,
+        coalesce(%(pollutant)s::TEXT, (
             SELECT p.name
             FROM unnest(%(pollutants)s::TEXT[]) WITH ORDINALITY AS p(name, place)
             JOIN (VALUES
-                ('pm25', d.pm25_aqi), ('pm10', d.pm10_aqi), ('o3', d.o3_aqi),
-                ('no2', d.no2_aqi), ('so2', d.so2_aqi), ('co', d.co_aqi)
+                ('{pollutant}', d.{pollutant}_aqi)
             ) AS i(name, aqi) USING (name)
             WHERE i.aqi = d.aqi_value
             ORDER BY p.place
             LIMIT 1
-        ) AS dominant,
+        )) AS dominant,
         d.timestamp AS at,
         d.flags,
         coalesce(d.source, '') AS source,
@@ -98,4 +133,5 @@ points AS MATERIALIZED (
     FROM (SELECT * FROM cells UNION ALL SELECT * FROM sensors) AS p
     WHERE floor(p.u)::INTEGER >> %(shift)s = %(x)s
         AND floor(p.v)::INTEGER >> %(shift)s = %(y)s
+        AND (%(pollutant)s::TEXT IS NULL OR p.aqi >= 0)
 )

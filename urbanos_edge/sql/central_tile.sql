@@ -1,6 +1,6 @@
 -- A vector tile with the layers and attributes of a node's own ones (`tiles`). Clusters gather what
 -- lies in a raster of 8 x 8; `bits` is how much coarser than zoom 18 that is. Below zoom 4
--- the search by place costs more than it saves.
+-- the search by place costs more than it saves. Of a pollutant, clusters know the latest only.
 WITH RECURSIVE {central_points},
 raster AS (
     SELECT
@@ -23,6 +23,19 @@ raster AS (
         )
         AND x18 >> %(shift)s = %(x)s
         AND y18 >> %(shift)s = %(y)s
+        AND %(pollutant)s::TEXT IS NULL
+    GROUP BY 1, 2
+    UNION ALL
+    SELECT
+        floor(u)::INTEGER >> %(bits)s,
+        floor(v)::INTEGER >> %(bits)s,
+        avg(u),
+        avg(v),
+        count(*),
+        sum(aqi),
+        max(aqi)
+    FROM points
+    WHERE flags = '' AND %(pollutant)s::TEXT IS NOT NULL
     GROUP BY 1, 2
 ),
 nearby AS (

@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from urbanos_edge import owed, revisions
-from urbanos_edge.buckets import NOTHING, Buckets
+from urbanos_edge.buckets import NOTHING, Buckets, Lines
 from urbanos_edge.clock import DAY_US, HOUR_US, Clock
 from urbanos_edge.database import Database
 from urbanos_edge.hours import FINAL, Hours
@@ -27,6 +27,7 @@ from urbanos_edge.sync.link import Hello, Link, There
 from urbanos_edge.sync.originals import Originals, slots_of
 
 ABSENT: Final = There(NOTHING, 0)
+NO_LINES: Final = Lines([], 0)
 
 
 class Brought(msgspec.Struct):
@@ -49,6 +50,23 @@ class Kept(msgspec.Struct, frozen=True):
     aggregates_from: int
     readings_from: int
     readings_here_from: int
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Owed hours of one day, as of a moment: those to be compared, and what the centre has."""
+
+    marks: Sequence[Owed]
+    at_us: int
+    hours: Sequence[int]
+    there: Mapping[int, There]
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What the centre has to get of what was asked: buckets, and the revisions of their hours."""
+
+    asked: Asked
+    numbers: Mapping[int, int]
+    lines: Lines
 
 
 class Carrier:
@@ -117,19 +135,20 @@ class Carrier:
             CentreUnavailable, CentreRefused, DiskFull: what was not settled is still owed.
             StorageUnavailable: the same, for a reason on this side.
         """
-        began_us, done = self._clock.now_us(), Brought(hours=len(marks))
-        hours = [mark.hour for mark in marks]
+        asked = await self.ask(link, marks, kept)
+        return await self.deliver(link, await self.read(asked), kept)
+
+    async def ask(self, link: Link, marks: Sequence[Owed], kept: Kept) -> Asked:
+        """What the centre has of owed hours of one day; raises as `bring`."""
+        at_us, hours = self._clock.now_us(), [mark.hour for mark in marks]
         await anyio.to_thread.run_sync(self._hours.wait_until_shown)
         wanted = await anyio.to_thread.run_sync(self.comparable, hours, kept)
-        sent = await self._bring_buckets(link, wanted, done) if wanted else set()
-        if self.originals is not None:
-            sent |= await self._bring_readings(link, self.originals, hours, kept, done)
-        done.hours_sent = len(sent)
-        await self._database.write(partial(owed.settle, compared=marks, at_us=began_us))
-        return done
+        there = await link.digests(range(wanted[0], wanted[-1] + 1)) if wanted else {}
+        return Asked(marks, at_us, wanted, there)
 
-    async def _bring_buckets(self, link: Link, hours: Sequence[int], done: Brought) -> set[int]:
-        there = await link.digests(range(hours[0], hours[-1] + 1))
+    async def read(self, asked: Asked) -> Load:
+        """What the centre has to get of what was asked; without it. Raises as `bring`."""
+        hours, there = asked.hours, asked.there
         # What the centre has nothing of needs no digest to be different.
         told = [hour for hour in hours if there.get(hour, ABSENT).digest != NOTHING]
         here = await anyio.to_thread.run_sync(self.buckets.digests, told) if told else {}
@@ -137,15 +156,27 @@ class Carrier:
         differing = [hour for hour in hours if hour not in equal]
         numbers = await self._numbers(differing, there) if differing else {}
         if not numbers:
-            return set()
+            return Load(asked, {}, NO_LINES)
         lines = await anyio.to_thread.run_sync(self.buckets.lines, numbers)
-        if lines.rows:
-            await self._make_partition(link, day_of(hours[0] * HOUR_US))
         if lines.rows or not numbers.keys().isdisjoint(told):
-            await link.send_buckets(lines.parts, numbers)
-            done.buckets += lines.rows
-            return set(numbers)
-        return set()
+            return Load(asked, numbers, lines)
+        return Load(asked, {}, NO_LINES)
+
+    async def deliver(self, link: Link, load: Load, kept: Kept) -> Brought:
+        """Send what was read, and settle its hours; raises as `bring`."""
+        marks = load.asked.marks
+        hours, sent = [mark.hour for mark in marks], set(load.numbers)
+        done = Brought(hours=len(hours), buckets=load.lines.rows)
+        if load.lines.rows:
+            await self._make_partition(link, day_of(hours[0] * HOUR_US))
+        if load.numbers:
+            await link.send_buckets(load.lines.parts, load.numbers)
+        if self.originals is not None:
+            sent |= await self._bring_readings(link, self.originals, hours, kept, done)
+        done.hours_sent = len(sent)
+        settle = partial(owed.settle, compared=marks, at_us=load.asked.at_us)
+        await self._database.write(settle)
+        return done
 
     async def _numbers(self, hours: Sequence[int], there: Mapping[int, There]) -> dict[int, int]:
         """The revisions that hours go with, none below what the centre has of them.

@@ -1,4 +1,4 @@
-"""The sync: when owed hours are brought to the centre, in which order, and by whom.
+"""The sync: when owed hours are brought to the centre, and by whom.
 
 What is owed is the only queue, and it is one mark per hour. The last hours go first and again
 between older ones, so that a backfill of weeks holds up nothing that is new.
@@ -7,7 +7,6 @@ between older ones, so that a backfill of weeks holds up nothing that is new.
 from __future__ import annotations
 
 import logging
-import math
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,6 +28,7 @@ from urbanos_edge.owed import Owed
 from urbanos_edge.progress import Tell, ignore_progress
 from urbanos_edge.settings import Settings
 from urbanos_edge.store import Store, start_of
+from urbanos_edge.sync.backlog import Backlog
 from urbanos_edge.sync.carrier import Brought, Carrier, Kept, by_day
 from urbanos_edge.sync.compare import Difference, compare_day
 from urbanos_edge.sync.link import (
@@ -53,16 +53,8 @@ from urbanos_edge.sync.standing import (
 
 EVERY_S: Final = 25.0
 """Between two rounds, give or take a fifth: what is new waits for a flush and then so long."""
-LIVE_EVERY_S: Final = 20.0
-"""Within a long round, the last hours go again this often."""
 RETRY_S: Final = (5.0, 300.0)
 """The first and the longest wait after failures; it doubles in between."""
-STEP_S: Final = 4.0
-"""How long one step of a backfill takes at most, if an hour does not take longer."""
-STEP_BUCKETS: Final = 250_000
-"""And how many buckets it has at most, each about 100 bytes of memory."""
-PAUSE: Final = 0.1
-"""Of the time that a step of a backfill took, in which the node has both cores for itself."""
 PATROL_EVERY_S: Final = 900.0
 """A day of what is stored is compared this often, though nothing of it changed here: it may have
 changed at the centre. 90 days are compared once in 23 hours."""
@@ -107,16 +99,13 @@ class Sync:
         kept_days = settings.retention_days, settings.rollup_retention_days
         retention_us = kept_days[0] * DAY_US, kept_days[1] * DAY_US
         self._carrier = Carrier(data, hours, readings, originals, clock, retention_us)
-        self._turn = anyio.Lock()
-        """Held for one step: a command and the rounds may be at work together."""
+        self._backlog = Backlog(self._carrier, data, clock)
         self._wanted = anyio.Event()
         self._has_claimed = False
-        self._hours_at_once = 1
         self._patrolled_day: str | None = None
         self._failure: Failure | None = None
         self._heard_us: int | None = None
         self._clock_offset_s: float | None = None
-        self._brought = Brought()
         self._buckets_of_hour = 0
         """Of the newest hour at the start."""
 
@@ -151,7 +140,7 @@ class Sync:
                 is still owed.
         """
         async with self._linked() as (link, kept):
-            done = await self._bring_all(link, kept, tell)
+            done = await self._backlog.bring(link, kept, tell)
             await link.tell_mode(self._mode)
         return done
 
@@ -171,7 +160,7 @@ class Sync:
         The last hours are brought before, because they differ all the time. Raises as above.
         """
         async with self._linked() as (link, kept):
-            await self._bring_live(link, kept)
+            await self._backlog.bring_live(link, kept)
             days = list(by_day(await self._read(owed.stored_hours)))
             found: list[Difference] = []
             for number, day in enumerate(days):
@@ -185,7 +174,7 @@ class Sync:
 
     def standing(self) -> Standing:
         """How it stands; blocks on the database."""
-        now_us, failure, sent = self._clock.now_us(), self._failure, self._brought
+        now_us, failure, sent = self._clock.now_us(), self._failure, self._backlog.brought
         marks = owed.owed(self._database.read()) if self._dsn else []
         per_hour = sent.buckets / sent.hours_sent if sent.hours_sent else self._buckets_of_hour
         return Standing(
@@ -275,60 +264,6 @@ class Sync:
             begin = partial(_begin_anew, above=hello.revision, now_us=now_us, is_known=is_known)
             await self._database.write(begin)
 
-    async def _bring_all(self, link: Link, kept: Kept, tell: Tell) -> Brought:
-        done, live_at_s, at_first = Brought(), -math.inf, 0
-        while True:
-            if anyio.current_time() - live_at_s >= LIVE_EVERY_S:
-                live_at_s = anyio.current_time()
-                done.add(await self._bring_live(link, kept))
-            began_s = anyio.current_time()
-            brought, left = await self._step(link, kept, self._past)
-            if brought is None:
-                return done
-            done.add(brought)
-            took_s = anyio.current_time() - began_s
-            self._note_pace(brought, took_s)
-            at_first = max(at_first, left + brought.hours)
-            tell(1 - left / at_first, f"{left:,} hours are left")
-            await anyio.sleep(took_s * PAUSE)
-
-    async def _bring_live(self, link: Link, kept: Kept) -> Brought:
-        """Bring the last hours, which may be of two days, once."""
-        done = Brought()
-        now_us = self._clock.now_us()
-        marks = await self._read(owed.owed)
-        for hours in by_day([mark.hour for mark in marks if is_live(mark.hour, now_us)]).values():
-            brought, _ = await self._step(link, kept, partial(_among, wanted=set(hours)))
-            done.add(brought or Brought())
-        return done
-
-    async def _step(
-        self, link: Link, kept: Kept, choose: Callable[[Sequence[Owed]], Sequence[Owed]]
-    ) -> tuple[Brought | None, int]:
-        """Bring what is chosen of the marks, hours of one day; return also how many are left."""
-        async with self._turn:
-            marks = await self._read(owed.owed)
-            chosen = choose(marks)
-            if not chosen:
-                return None, 0
-            brought = await self._carrier.bring(link, chosen, kept)
-            self._brought.add(brought)
-        return brought, len(marks) - len(chosen)
-
-    def _past(self, marks: Sequence[Owed]) -> Sequence[Owed]:
-        """The latest hours of the latest day of a backlog."""
-        now_us = self._clock.now_us()
-        days = by_day([mark.hour for mark in marks if not is_live(mark.hour, now_us)])
-        newest = next(iter(days.values()), [])
-        return _among(marks, set(newest[-self._hours_at_once :]))
-
-    def _note_pace(self, brought: Brought, took_s: float) -> None:
-        """Take more hours at once as long as a step stays short and small."""
-        if took_s > STEP_S or brought.buckets > STEP_BUCKETS:
-            self._hours_at_once = max(1, self._hours_at_once // 2)
-        elif took_s < STEP_S / 2 and brought.buckets < STEP_BUCKETS / 2:
-            self._hours_at_once = min(24, self._hours_at_once * 2)
-
     async def _sample(self) -> None:
         with suppress(EdgeError):  # it only makes an estimate better
             if stored := await self._read(owed.stored_hours):
@@ -368,10 +303,6 @@ class Sync:
                 return work(self._database.read())
 
         return await anyio.to_thread.run_sync(attempt)
-
-
-def _among(marks: Sequence[Owed], wanted: set[int]) -> Sequence[Owed]:
-    return [mark for mark in marks if mark.hour in wanted]
 
 
 def _begin_anew(connection: apsw.Connection, above: int, now_us: int, is_known: bool) -> None:
