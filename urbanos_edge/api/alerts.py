@@ -13,7 +13,7 @@ from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import acting, demand
 from urbanos_edge.api.body import body_of
-from urbanos_edge.api.document import KEPT, described, refused
+from urbanos_edge.api.document import KEPT, described, needs, refused
 from urbanos_edge.api.respond import JSON, cached, json
 from urbanos_edge.api.shapes import AlertList, told
 from urbanos_edge.node import Node
@@ -40,6 +40,10 @@ class RuleList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
+    return [*_alerts(node), *_rules(node), *_rule(node)]
+
+
+def _alerts(node: Node) -> list[ControllerRouterHandler]:
     @get("/api/v1/alerts", responses=told(AlertList) | KEPT, tags=["alerts"])
     async def list_alerts(
         request: Request[Any, Any, Any],
@@ -57,7 +61,16 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         entry, hit = await node.cache.get(("alerts", limit), 0, revision, build)
         return await cached(request, entry, hit, JSON)
 
-    @get("/api/v1/alert-rules", responses=told(RuleList) | refused(403), tags=["alerts"])
+    return [list_alerts]
+
+
+def _rules(node: Node) -> list[ControllerRouterHandler]:
+    @get(
+        "/api/v1/alert-rules",
+        responses=told(RuleList) | refused(403),
+        tags=["alerts"],
+        security=needs("operator"),
+    )
     async def list_all_rules(request: Request[Any, Any, Any]) -> Response[bytes]:
         """All rules, with how many of their alerts are raised."""
         demand(node, request, "operator")
@@ -70,6 +83,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         responses=told(ShownRule, 201),
         operation_class=described({JSON: WantedRule}),
         tags=["alerts"],
+        security=needs("operator"),
     )
     async def make_rule(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Keep a rule; it is met at once where the newest readings already meet it."""
@@ -78,11 +92,16 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         async with acting(node, request, "operator", "alert_add", rule):
             return json(await add_rule(node, rule), 201)
 
+    return [list_all_rules, make_rule]
+
+
+def _rule(node: Node) -> list[ControllerRouterHandler]:
     @delete(
         "/api/v1/alert-rules/{number:int}",
         status_code=200,
         responses=told(dict[str, int]),
         tags=["alerts"],
+        security=needs("operator"),
     )
     async def drop_rule(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Forget a rule; its alerts are cleared."""
@@ -95,13 +114,14 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         status_code=200,
         responses=told(dict[str, list[str]]) | refused(502),
         tags=["alerts"],
+        security=needs("operator"),
     )
     async def try_rule(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Send an event of kind `test` to whom this rule tells; 502 if they do not confirm it."""
         async with acting(node, request, "operator", "alert_test", {"id": number}):
             return json({"delivered": await try_receivers(node, number)})
 
-    return [list_alerts, list_all_rules, make_rule, drop_rule, try_rule]
+    return [drop_rule, try_rule]
 
 
 def _list(node: Node, limit: int) -> bytes:

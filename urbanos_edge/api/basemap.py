@@ -44,6 +44,10 @@ _PARTS: Final = {
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
+    return [*_tiles(node), _file(node)]
+
+
+def _tiles(node: Node) -> list[ControllerRouterHandler]:
     @get(
         "/basemap.json",
         sync_to_thread=False,
@@ -83,6 +87,10 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             return Response(b"", status_code=204, headers=headers, media_type=media_type)
         return await cached(request, entry, hit, media_type, KEEP_S)
 
+    return [tilejson, tile]
+
+
+def _file(node: Node) -> ControllerRouterHandler:
     @get(
         "/basemap.pmtiles",
         media_type=PMTILES,
@@ -96,7 +104,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             raise NotFound("the installed basemap is no PMTiles file; its tiles are at /basemap")
         return _part(request.headers, basemap.original, basemap.revision)
 
-    return [tilejson, tile, pmtiles]
+    return pmtiles
 
 
 def _installed(node: Node) -> Basemap:

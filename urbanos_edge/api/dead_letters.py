@@ -11,10 +11,11 @@ from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import acting, demand
-from urbanos_edge.api.document import refused
+from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.dead_letters import Kept
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.node import Node
 
@@ -55,6 +56,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         "/api/v1/dead-letters",
         responses=told(LetterList) | refused(403),
         tags=["dead letters"],
+        security=needs("operator"),
     )
     async def list_letters(
         request: Request[Any, Any, Any], limit: Limit = 100, before: int | None = None
@@ -62,23 +64,14 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         """The newest dead letters; `before` a number goes on where the last answer ended."""
         demand(node, request, "operator")
         kept = await anyio.to_thread.run_sync(node.dead_letters.list, limit, before)
-        letters = [
-            Letter(
-                id=letter.id,
-                rejected_at=to_rfc3339(letter.rejected_at_us),
-                code=letter.code,
-                message=letter.message,
-                payload=letter.payload,
-            )
-            for letter in kept
-        ]
-        return json(LetterList(letters, len(letters)))
+        return json(LetterList([_shown(letter) for letter in kept], len(kept)))
 
     @post(
         "/api/v1/dead-letters/requeue",
         status_code=200,
         responses=told(dict[str, int]),
         tags=["dead letters"],
+        security=needs("operator"),
     )
     async def requeue(request: Request[Any, Any, Any], data: Chosen) -> Response[bytes]:
         """Send letters through the door again."""
@@ -90,6 +83,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         status_code=200,
         responses=told(dict[str, int]),
         tags=["dead letters"],
+        security=needs("operator"),
     )
     async def purge(request: Request[Any, Any, Any], data: Chosen) -> Response[bytes]:
         """Throw letters away for good."""
@@ -97,3 +91,13 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             return json({"purged": await node.dead_letters.purge(data.numbers())})
 
     return [list_letters, requeue, purge]
+
+
+def _shown(letter: Kept) -> Letter:
+    return Letter(
+        id=letter.id,
+        rejected_at=to_rfc3339(letter.rejected_at_us),
+        code=letter.code,
+        message=letter.message,
+        payload=letter.payload,
+    )

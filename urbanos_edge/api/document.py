@@ -1,13 +1,14 @@
 """What the OpenAPI document says of a route beside what the framework finds out by itself.
 
-A route that reads its body by itself says with `described` what it reads. What every route may be
-refused with, by the door before it or by the node behind it, is added by `documented`.
+A route that reads its body by itself says with `described` what it reads, and one that is not for
+everybody says with `needs` and its like for whom it is. What every route may be refused with, by
+the door before it or by the node behind it, is added by `documented`.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -15,13 +16,25 @@ from typing import Any, Final, cast
 import msgspec
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    RequestBody,
+    Schema,
+    SecurityRequirement,
+    SecurityScheme,
+)
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.types import ControllerRouterHandler
 from litestar.typing import FieldDefinition
 
+from urbanos_edge.api.gate import is_open
 from urbanos_edge.door import UNPROTECTED
+from urbanos_edge.sessions import COOKIE
+from urbanos_edge.tokens import Scope
 
 JSON: Final = "application/json"
 _WHEN: Final = {
@@ -47,6 +60,46 @@ ASKING: Final = (400, 401, 421, 429, 431, 503)
 """What every request may be refused with."""
 CHANGING: Final = (*ASKING, 403, 413, 415, 422, 507)
 """What one that changes something may be refused with."""
+
+BEARER: Final = "bearer"
+BASIC: Final = "basic"
+SESSION: Final = "session"
+SCHEMES: Final = Components(
+    security_schemes={
+        BEARER: SecurityScheme(
+            type="http",
+            scheme="bearer",
+            description="A token. Where scopes are named, it has one of them, or is an admin's.",
+        ),
+        BASIC: SecurityScheme(
+            type="http",
+            scheme="basic",
+            description="A token as the password, for devices that can do nothing else.",
+        ),
+        SESSION: SecurityScheme(
+            type="apiKey",
+            name=COOKIE,
+            security_scheme_in="cookie",
+            description="A login, see `POST /api/v1/session`; for pages of the node only.",
+        ),
+    }
+)
+"""How somebody may say who they are."""
+
+
+def needs(*scopes: Scope) -> list[SecurityRequirement]:
+    """The `security` of a route that asks for a token or a login, of any scope if none is named."""
+    return [{scheme: [*scopes]} for scheme in (BEARER, BASIC, SESSION)]
+
+
+MAY_HOLD: Final[list[SecurityRequirement]] = [{}, *needs()]
+"""Who is nobody gets less; a token that is unknown is refused."""
+SENT: Final[list[SecurityRequirement]] = [
+    {scheme: ["sensor", "gateway"]} for scheme in (BEARER, BASIC)
+]
+"""Readings, which no page sends."""
+MAY_SEND: Final[list[SecurityRequirement]] = [{}, *SENT]
+"""What comes without a token waits in the inbox."""
 
 
 class Complaint(msgspec.Struct):
@@ -128,13 +181,26 @@ def _plain(shape: Any) -> Schema:
     return cast(Schema, spelled_out(schema))
 
 
-def documented(routes: Iterable[ControllerRouterHandler]) -> list[ControllerRouterHandler]:
-    """The routes, each with what it may be refused with; what it says itself stays."""
+def documented(
+    routes: Iterable[ControllerRouterHandler], public_read: bool
+) -> list[ControllerRouterHandler]:
+    """The routes, each with what it may be refused with; what it says itself stays.
+
+    Where reading is not public, what everybody could read asks for a token or a login.
+    """
     found = list(routes)
     for route in found:
         if isinstance(route, HTTPRouteHandler):
             route.responses = refused(*_refusals(route)) | dict(route.responses or {})
+            if not public_read and route.http_methods <= UNPROTECTED:
+                route.security = _of_reading(route)
     return found
+
+
+def _of_reading(route: HTTPRouteHandler) -> Sequence[SecurityRequirement] | None:
+    if route.security and {} not in route.security:
+        return route.security
+    return None if all(map(is_open, route.paths)) else needs()
 
 
 def _refusals(route: HTTPRouteHandler) -> set[int]:

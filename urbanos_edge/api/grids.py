@@ -33,19 +33,10 @@ GridSize = Annotated[float, QueryParameter(name="gridSize")]
 
 
 def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
-    async def answer(
-        request: Request[Any, Any, Any],
-        key: Hashable,
-        ttl_s: float,
-        area: Tile | Bounds,
-        build: Callable[[], Awaitable[bytes]],
-    ) -> Response[bytes]:
-        def revision() -> Hashable:
-            return atlas.revision_in(area)
+    return [*_rows(atlas), *_sums(atlas)]
 
-        entry, hit = await atlas.cache.get(key, ttl_s, revision, build)
-        return await cached(request, entry, hit, JSON)
 
+def _rows(atlas: Atlas) -> list[ControllerRouterHandler]:
     @get("/api/v1/grids/{grid_id:str}/data", responses=told(list[Row]) | KEPT, tags=["grids"])
     async def grid_rows(
         request: Request[Any, Any, Any], grid_id: str, limit: Limit = MAX_ROWS
@@ -57,7 +48,7 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
             return await encoded(await atlas.rows(tile, limit))
 
         ttl_s = atlas.settings.cache_ttl_grid_s
-        return await answer(request, ("rows", tile, limit), ttl_s, tile, build)
+        return await _answer(atlas, request, ("rows", tile, limit), ttl_s, tile, build)
 
     @get("/api/v1/grids/bounds", responses=told(RowList) | KEPT, tags=["grids"])
     async def rows_in_bounds(
@@ -76,8 +67,12 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
             return await encoded({"tiles": rows, "count": len(rows)})
 
         ttl_s = atlas.settings.cache_ttl_grid_s
-        return await answer(request, ("bounds", *corners), ttl_s, spanned(*corners), build)
+        return await _answer(atlas, request, ("bounds", *corners), ttl_s, spanned(*corners), build)
 
+    return [grid_rows, rows_in_bounds]
+
+
+def _sums(atlas: Atlas) -> list[ControllerRouterHandler]:
     @get("/api/v1/grids/{grid_id:str}", responses=told(GridStatistics) | KEPT, tags=["grids"])
     async def grid_statistics(request: Request[Any, Any, Any], grid_id: str) -> Response[bytes]:
         """Where a grid lies, and count, mean and highest index of its last 24 hours."""
@@ -87,7 +82,7 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
             return msgspec.json.encode(await atlas.statistics(tile))
 
         ttl_s = atlas.settings.cache_ttl_aggregated_s
-        return await answer(request, ("statistics", tile), ttl_s, tile, build)
+        return await _answer(atlas, request, ("statistics", tile), ttl_s, tile, build)
 
     @get("/api/v1/clusters", responses=told(list[Cluster]) | KEPT, tags=["grids"])
     async def clusters_in_bounds(
@@ -110,9 +105,24 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
             return msgspec.json.encode(await atlas.clusters(box, grid_size))
 
         ttl_s = atlas.settings.cache_ttl_aggregated_s
-        return await answer(request, ("clusters", box, grid_size), ttl_s, box, build)
+        return await _answer(atlas, request, ("clusters", box, grid_size), ttl_s, box, build)
 
-    return [grid_rows, rows_in_bounds, grid_statistics, clusters_in_bounds]
+    return [grid_statistics, clusters_in_bounds]
+
+
+async def _answer(
+    atlas: Atlas,
+    request: Request[Any, Any, Any],
+    key: Hashable,
+    ttl_s: float,
+    area: Tile | Bounds,
+    build: Callable[[], Awaitable[bytes]],
+) -> Response[bytes]:
+    def revision() -> Hashable:
+        return atlas.revision_in(area)
+
+    entry, hit = await atlas.cache.get(key, ttl_s, revision, build)
+    return await cached(request, entry, hit, JSON)
 
 
 def _corners(box: Bounds, zoom: int) -> tuple[Tile, Tile]:

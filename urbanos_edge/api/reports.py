@@ -14,7 +14,7 @@ from litestar.types import ControllerRouterHandler
 from urbanos_edge.api.acting import acting, holder
 from urbanos_edge.api.arrival import address
 from urbanos_edge.api.body import body_of
-from urbanos_edge.api.document import KEPT, described
+from urbanos_edge.api.document import KEPT, MAY_HOLD, described, needs
 from urbanos_edge.api.export import Box, box
 from urbanos_edge.api.respond import JSON, cached, json
 from urbanos_edge.api.shapes import told
@@ -61,31 +61,10 @@ class ReportList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    async def answer(
-        request: Request[Any, Any, Any], key: Hashable, asked: Asked, kind: str
-    ) -> Response[bytes]:
-        """What everybody may see."""
+    return [*_for_everybody(node), *_for_operators(node)]
 
-        def revision() -> Hashable:
-            return node.reports.revision, asked.since_us
 
-        async def build() -> bytes:
-            found = await anyio.to_thread.run_sync(node.reports.find, asked)
-            return msgspec.json.encode(_listed(kind, [report.shown for report in found]))
-
-        # No time to live: what an operator withdraws is gone at once.
-        entry, hit = await node.cache.get(key, 0, revision, build)
-        given = await cached(request, entry, hit, GEOJSON if kind == "geojson" else JSON)
-        given.headers["Vary"] = "Accept-Encoding, Authorization, Cookie"
-        return given
-
-    async def decide(
-        request: Request[Any, Any, Any], number: int, verdict: Verdict
-    ) -> Response[bytes]:
-        details = {"id": number, "verdict": verdict}
-        async with acting(node, request, "operator", "report_decide", details):
-            return json(_moderated(await node.reports.decide(number, verdict)))
-
+def _for_everybody(node: Node) -> list[ControllerRouterHandler]:
     @post(
         "/api/v1/reports",
         status_code=202,
@@ -109,6 +88,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         responses=told(ReportList) | KEPT,
         operation_class=described(answers=(GEOJSON,)),
         tags=["reports"],
+        security=MAY_HOLD,
     )
     async def list_reports(
         request: Request[Any, Any, Any],
@@ -131,29 +111,63 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             return given
         if only not in (None, "approved"):
             raise Unauthorized("what is not approved is for a token of scope operator or admin")
-        return await answer(request, ("reports", from_, to, bbox, limit, kind), asked, kind)
+        key = ("reports", from_, to, bbox, limit, kind)
+        return await _answer(node, request, key, asked, kind)
 
+    return [send_report, list_reports]
+
+
+def _for_operators(node: Node) -> list[ControllerRouterHandler]:
     @post(
         "/api/v1/reports/{number:int}/approve",
         status_code=200,
         responses=told(Moderated),
         tags=["reports"],
+        security=needs("operator"),
     )
     async def approve(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Show a report to everybody."""
-        return await decide(request, number, "approved")
+        return await _decide(node, request, number, "approved")
 
     @post(
         "/api/v1/reports/{number:int}/reject",
         status_code=200,
         responses=told(Moderated),
         tags=["reports"],
+        security=needs("operator"),
     )
     async def reject(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
         """Show a report to nobody."""
-        return await decide(request, number, "rejected")
+        return await _decide(node, request, number, "rejected")
 
-    return [send_report, list_reports, approve, reject]
+    return [approve, reject]
+
+
+async def _answer(
+    node: Node, request: Request[Any, Any, Any], key: Hashable, asked: Asked, kind: str
+) -> Response[bytes]:
+    """What everybody may see."""
+
+    def revision() -> Hashable:
+        return node.reports.revision, asked.since_us
+
+    async def build() -> bytes:
+        found = await anyio.to_thread.run_sync(node.reports.find, asked)
+        return msgspec.json.encode(_listed(kind, [report.shown for report in found]))
+
+    # No time to live: what an operator withdraws is gone at once.
+    entry, hit = await node.cache.get(key, 0, revision, build)
+    given = await cached(request, entry, hit, GEOJSON if kind == "geojson" else JSON)
+    given.headers["Vary"] = "Accept-Encoding, Authorization, Cookie"
+    return given
+
+
+async def _decide(
+    node: Node, request: Request[Any, Any, Any], number: int, verdict: Verdict
+) -> Response[bytes]:
+    details = {"id": number, "verdict": verdict}
+    async with acting(node, request, "operator", "report_decide", details):
+        return json(_moderated(await node.reports.decide(number, verdict)))
 
 
 def _moderates(node: Node, request: Request[Any, Any, Any]) -> bool:

@@ -63,20 +63,7 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
     )
     def tilejson(request: Request[Any, Any, Any]) -> Response[bytes]:
         """TileJSON 3.0 of the readings' tiles."""
-        base = str(request.base_url).rstrip("/")
-        return json(
-            {
-                "tilejson": "3.0.0",
-                "name": atlas.settings.node_name,
-                "tiles": [f"{base}/tiles/readings/{{z}}/{{x}}/{{y}}.mvt"],
-                "minzoom": 0,
-                "maxzoom": MAX_ZOOM,
-                "attribution": "",
-                "vector_layers": [
-                    {"id": layer, "fields": fields} for layer, fields in _FIELDS.items()
-                ],
-            }
-        )
+        return json(_described(atlas, str(request.base_url).rstrip("/")))
 
     @get(
         "/tiles/readings/{z:int}/{x:int}/{file:str}", media_type=MVT, responses=KEPT, tags=["tiles"]
@@ -95,6 +82,19 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
         return await cached(request, entry, hit, MVT)
 
     return [tilejson, tile]
+
+
+def _described(atlas: Atlas, base: str) -> dict[str, Any]:
+    """The TileJSON of a node that is reached at this address."""
+    return {
+        "tilejson": "3.0.0",
+        "name": atlas.settings.node_name,
+        "tiles": [f"{base}/tiles/readings/{{z}}/{{x}}/{{y}}.mvt"],
+        "minzoom": 0,
+        "maxzoom": MAX_ZOOM,
+        "attribution": "",
+        "vector_layers": [{"id": layer, "fields": fields} for layer, fields in _FIELDS.items()],
+    }
 
 
 def _layer(standard: aqi.Standard, quantity: str | None, at: str | None) -> Layer:
