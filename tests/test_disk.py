@@ -47,7 +47,7 @@ def test_readings_are_refused_below_the_reserve_and_taken_again_above(
         anyio.run(node.ingest.accept, [], node.tokens)
     assert refusal.value.status == 507
     assert refusal.value.retry_after_s
-    assert node.faults() == ["the disk is almost full; readings are refused"]
+    assert [fault.code for fault in node.faults()] == ["disk_low"]
     disk.free_mib = 257
     node.disk.look()
     anyio.run(node.ingest.keep, [reading()])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import apsw
 import msgspec
 
@@ -66,6 +67,33 @@ class Copied:
     catalogue: Catalogue
     files: int
     bytes: int
+
+
+class Backups:
+    """How the backups of a running node stand."""
+
+    def __init__(self) -> None:
+        self.making = anyio.Lock()
+        """Held by the one that is being made."""
+        self.failure: str | None = None
+        """Why the last of those that go to `backup_target` by themselves or by request failed."""
+        self.progress: float | None = None
+        """How far such a one is, from 0 to 1; None: none is being made."""
+        self._asked = anyio.Event()
+
+    def ask(self) -> None:
+        """Have one made now, unless one is under way."""
+        if self.progress is None:
+            self.progress = 0.0
+            self._asked.set()
+
+    async def wait_for_request(self, at_most_s: float) -> bool:
+        """Whether one was asked for within this time; returns as soon as it is."""
+        with anyio.move_on_after(at_most_s):
+            await self._asked.wait()
+        was_asked = self._asked.is_set()
+        self._asked = anyio.Event()
+        return was_asked
 
 
 class _FileChanged(EdgeError):

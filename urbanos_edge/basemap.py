@@ -94,8 +94,8 @@ class Basemap:
         """Why the page cannot draw it as it should, in words that follow its name."""
         if self.schema == "protomaps-old":
             return (
-                "has the layers of the Protomaps basemap before version 4, for which the page has"
-                " no style; a newer extract has it"
+                "has the layers of the Protomaps basemap before version 4: the page draws streets,"
+                " water, greens and names; a newer extract has more"
             )
         if self.schema == "other":
             names = [str(layer["id"]) for layer in self._tileset.description.vector_layers]

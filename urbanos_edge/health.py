@@ -30,38 +30,22 @@ def status(node: Node) -> dict[str, Any]:
     """What an operator or a page wants to know at a glance; blocks on the database."""
     view, connection, doubt = node.view(), node.database.read(), node.clock.doubt
     files, aside, totals = node.store.files, quarantined(connection), _totals(connection)
-    current = view.latest["timestamp_us"] >= view.since_us
+    current, faults = view.latest["timestamp_us"] >= view.since_us, node.faults()
     found = {
-        "node": {"id": node.node_id, "name": node.settings.node_name},
-        "version": __version__,
-        "boot": node.live.boot,
-        "seq": node.live.seq,
-        "demo": node.settings.demo,
-        "started_at": to_rfc3339(node.started_us),
-        "now": to_rfc3339(node.clock.now_us()),
+        **_about(node),
         "clock_in_doubt_since": doubt and to_rfc3339(doubt.since_us),
-        "aqi_standard": node.standard.id,
         "grading": _grading_status(node),
-        "time_zone": node.settings.time_zone,
-        "flush_interval_s": node.settings.flush_interval_s,
         "sensors": {"total": len(node.sensors), "reporting": int(current.sum())},
         "bounds": _extent(view, current),
         "spool": {"readings": node.spool.depth, "oldest_at": _oldest_waiting(node)},
         "ingest": {"requests_waiting": node.ingest.waiting},
-        "store": {
-            "rows": sum(file.rows for file in files),
-            "files": len(files),
-            "bytes": sum(file.bytes for file in files),
-        },
+        "store": _store_status(files),
         "aggregates": _aggregates_status(node, connection),
         "recent": _recent_status(node),
         "compaction": _compaction_status(node, files),
         "cache": {"entries": node.cache.entries, "bytes": node.cache.held_bytes},
         "disk": _disk_status(node, files),
-        "expiry": {
-            "waiting_days": sum(1 for day in node.expiry.due() if day.waits),
-            "dropped_owed": totals.get("expired_owed", 0),
-        },
+        "expiry": _expiry_status(node, totals),
         "inbox": node.inbox.counts(),
         "discovered": node.nearby.counts(),
         "tls": {"port": node.tls.port, "failure": node.tls.failure},
@@ -76,13 +60,37 @@ def status(node: Node) -> dict[str, Any]:
         "quarantined": len(aside),
         "quarantine": [_set_aside(file) for file in aside[-MAX_SHOWN:]],
         "scrub": node.scrub,
-        "backup": {**last_backups(connection), "failure": node.backup_failure},
+        "backup": _backup_status(node, connection),
         "flush_failure": node.flush_failure,
         "flushed_at": node.flushed_us and to_rfc3339(node.flushed_us),
-        "faults": node.faults(),
+        "faults": [fault.text for fault in faults],
         "uptime": _uptime_status(node, connection),
     }
-    return found | {"summary": msgspec.to_builtins(summary(found))}
+    return found | {"summary": msgspec.to_builtins(summary(found, faults))}
+
+
+def _about(node: Node) -> dict[str, Any]:
+    """Which node this is, and by what it reckons."""
+    return {
+        "node": {"id": node.node_id, "name": node.settings.node_name},
+        "version": __version__,
+        "boot": node.live.boot,
+        "seq": node.live.seq,
+        "demo": node.settings.demo,
+        "started_at": to_rfc3339(node.started_us),
+        "now": to_rfc3339(node.clock.now_us()),
+        "aqi_standard": node.standard.id,
+        "time_zone": node.settings.time_zone,
+        "flush_interval_s": node.settings.flush_interval_s,
+    }
+
+
+def _store_status(files: Sequence[File]) -> dict[str, int]:
+    return {
+        "rows": sum(file.rows for file in files),
+        "files": len(files),
+        "bytes": sum(file.bytes for file in files),
+    }
 
 
 def _oldest_waiting(node: Node) -> str | None:
@@ -91,6 +99,13 @@ def _oldest_waiting(node: Node) -> str | None:
     if not oldest:
         return None
     return to_rfc3339(int(unpack([oldest[0].payload])["received_us"].min()))
+
+
+def _expiry_status(node: Node, totals: dict[str, int]) -> dict[str, int]:
+    return {
+        "waiting_days": sum(1 for day in node.expiry.due() if day.waits),
+        "dropped_owed": totals.get("expired_owed", 0),
+    }
 
 
 def _grading_status(node: Node) -> dict[str, Any]:
@@ -114,6 +129,15 @@ def _uptime_status(node: Node, connection: apsw.Connection) -> dict[str, Any]:
         "budget_left_s": round(report.budget_left_s, 1),
         "ready_s": round(node.uptime.ready_s, 1),
         "unready_s": round(node.uptime.unready_s, 1),
+    }
+
+
+def _backup_status(node: Node, connection: apsw.Connection) -> dict[str, Any]:
+    return {
+        **last_backups(connection),
+        "has_target": bool(node.settings.backup_target),
+        "progress": node.backups.progress,
+        "failure": node.backups.failure,
     }
 
 

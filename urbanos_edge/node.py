@@ -24,6 +24,7 @@ from urbanos_edge.announcement import host_label, instance_name
 from urbanos_edge.answers import Answers
 from urbanos_edge.aqi import STANDARDS
 from urbanos_edge.averaging import Averaging
+from urbanos_edge.backup import Backups
 from urbanos_edge.basemap import Basemap, installed
 from urbanos_edge.batch import Batch, pack, unpack
 from urbanos_edge.cache import Cache
@@ -78,7 +79,7 @@ from urbanos_edge.sync import Sync
 from urbanos_edge.tls import FOLDER, Tls
 from urbanos_edge.tokens import Token, Tokens
 from urbanos_edge.traffic import Durations, Traffic
-from urbanos_edge.uptime import Uptime
+from urbanos_edge.uptime import Fault, Uptime
 from urbanos_edge.watch import Watch
 
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
@@ -137,8 +138,7 @@ class Node:
         """Held while the store and the rollup change together."""
         self._losses = self.store.losses
         self.disk_was_low = anyio.Event()
-        self.backing_up = anyio.Lock()
-        self.backup_failure: str | None = None
+        self.backups = Backups()
         self.scrub: dict[str, Any] = {"verified": 0, "damaged": 0, "last_at": None}
         self.open_basemap()
 
@@ -391,15 +391,15 @@ class Node:
         except EdgeError as error:
             _log.error("the basemap cannot be read: %s", error.message)
 
-    def faults(self) -> list[str]:
-        """Why the node cannot take readings or answer, in plain words; empty when it can."""
+    def faults(self) -> list[Fault]:
+        """Why the node cannot take readings or answer; empty when it can."""
         faults = []
-        if self.flush_failure is not None:
-            faults.append(f"the last flush failed: {self.flush_failure}")
+        if (why := self.flush_failure) is not None:
+            faults.append(Fault("flush_failed", f"the last flush failed: {why}", why))
         if self.disk.is_low:
-            faults.append("the disk is almost full; readings are refused")
+            faults.append(Fault("disk_low", "the disk is almost full; readings are refused"))
         if self.spool.depth >= self.settings.spool_limit:
-            faults.append("the spool is full")
+            faults.append(Fault("spool_full", "the spool is full"))
         return faults
 
     async def _flush_chunk(self) -> bool:

@@ -80,7 +80,7 @@ async def back_up(
         TargetFailed: it cannot be written; earlier backups are whole.
         RehearsalFailed: the backup is there and cannot be restored.
     """
-    async with node.backing_up:
+    async with node.backups.making:
         shelf = await anyio.to_thread.run_sync(_shelf, node, address)
         first = _until_stopped(part_of(tell, 0.0, 0.6 if prove else 0.95))
         stores = (node.store, node.hours.store)
@@ -105,7 +105,7 @@ async def copy_aside(node: Node, folder: Path, tell: Tell = ignore_progress) -> 
         DiskFull: two copies and the reserve do not fit on the disk.
         RestoreFailed: the copy is not what it should be.
     """
-    async with node.backing_up:
+    async with node.backups.making:
         return await anyio.to_thread.run_sync(_copy_aside, node, folder, _until_stopped(tell))
 
 
@@ -132,22 +132,34 @@ def _whole_files(node: Node) -> list[str]:
 
 
 async def back_up_daily(node: Node) -> None:
-    """Back up and rehearse once a day, at the hour that is set; soon after a missed one."""
-    settings = node.settings
-    while settings.backup_target:
-        if _is_due(await anyio.to_thread.run_sync(_last_us, node), node):
-            try:
-                await back_up(node, settings.backup_target, keep=settings.backup_keep, prove=True)
-                node.backup_failure = None
-            except EdgeError as error:
-                node.backup_failure = error.message
-                _log.error("the backup failed: %s", error.message)
-            except Exception:
-                node.backup_failure = "internal error; see the log"
-                _log.exception("the backup failed")
-            if node.backup_failure is not None:
-                await anyio.sleep(TRY_AGAIN_S)
-        await anyio.sleep(LOOK_EVERY_S)
+    """Back up and rehearse once a day at the hour set, soon after a missed one, and on request."""
+    backups, is_asked = node.backups, False
+    while node.settings.backup_target:
+        if is_asked or _is_due(await anyio.to_thread.run_sync(_last_us, node), node):
+            await _back_up_and_tell(node, node.settings.backup_target)
+        pause_s = LOOK_EVERY_S if backups.failure is None else TRY_AGAIN_S
+        is_asked = await backups.wait_for_request(pause_s)
+
+
+async def _back_up_and_tell(node: Node, address: str) -> None:
+    """Make one, and keep what came of it where the status shows it."""
+    backups = node.backups
+    backups.progress = 0.0
+
+    def tell(progress: float, _: str) -> None:
+        backups.progress = progress
+
+    try:
+        await back_up(node, address, keep=node.settings.backup_keep, prove=True, tell=tell)
+        backups.failure = None
+    except EdgeError as error:
+        backups.failure = error.message
+        _log.error("the backup failed: %s", error.message)
+    except Exception:
+        backups.failure = "internal error; see the log"
+        _log.exception("the backup failed")
+    finally:
+        backups.progress = None
 
 
 async def scrub_forever(node: Node) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import apsw
 import msgspec
@@ -32,6 +32,14 @@ INSERT INTO uptime (day, since_us, ready_s) VALUES (?, ?, ?)
 ON CONFLICT (day) DO UPDATE SET ready_s = ready_s + excluded.ready_s
 """
 _SUM: Final = "SELECT min(since_us), coalesce(sum(ready_s) FILTER (WHERE day >= ?), 0) FROM uptime"
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Why the node is not ready; `why` is what a library or the system said, where it said it."""
+
+    code: Literal["flush_failed", "disk_low", "spool_full"]
+    text: str
+    why: str = ""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.pages import Visit, reading
 from tests.browser.test_accessibility import violations
-from tests.processes import NodeProcess
+from tests.processes import NodeProcess, wait_until
 
 Open = Callable[..., Visit]
 
@@ -22,13 +22,18 @@ AIRROHR = {
     "sensordatavalues": [{"value_type": "SDS_P2", "value": "8.30"}],
 }
 NO_PLACE_ON_EARTH = {**reading("lost", 60.2, 24.9, 5.0), "location": {"lat": 91, "lng": 0}}
+GERMAN = {
+    "well": "Dem Knoten geht es gut.",
+    "look": "Der Knoten arbeitet; etwas braucht Aufmerksamkeit.",
+}
 REPORT = {"lat": 60.17, "lng": 24.94, "kind": "smoke", "note": "<b>By the harbour</b>"}
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A node with one sensor that is silent, one that is not, and somebody's business waiting."""
-    settings = {"flush_interval_s": 0.5, "node_name": "Town Hall"}
+    target = tmp_path_factory.mktemp("backups")
+    settings = {"flush_interval_s": 0.5, "node_name": "Town Hall", "backup_target": target}
     process = NodeProcess(tmp_path_factory.mktemp("admin"), settings)
     token = process.token()
     process.post(reading("school-12", 60.17, 24.94, 5.0), token).raise_for_status()
@@ -80,9 +85,9 @@ def test_plain_words_come_first_and_every_task_has_its_button(
     page = admin(visit, node)
     health = page.locator(".health li")
     expect(health.first).to_have_class("bad")
-    expect(page.locator(".health")).to_contain_text("The node is well.")
+    expect(health.first).to_have_text("The node works; something needs a look.")
     expect(page.locator(".health")).to_contain_text("2 sensors, 1 of them silent.")
-    expect(page.locator(".health")).to_contain_text("There is no backup yet.")
+    expect(page.locator(".health")).to_contain_text("Unknown senders in the inbox: 1.")
     sensors = page.locator("section", has_text="silent ones first").locator("tbody th")
     expect(sensors).to_have_text(["silent-1", "school-12"])
     page.screenshot(path=screenshots / "admin.png")
@@ -144,3 +149,36 @@ def test_rules_come_and_go_and_settings_tell_who_set_them(visit: Open, node: Nod
     expect(secret).to_contain_text("(not set)")
     expect(page.locator("tr", has_text="retention_days").first).to_contain_text("default")
     assert violations(page) == []
+
+
+def test_a_backup_is_made_on_request_and_what_came_of_it_is_told(
+    visit: Open, node: NodeProcess
+) -> None:
+    page = admin(visit, node)
+    wait_until(lambda: node.status()["backup"]["last_proven_at"], 60, node.log)
+    before = node.status()["backup"]["last_at"]
+    section(page, "Backups, centre and disk")
+    page.get_by_role("button", name="Make a backup now").click()
+    notice = page.locator(".notice").first
+    expect(notice).to_contain_text("A backup is being made")
+    expect(notice).to_contain_text("The backup is made, restored and compared.", timeout=60_000)
+    assert node.status()["backup"]["last_at"] > before
+    assert violations(page) == []
+
+
+def test_what_the_node_says_of_itself_is_said_in_the_readers_language(
+    visit: Open, node: NodeProcess, screenshots: Path
+) -> None:
+    page = admin(visit, node)
+    said = {one["text"] for one in node.status()["summary"]["sentences"]}
+    shown = {}
+    for tag in ("de", "es", "fi", "fr", "zh-Hant"):
+        page.locator("header select").select_option(tag)
+        expect(page.locator("html")).to_have_attribute("lang", tag)
+        expect(page.locator(".health li").nth(3)).to_be_visible()
+        lines = page.locator(".health li").all_inner_texts()
+        assert not said & set(lines) and not [line for line in lines if "{" in line]
+        shown[tag] = lines[0]
+        page.screenshot(path=screenshots / f"admin-{tag}.png")
+    assert len(set(shown.values())) == len(shown)
+    assert shown["de"] == GERMAN[node.status()["summary"]["level"]]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error
+from playwright.sync_api import Browser, Error, expect
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.processes import NodeProcess, free_port
@@ -75,6 +75,9 @@ def test_who_trusts_the_box_gets_what_needs_a_secure_context(
 
     page.goto(f"http://{NAME}:{node.port}/trust")
     assert page.evaluate(STATE) == [False, False]
+    expect(page.locator(".button")).to_have_css("background-color", "rgb(18, 80, 123)")
+    page.get_by_role("link", name="Deutsch").click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")
     page.get_by_role("link", name=f"https://{NAME}:{port}/").click()
     page.wait_for_url(f"https://{NAME}:{port}/**")
     assert page.evaluate(STATE) == [True, True]

@@ -23,6 +23,19 @@ from tests.processes import NodeProcess
 Open = Callable[..., Visit]
 
 HOUR_S = 3600
+PIXELS = """canvas => {
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const counts = [0, 0, 0];
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] === 255 && data[at] < 60) counts[2]++;
+    const isFaint = data[at + 3] > 45 && data[at + 3] < 65;
+    if (!isFaint || data[at + 1] < 215 || data[at + 2] > 20) continue;
+    if (data[at] < 20) counts[0]++;
+    if (data[at] > 235) counts[1]++;
+  }
+  return counts;
+}"""
+"""Pixels of a chart: faintly green (good), faintly yellow (moderate), and dark."""
 ASSIST_YELLOW = "#ffc905"
 """Moderate in table 3 of EPA-454/B-24-002."""
 
@@ -45,6 +58,17 @@ def test_a_chart_shows_how_the_values_went(
     expect(chart).to_have_attribute("aria-label", re.compile("PM2.5 at west-1: from 9.0"))
     expect(chart).to_have_attribute("aria-label", re.compile("to 20\u00a0µg/m³, in the end 9.0"))
     expect(chart.locator("canvas")).to_be_visible()
+    bands = "Coloured bands: the categories of US AQI for a mean over 24 hours."
+    expect(page.locator(".trend")).to_contain_text(f"{bands} What is drawn are means of another")
+    good, moderate, dark = chart.locator("canvas").evaluate(PIXELS)
+    assert min(good, moderate) > 1000
+    assert dark > 12 * 6, "one reading an hour is a dot of its own, which no line leads to"
+    plot = chart.locator(".u-over")
+    box = plot.bounding_box()
+    assert box is not None
+    plot.hover(position={"x": box["width"] - 2, "y": 60})
+    expect(page.locator(".point")).to_contain_text("as a mean over 24 hours: Good")
+    page.screenshot(path=screenshots / "panel-bands.png")
     page.get_by_role("button", name="7 d").click()
     expect(page.locator(".trend")).to_contain_text("Means of an hour")
     page.screenshot(path=screenshots / "panel-week.png")

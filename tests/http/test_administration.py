@@ -57,6 +57,7 @@ ACTS: dict[str, tuple[str, str, Any]] = {
     "/api/v1/reports/{number}/reject": ("POST", "report_decide", None),
     "/api/v1/dead-letters/requeue": ("POST", "requeue", {"ids": [1]}),
     "/api/v1/dead-letters": ("DELETE", "purge", {"ids": [1]}),
+    "/api/v1/backups": ("POST", "backup", None),
     "/api/v1/inbox/claim": ("POST", "inbox_claim", {"sender": "x", "password": "not to be kept"}),
     "/api/v1/inbox/ignore": ("POST", "inbox_ignore", {"sender": "x"}),
 }
@@ -179,6 +180,32 @@ def test_a_closed_node_still_tells_that_it_lives_and_takes_readings(closed: Node
     for path in ("/health/live", "/health/ready", "/ping", "/sensors/airgradient:abc/one/config"):
         assert closed.client.get(path).status_code in (200, 204)
     assert closed.client.post("/data.php", content=b"{}").status_code == 422
+
+
+def test_the_document_says_who_may_read_a_closed_node(closed: NodeProcess) -> None:
+    bearer = {"Authorization": f"Bearer {make_token(closed, 'sync')}"}
+    document = httpx.get(f"{closed.url}/schema/openapi.json", headers=bearer).json()
+    schemes = document["components"]["securitySchemes"]
+    assert schemes["session"] == schemes["session"] | {"in": "cookie", "name": COOKIE}
+    assert schemes["bearer"] == schemes["bearer"] | {"type": "http", "scheme": "bearer"}
+    asked = {path: told["get"] for path, told in document["paths"].items() if "get" in told}
+    assert "security" not in asked["/health/live"] and asked["/api/v1/sensors"]["security"]
+    for path, told in asked.items():
+        path = path.replace("{monitor}", "airgradient:abc").replace("{", "").replace("}", "")
+        refused = closed.client.get(path).status_code == 401
+        assert refused == bool(told.get("security")), path
+
+
+def test_the_document_says_which_scope_is_needed(server: NodeProcess) -> None:
+    others = {"operator": make_token(server, "gateway"), "admin": make_token(server, "operator")}
+    found = set()
+    for path, told in server.client.get("/schema/openapi.json").json()["paths"].items():
+        scopes = told.get("get", {}).get("security", [{}])[0].get("bearer")
+        if scopes:
+            found.add(path)
+            headers = {"Authorization": f"Bearer {others[scopes[0]]}"}
+            assert_is_error(httpx.get(server.url + path, headers=headers), 403)
+    assert found >= {"/api/v1/inbox", "/api/v1/dead-letters", "/api/v1/audit", "/api/v1/settings"}
 
 
 def test_a_closed_nodes_news_are_for_those_with_a_token(closed: NodeProcess) -> None:

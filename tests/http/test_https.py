@@ -7,14 +7,19 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import astuple
 from websockets.sync.client import connect
 
 from tests.http.sending import INGEST, Spot, reading, send
 from tests.processes import NodeProcess, free_port, wait_until
+from urbanos_edge.api.trust import LANGUAGES, preferred, words_by_language
+
+I18N = Path(__file__).parents[2] / "web" / "src" / "i18n" / "index.ts"
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +141,41 @@ def test_the_page_shows_what_the_box_shows_its_operator(node: NodeProcess, port:
     told = node.run("tls", "status").stdout
     assert standing["words"] in told
     assert standing["sha256"] in told
+
+
+def test_the_page_is_there_in_every_language_of_the_map(node: NodeProcess) -> None:
+    english = words_by_language()["en"]
+    for tag, words in words_by_language().items():
+        page = node.client.get("/trust", headers={"Accept-Language": f"{tag},en;q=0.5"}).text
+        assert f'<html lang="{tag}">' in page
+        assert escape(words.download_do) in page
+        assert page == node.client.get("/trust", params={"lang": tag}).text
+        assert not re.search(r"[`{]|\}", page.partition("</style>")[2])
+        for name in ("about", "compare_what", "open"):
+            assert tag == "en" or getattr(words, name) != getattr(english, name)
+        for system, in_english in zip(
+            astuple(words.systems), astuple(english.systems), strict=True
+        ):
+            assert len(system.steps) == len(in_english.steps)
+    spoken = re.findall(r"^  '?([\w-]+)'?: \{ name:", I18N.read_text(encoding="utf-8"), re.M)
+    assert set(spoken) == set(LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("accept", "tag"),
+    [
+        ("", "en"),
+        ("de-AT,de;q=0.9,en;q=0.8", "de"),
+        ("sv, fi;q=0.3, fr;q=0.7", "fr"),
+        ("zh-TW", "zh-Hant"),
+        ("zh-Hant-HK", "zh-Hant"),
+        ("zh-CN, es;q=0.1", "es"),
+        ("de;q=0, fi;q=0.1", "fi"),
+        ("de;q=high, *", "en"),
+    ],
+)
+def test_the_language_a_browser_likes_best_is_chosen(accept: str, tag: str) -> None:
+    assert preferred(accept) == tag
 
 
 def test_a_new_certificate_is_used_without_a_restart(

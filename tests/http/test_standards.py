@@ -24,9 +24,15 @@ def test_a_node_tells_the_standard_it_is_set_to(
     assert (told["id"], node.status()["aqi_standard"]) == (name, name)
     assert set(told["pollutants"]) == told["periods"].keys() == pollutants
     assert [told["bands"][at]["word"] for at in (0, -1)] == words
-    assert told["periods"]["no2"] == [
-        {"period": "1h", "current": "1h", "unit": "µg/m³", "celsius": 20}
-    ]
+    [hourly] = told["periods"]["no2"]
+    starts = hourly.pop("starts")
+    assert hourly == {
+        **{"period": "1h", "current": "1h", "unit": "µg/m³", "celsius": 20},
+        "starts_unit": "ppb",
+    }
+    lows = [start["low"] for start in starts]
+    assert lows[0] == 0 and lows == sorted(lows)
+    assert [start["level"] for start in starts] == [band["level"] for band in told["bands"]]
 
 
 def test_all_standards_are_listed_with_their_sources(server: NodeProcess) -> None:
@@ -36,6 +42,7 @@ def test_all_standards_are_listed_with_their_sources(server: NodeProcess) -> Non
     for one in told:
         assert one["publisher"] and one["document"] and one["date"] and one["assist"]
         assert all(band["assist_color"].startswith("#") for band in one["bands"])
-    assert told[0]["periods"]["pm25"] == [
-        {"period": "24h", "current": "NowCast", "unit": "µg/m³", "celsius": None}
-    ]
+    [daily] = told[0]["periods"]["pm25"]
+    assert (daily["period"], daily["current"]) == ("24h", "NowCast")
+    assert (daily["unit"], daily["celsius"]) == ("µg/m³", None)
+    assert daily["starts"][1] == {"level": 2, "low": 9.1}

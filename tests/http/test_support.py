@@ -8,14 +8,18 @@ import stat
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.http.sending import Spot, make_token, reading
 from tests.processes import NodeProcess
-from urbanos_edge.summary import summary
+from urbanos_edge.summary import Code, summary
+from urbanos_edge.uptime import Fault
 
+ENGLISH = Path(__file__).parents[2] / "web" / "src" / "i18n" / "admin" / "en.ts"
+PAGE_WORDS = dict(re.findall(r"'node\.(\w+)':\s*'([^']*)'", ENGLISH.read_text(encoding="utf-8")))
+"""What the page says for a code of the summary, with its placeholders."""
 WEBHOOK = "https://hooks.example/T0/averysecretpath"
 
 
@@ -47,7 +51,6 @@ def test_a_new_node_says_what_is_left_to_do(status: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("parts", "level", "words"),
     [
-        ({"faults": ["the spool is full"]}, "act", "cannot do all of its work: the spool is full"),
         ({"sensors": {"total": 9, "reporting": 0}}, "act", "None of 9 sensors"),
         ({"sensors": {"total": 9, "reporting": 4}}, "look", "4 of 9 sensors"),
         ({"sensors": {"total": 9, "reporting": 9}}, "well", "9 of 9 sensors"),
@@ -71,6 +74,23 @@ def test_each_thing_is_told_at_its_level(
     assert [one.text for one in found.sentences if one.level == level and words in one.text]
     levels = ("well", "look", "act")
     assert found.level == max((one.level for one in found.sentences), key=levels.index)
+    for one in found.sentences:
+        placeholders = set(re.findall(r"\{(\w+)\}", PAGE_WORDS[one.code]))
+        assert placeholders <= one.details.keys(), f"the page cannot say {one.code}"
+
+
+def test_the_page_has_words_for_every_sentence() -> None:
+    assert PAGE_WORDS.keys() == set(get_args(Code))
+
+
+def test_what_keeps_the_node_from_its_work_comes_first(status: dict[str, Any]) -> None:
+    full = Fault("flush_failed", "the last flush failed: no room", "no room")
+    found = summary(status, [full])
+    assert (found.level, found.sentences[0].code) == ("act", "flush_failed")
+    assert found.sentences[0].text == (
+        "It cannot do all of its work: the last flush failed: no room."
+    )
+    assert found.sentences[0].details == {"why": "no room"}
 
 
 def test_every_answer_of_the_routes_has_an_id_of_its_own(server: NodeProcess) -> None:

@@ -11,7 +11,7 @@ from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import AnyRequest, demand
-from urbanos_edge.api.document import refused
+from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.audit import Line
@@ -42,7 +42,12 @@ class LineList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/audit", responses=told(LineList) | refused(403), tags=["audit"])
+    @get(
+        "/api/v1/audit",
+        responses=told(LineList) | refused(403),
+        tags=["audit"],
+        security=needs("admin"),
+    )
     async def list_lines(
         request: AnyRequest, limit: Limit = 100, before: Before = None
     ) -> Response[bytes]:

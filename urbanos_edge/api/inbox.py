@@ -10,7 +10,7 @@ from litestar import Request, Response, get, post
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import acting, demand
-from urbanos_edge.api.document import refused
+from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
@@ -58,7 +58,12 @@ class SenderList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/inbox", responses=told(SenderList) | refused(403), tags=["inbox"])
+    @get(
+        "/api/v1/inbox",
+        responses=told(SenderList) | refused(403),
+        tags=["inbox"],
+        security=needs("operator"),
+    )
     async def list_inbox(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Unknown senders with the newest of what each sent, the latest heard first."""
         demand(node, request, "operator")
@@ -77,6 +82,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         status_code=200,
         responses=told(dict[str, Any]) | refused(404),
         tags=["inbox"],
+        security=needs("operator"),
     )
     async def claim(request: Request[Any, Any, Any], data: Wanted) -> Response[bytes]:
         """Make a sender speak for a sensor, and import what waits of it."""
@@ -88,6 +94,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         status_code=200,
         responses=told(Heeded) | refused(404),
         tags=["inbox"],
+        security=needs("operator"),
     )
     async def ignore(request: Request[Any, Any, Any], data: Named) -> Response[bytes]:
         """Hear a sender no more, or again."""

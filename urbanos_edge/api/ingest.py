@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Sen
 from urbanos_edge.adapters import Candidate, Message, node_json
 from urbanos_edge.api.arrival import address
 from urbanos_edge.api.body import ClientGone, read_body
-from urbanos_edge.api.document import described
+from urbanos_edge.api.document import SENT, described
 from urbanos_edge.api.respond import JSON, error_response
 from urbanos_edge.api.shapes import told
 from urbanos_edge.errors import EdgeError, Forbidden, UnsupportedMedia
@@ -57,6 +57,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         responses=told(Queued | Tally, 202),
         operation_class=described({JSON: Candidate | list[Candidate], _NDJSON[0]: str}),
         tags=["ingest"],
+        security=SENT,
     )
     async def ingest(request: Request[Any, Any, Any]) -> ASGIApp:
         """Accept readings. They are durable when the answer arrives."""

@@ -20,7 +20,7 @@ from urbanos_edge.adapters import Malformed, line_protocol
 from urbanos_edge.adapters.line_protocol import Lines
 from urbanos_edge.api.arrival import arrival
 from urbanos_edge.api.body import body_of
-from urbanos_edge.api.document import CHANGING, Refusal, described, empty, refused
+from urbanos_edge.api.document import CHANGING, MAY_SEND, Refusal, described, empty, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.errors import EdgeError, Forbidden
@@ -77,7 +77,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
 
 
 def _writing(node: Node) -> list[ControllerRouterHandler]:
-    @post("/write", responses=_WRITTEN, operation_class=_LINES, tags=["devices"])
+    @post("/write", responses=_WRITTEN, operation_class=_LINES, tags=["devices"], security=MAY_SEND)
     async def version_1(request: AnyRequest) -> Answer:
         """Line protocol with `db` and `precision`, credentials in `u` and `p` or a header."""
         return await _write(node, request)
@@ -87,6 +87,7 @@ def _writing(node: Node) -> list[ControllerRouterHandler]:
         responses=_WRITTEN,
         operation_class=_LINES,
         tags=["devices"],
+        security=MAY_SEND,
     )
     async def version_2(request: AnyRequest) -> Answer:
         """Line protocol with `org`, `bucket` and `precision`."""
@@ -97,6 +98,7 @@ def _writing(node: Node) -> list[ControllerRouterHandler]:
         responses=_WRITTEN,
         operation_class=_LINES,
         tags=["devices"],
+        security=MAY_SEND,
     )
     async def version_3(request: AnyRequest) -> Answer:
         """Line protocol with `db` and `precision`; `accept_partial=false` keeps all or nothing."""
@@ -125,7 +127,7 @@ def _asking(node: Node) -> list[ControllerRouterHandler]:
     )
     def health() -> Answer:
         """Whether the node takes readings, as clients of InfluxDB ask."""
-        faults = node.faults()
+        faults = [fault.text for fault in node.faults()]
         health = Health(
             name="urbanos-edge",
             status="fail" if faults else "pass",

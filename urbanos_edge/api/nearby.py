@@ -9,7 +9,7 @@ from litestar import Request, Response, get
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import demand
-from urbanos_edge.api.document import refused
+from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
@@ -43,7 +43,12 @@ class FoundList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    @get("/api/v1/discovered", responses=told(FoundList) | refused(403), tags=["inbox"])
+    @get(
+        "/api/v1/discovered",
+        responses=told(FoundList) | refused(403),
+        tags=["inbox"],
+        security=needs("operator"),
+    )
     async def list_discovered(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Sensors and other nodes that announce themselves by mDNS, those that are here first."""
         demand(node, request, "operator")

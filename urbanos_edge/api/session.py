@@ -15,6 +15,7 @@ from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import AnyRequest, acting, holder
 from urbanos_edge.api.arrival import address
+from urbanos_edge.api.document import MAY_HOLD, needs
 from urbanos_edge.api.gate import cookie_field
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
@@ -50,7 +51,13 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             secret = node.access.sessions.open(token)
         return _with_cookie(request, _told(token), 201, secret, node.access.sessions.lives_s)
 
-    @get("/api/v1/session", sync_to_thread=False, responses=told(LoggedIn), tags=["session"])
+    @get(
+        "/api/v1/session",
+        sync_to_thread=False,
+        responses=told(LoggedIn),
+        tags=["session"],
+        security=needs(),
+    )
     def show_login(request: AnyRequest) -> Response[bytes]:
         """Who is logged in; 401 when nobody is."""
         return json(_told(holder(node, request)))
@@ -60,6 +67,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         status_code=200,
         responses=told(dict[str, bool]),
         tags=["session"],
+        security=MAY_HOLD,
     )
     async def log_out(request: AnyRequest) -> Response[bytes]:
         """End the login; also where it was over already."""

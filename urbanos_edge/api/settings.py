@@ -9,7 +9,7 @@ from litestar import Response, get
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.acting import AnyRequest, demand
-from urbanos_edge.api.document import refused
+from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.node import Node
@@ -38,6 +38,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         sync_to_thread=False,
         responses=told(SettingList) | refused(403),
         tags=["status"],
+        security=needs("admin"),
     )
     def list_settings(request: AnyRequest) -> Response[bytes]:
         """What the node runs with, and where each value comes from."""

@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 
+from urbanos_edge.aqi.grades import BandStart
 from urbanos_edge.aqi.standard import Band, Period
 from urbanos_edge.averaging import Brief
 from urbanos_edge.events import Alert
 from urbanos_edge.rows import Row
+from urbanos_edge.summary import Summary
 from urbanos_edge.sync.standing import State
 from urbanos_edge.tileset import Schema
 
@@ -48,11 +50,17 @@ class Extent(msgspec.Struct, rename="camel"):
 
 
 class BackupState(msgspec.Struct):
-    """When the last backup was made, and when one was last read back and compared."""
+    """When the last backup was made, and when one was last read back and compared.
+
+    Without a target (`backup_target`) the node makes none by itself or on request; `progress` is
+    how far the one is that it makes now, from 0 to 1.
+    """
 
     last_at: str | None
     last_proven_at: str | None
     proven_readings: int | None
+    has_target: bool
+    progress: float | None
     failure: str | None
 
 
@@ -127,19 +135,26 @@ class NodeStatus(msgspec.Struct):
     sync: SyncState
     pulls: PullStates
     totals: Totals
+    summary: Summary
 
 
 class AveragingPeriod(msgspec.Struct):
-    """What a pollutant's index is defined over, and what stands in before that is over."""
+    """What a pollutant's index is defined over, and what stands in before that is over.
+
+    `unit` is that of the published table, for a gas by mass at `celsius`. `starts` are in
+    `starts_unit`, the one that readings have: they hold for means over `period`, and no others.
+    """
 
     period: Period
     current: Period
     unit: str
     celsius: int | None
+    starts_unit: str
+    starts: list[BandStart]
 
 
 class Standard(msgspec.Struct):
-    """An air quality index without its breakpoints; `assist` says whose `assist_color` is."""
+    """An air quality index; `assist` says whose `assist_color` is."""
 
     id: str
     name: str

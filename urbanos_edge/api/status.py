@@ -14,7 +14,8 @@ from urbanos_edge.api import shapes
 from urbanos_edge.api.document import Refusal, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import NodeStatus, told
-from urbanos_edge.aqi import STANDARDS, Scale, Standard
+from urbanos_edge.aqi import STANDARDS, Scale, Standard, band_starts
+from urbanos_edge.history import UNITS
 from urbanos_edge.node import Node
 
 
@@ -38,7 +39,8 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
     )
     async def ready() -> Response[bytes]:
         """The node can take readings and answer; 503 with reasons otherwise."""
-        reasons = await anyio.to_thread.run_sync(node.faults)
+        faults = await anyio.to_thread.run_sync(node.faults)
+        reasons = [fault.text for fault in faults]
         status = 503 if reasons else 200
         return json(Readiness("unready" if reasons else "ready", reasons), status)
 
@@ -77,7 +79,7 @@ def standards(used: Standard) -> list[ControllerRouterHandler]:
 
 
 def _told(standard: Standard) -> dict[str, Any]:
-    """A standard without its breakpoints."""
+    """A standard, and from which concentration on its bands apply."""
     return {
         "id": standard.id,
         "name": standard.name,
@@ -88,17 +90,19 @@ def _told(standard: Standard) -> dict[str, Any]:
         "assist": standard.assist,
         "pollutants": standard.pollutants,
         "periods": {
-            pollutant: [_period(scale) for scale in scales]
+            pollutant: [_period(standard, pollutant, scale) for scale in scales]
             for pollutant, scales in standard.scales.items()
         },
         "bands": standard.bands,
     }
 
 
-def _period(scale: Scale) -> dict[str, Any]:
+def _period(standard: Standard, pollutant: str, scale: Scale) -> dict[str, Any]:
     return {
         "period": scale.period,
         "current": scale.current or scale.period,
         "unit": scale.unit,
         "celsius": scale.celsius,
+        "starts_unit": UNITS[pollutant],
+        "starts": band_starts(standard, scale),
     }

@@ -18,7 +18,7 @@ from litestar.types import ControllerRouterHandler
 from urbanos_edge.adapters import Candidate, Message, airgradient, airrohr, sensorthings
 from urbanos_edge.api.arrival import arrival
 from urbanos_edge.api.body import body_of
-from urbanos_edge.api.document import JSON, described
+from urbanos_edge.api.document import JSON, MAY_SEND, described
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_us
@@ -59,6 +59,7 @@ def _airrohr(node: Node) -> list[ControllerRouterHandler]:
         responses=_TAKEN,
         operation_class=described({JSON: AirrohrMessage}),
         tags=["devices"],
+        security=MAY_SEND,
     )
     async def own_api(request: AnyRequest) -> Response[bytes]:
         """What an airRohr unit sends to 'own API'."""
@@ -72,6 +73,7 @@ def _airrohr(node: Node) -> list[ControllerRouterHandler]:
         responses=told(dict[str, bool], 201),
         operation_class=described({JSON: AirrohrMessage}),
         tags=["devices"],
+        security=MAY_SEND,
     )
     async def push(request: AnyRequest) -> Response[bytes]:
         """What is sent to sensor.community, chip by chip."""
@@ -91,6 +93,7 @@ def _airgradient(node: Node) -> list[ControllerRouterHandler]:
         responses=_TAKEN,
         operation_class=described({JSON: dict[str, Any]}),
         tags=["devices"],
+        security=MAY_SEND,
     )
     async def measures(request: AnyRequest, monitor: str) -> Response[bytes]:
         """What an AirGradient monitor pushes; to its firmware only 200 and 429 are a success."""
@@ -132,6 +135,7 @@ def _sensorthings(node: Node) -> list[ControllerRouterHandler]:
         responses=told(dict[str, str], 201),
         operation_class=described({JSON: dict[str, Any]}),
         tags=["devices"],
+        security=MAY_SEND,
     )
     async def observation(request: AnyRequest) -> Response[bytes]:
         """Create an observation that names its datastream."""
@@ -143,6 +147,7 @@ def _sensorthings(node: Node) -> list[ControllerRouterHandler]:
         responses=told(dict[str, str], 201),
         operation_class=described({JSON: dict[str, Any]}),
         tags=["devices"],
+        security=MAY_SEND,
     )
     async def observation_of(request: AnyRequest, entity: str) -> Response[bytes]:
         """Create an observation of `Datastreams(id)`."""

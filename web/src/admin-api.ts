@@ -40,6 +40,7 @@ export const desk = {
   logOut: () => send('DELETE', '/api/v1/session'),
   requeue: (id?: number) => send('POST', '/api/v1/dead-letters/requeue', chosen(id)),
   purge: () => send('DELETE', '/api/v1/dead-letters', chosen()),
+  backUp: () => send('POST', '/api/v1/backups'),
   claim: async (claim: Claim) => (await send('POST', '/api/v1/inbox/claim', claim)) as Claimed,
   ignore: (sender: string) => send('POST', '/api/v1/inbox/ignore', { sender }),
   hear: (sender: string) => send('POST', '/api/v1/inbox/ignore', { sender, undo: true }),

@@ -10,11 +10,14 @@ import {
   type Acts,
   type AdminView,
 } from './admin-view';
-import type { PlainAdminKey } from './admin-words';
-import type { Found, Letter } from './api-types';
+import { rejectionIn, type PlainAdminKey } from './admin-words';
+import { api } from './api';
+import type { BackupState, Found, Letter } from './api-types';
 import { element } from './dom';
 
 const MOST_SENSORS = 100;
+/** At how far a backup is. */
+const LOOK_EVERY_MS = 1000;
 /** Of a message that was refused. */
 const MOST_LETTERS = 200;
 
@@ -73,11 +76,18 @@ function claimOf({ say }: AdminView, acts: Acts, { sender, sensor_id }: Found): 
 function letters(view: AdminView, acts: Acts): Cell[] {
   const rows = view.desk.letters.letters.map((letter: Letter) => [
     moment(view, letter.rejected_at),
-    letter.message,
+    whyRefused(view, letter),
     element('code', {}, shortened(JSON.stringify(letter.payload))),
     actButton(view.say('letters.retry'), acts, async () => void (await node.requeue(letter.id))),
   ]);
   return table(view, ['col.when', 'col.why', 'col.sent', 'col.act'], rows);
+}
+
+/** In the reader's words, then in the node's, which name the part that is wrong. */
+function whyRefused({ words }: AdminView, letter: Letter): Cell {
+  const said = element('span', { lang: 'en' }, letter.message);
+  const why = rejectionIn(words.language, letter);
+  return why ? element('span', {}, why, ' ', element('small', {}, said)) : said;
 }
 
 function pulls(view: AdminView): Cell[] {
@@ -90,7 +100,7 @@ function pulls(view: AdminView): Cell[] {
   return table(view, ['col.name', 'col.kind', 'col.success', 'col.why'], rows);
 }
 
-function keeping(view: AdminView): Cell[] {
+function keeping(view: AdminView, acts: Acts): Cell[] {
   const { say, format } = view;
   const { backup, sync, disk } = view.desk.status;
   const growth = disk.growth_bytes_per_day;
@@ -111,7 +121,32 @@ function keeping(view: AdminView): Cell[] {
     element('dt', {}, say(key)),
     element('dd', {}, text),
   ]);
-  return [element('dl', {}, ...terms)];
+  return [element('dl', {}, ...terms), backupButton(view, acts)];
+}
+
+function backupButton({ desk, say, format }: AdminView, acts: Acts): Cell {
+  const { has_target, progress } = desk.status.backup;
+  if (!has_target) return element('p', { class: 'muted' }, say('backup.noTarget'));
+  if (progress !== null)
+    return element('p', {}, say('backup.running', { done: format.done(progress) }));
+  return actButton(say('backup.make'), acts, async (tell) => {
+    await node.backUp();
+    const { failure, proven_readings } = await backupMade((done) =>
+      tell(say('backup.running', { done: format.done(done) })),
+    );
+    if (failure !== null) return say('backup.failed', { why: failure });
+    return say('backup.made', { count: format.count(proven_readings ?? 0) });
+  });
+}
+
+/** How the backup that is being made ended. */
+async function backupMade(onProgress: (done: number) => void): Promise<BackupState> {
+  for (;;) {
+    const { backup } = await api.status();
+    if (backup.progress === null) return backup;
+    onProgress(backup.progress);
+    await new Promise((resolve) => window.setTimeout(resolve, LOOK_EVERY_MS));
+  }
 }
 
 function settings(view: AdminView): Cell[] {

@@ -1,34 +1,51 @@
-/** How the node is, in sentences: what is wrong comes first. */
+/** How the node is, in sentences: its own, in the reader's language, and what the page itself sees. */
 
 import { isSilent, moment, size, type AdminView } from './admin-view';
+import type { AdminKey } from './admin-words';
+import type { Sentence } from './api-types';
+import { fill } from './i18n';
 
 export interface Line {
   readonly tone: 'good' | 'bad' | 'plain';
   readonly text: string;
 }
 
-/** A disk that lasts longer than this is no news. */
-const FULL_SOON_DAYS = 60;
+const TONES = { well: 'plain', look: 'bad', act: 'bad' } as const;
+/** The page says the same with the reason, as soon as it is so. */
+const SAID_BELOW = 'centre_unreached';
 
+/** The headline comes first, then what is wrong. */
 export function healthLines(view: AdminView): Line[] {
+  const { level, sentences } = view.desk.status.summary;
+  const headline = { well: 'good', look: 'bad', act: 'bad' } as const;
+  const told = sentences.filter(({ code }) => code !== SAID_BELOW);
   const lines = [
-    ...faultLines(view),
+    ...told.map((sentence) => ({ tone: TONES[sentence.level], text: inWords(view, sentence) })),
     sensorLine(view),
-    ...backupLines(view),
-    diskLine(view),
     syncLine(view),
-    ...oddLines(view),
   ];
   return [
+    { tone: headline[level], text: view.say(`health.level.${level}`) },
     ...lines.filter(({ tone }) => tone === 'bad'),
     ...lines.filter(({ tone }) => tone !== 'bad'),
   ];
 }
 
-function faultLines({ desk, say }: AdminView): Line[] {
-  const { faults } = desk.status;
-  if (faults.length === 0) return [{ tone: 'good', text: say('health.well') }];
-  return faults.map((why) => ({ tone: 'bad', text: say('health.fault', { why }) }));
+/** A sentence of the node's; a code without words fails the build. */
+export function inWords(view: AdminView, { code, details }: Sentence): string {
+  const key = `node.${code}` as const satisfies AdminKey;
+  const written = Object.entries(details).map(([name, value]) => [name, shown(view, name, value)]);
+  return fill(view.text(key), Object.fromEntries(written) as Record<string, string>);
+}
+
+/** A detail by its name, as the node's document says what each is. */
+function shown(view: AdminView, name: string, value: string | number): string {
+  const { format } = view;
+  if (typeof value === 'string') return name === 'at' ? moment(view, value) : value;
+  if (name === 'bytes') return size(format, value);
+  if (name === 'seconds') return format.span(value);
+  if (name === 'share' || name === 'promised') return format.share(value);
+  return format.count(value);
 }
 
 function sensorLine({ desk, say, format, now_ms }: AdminView): Line {
@@ -36,30 +53,6 @@ function sensorLine({ desk, say, format, now_ms }: AdminView): Line {
   const count = format.count(desk.status.sensors.total);
   const text = say('health.sensors', { count, silent: format.count(silent) });
   return { tone: silent > 0 ? 'bad' : 'plain', text };
-}
-
-function backupLines(view: AdminView): Line[] {
-  const { last_at, last_proven_at, failure } = view.desk.status.backup;
-  const lines: Line[] = [];
-  if (failure) lines.push({ tone: 'bad', text: view.say('health.backupFailed', { why: failure }) });
-  if (last_proven_at) {
-    const time = moment(view, last_proven_at);
-    return [...lines, { tone: 'plain', text: view.say('health.proven', { time }) }];
-  }
-  const text = last_at
-    ? view.say('health.unproven', { time: moment(view, last_at) })
-    : view.say('health.noBackup');
-  return [...lines, { tone: 'bad', text }];
-}
-
-function diskLine({ desk, say, format }: AdminView): Line {
-  const { free_bytes, full_in_days: days, is_low } = desk.status.disk;
-  const free = { size: size(format, free_bytes) };
-  if (days === null || days > FULL_SOON_DAYS) {
-    return { tone: is_low ? 'bad' : 'plain', text: say('health.disk', free) };
-  }
-  const text = say('health.diskFull', { ...free, days: format.count(Math.floor(days)) });
-  return { tone: 'bad', text };
 }
 
 function syncLine({ desk, say, format }: AdminView): Line {
@@ -72,16 +65,4 @@ function syncLine({ desk, say, format }: AdminView): Line {
     return { tone: 'plain', text: say('health.sync.sending', { count }) };
   }
   return { tone: 'plain', text: say(`health.sync.${state}`) };
-}
-
-/** What is mostly not so. */
-function oddLines(view: AdminView): Line[] {
-  const { clock_in_doubt_since: since, quarantined, pulls } = view.desk.status;
-  const { say, format } = view;
-  const odd = [
-    since && say('health.clock', { time: moment(view, since) }),
-    quarantined > 0 && say('health.damaged', { count: format.count(quarantined) }),
-    pulls.failing > 0 && say('health.pulls', { count: format.count(pulls.failing) }),
-  ];
-  return odd.filter((text) => typeof text === 'string').map((text) => ({ tone: 'bad', text }));
 }

@@ -1,9 +1,10 @@
 /** Logging in: the token is sent once, and from then on a cookie stands for it. */
 
 import { desk } from './admin-api';
-import type { Say } from './admin-words';
+import { refusalIn, type Say } from './admin-words';
 import { ApiError } from './api';
 import { element, setText } from './dom';
+import type { Language } from './i18n';
 
 const COMMAND = 'urbanos-edge token create --scope operator';
 
@@ -12,7 +13,7 @@ export class LoginForm {
   readonly element: HTMLFormElement;
 
   /** `onDone` is called when somebody has logged in. */
-  constructor(say: Say, onDone: () => void) {
+  constructor(say: Say, language: Language, onDone: () => void) {
     const token = element('input', { type: 'password', autocomplete: 'off', required: '' });
     const go = element('button', { type: 'submit', class: 'button' }, say('login.go'));
     this.element = element(
@@ -29,7 +30,7 @@ export class LoginForm {
       go.disabled = true;
       desk
         .logIn(token.value.trim())
-        .then(onDone, (error: unknown) => this.tell(told(say, error)))
+        .then(onDone, (error: unknown) => this.tell(told(say, language, error)))
         .finally(() => (go.disabled = false));
     });
   }
@@ -40,7 +41,8 @@ export class LoginForm {
   }
 }
 
-function told(say: Say, error: unknown): string {
+function told(say: Say, language: Language, error: unknown): string {
   if (error instanceof ApiError && error.status === 401) return say('login.wrong');
-  return say('failed', { why: error instanceof ApiError ? error.said : '' });
+  const why = error instanceof ApiError ? refusalIn(language, error) : '';
+  return say('failed', { why });
 }

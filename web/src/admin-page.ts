@@ -52,16 +52,12 @@ export class AdminPage {
     const { say, desk } = view;
     setText(this.#title, say('title', { place: desk.status.node.name }));
     document.title = this.#title.textContent;
-    redraw(this.#health, healthLines(view), (lines) =>
-      lines.map(({ tone, text }) => element('li', { class: tone }, text)),
-    );
-    const { alerts, inbox, reports, letters, sensors, rules } = desk;
-    redraw(this.#tasks, [alerts, inbox.senders, reports, letters], () => tasks(view, this.#acts));
-    redraw(this.#sensors, sensors, () => sensorTable(view, this.#acts));
-    redraw(this.#rules, rules, () => ruleTable(view, this.#acts));
-    for (const [target, build] of this.#details) {
-      redraw(target, desk, () => build(view, this.#acts));
-    }
+    const lines = healthLines(view).map(({ tone, text }) => element('li', { class: tone }, text));
+    redraw(this.#health, lines);
+    redraw(this.#tasks, tasks(view, this.#acts));
+    redraw(this.#sensors, sensorTable(view, this.#acts));
+    redraw(this.#rules, ruleTable(view, this.#acts));
+    for (const [target, build] of this.#details) redraw(target, build(view, this.#acts));
   }
 
   tell(text: string): void {
@@ -95,16 +91,12 @@ function folded(say: Say, key: PlainAdminKey, ...content: HTMLElement[]): HTMLEl
   return element('details', { class: 'card' }, summary, ...content);
 }
 
-/** What is the same as before stays, with the focus that may be in it. */
-function redraw<Shown>(
-  target: HTMLElement,
-  shown: Shown,
-  build: (shown: Shown) => (string | Node)[],
-): void {
-  const drawn = JSON.stringify(shown);
-  if (drawnBefore.get(target) === drawn) return;
-  drawnBefore.set(target, drawn);
-  target.replaceChildren(...build(shown));
+/** What reads the same as before stays, with the focus that may be in it. */
+function redraw(target: HTMLElement, content: (string | Node)[]): void {
+  const made = element('div', {}, ...content);
+  if (drawnBefore.get(target) === made.innerHTML) return;
+  drawnBefore.set(target, made.innerHTML);
+  target.replaceChildren(...made.childNodes);
 }
 
 const drawnBefore = new WeakMap<HTMLElement, string>();

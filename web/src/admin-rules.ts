@@ -22,7 +22,8 @@ export function ruleTable(view: AdminView, acts: Acts): (string | HTMLElement)[]
   return table(view, ['col.name', 'rules.raised', 'col.act'], rows);
 }
 
-function titled({ say, words, format }: AdminView, rule: ShownRule): string {
+/** Its name, or what it says. */
+export function titled({ say, words, format }: AdminView, rule: ShownRule): string {
   if (rule.name) return rule.name;
   const quantity = rule.quantity ? words.quantity(rule.quantity) : '';
   const limit = rule.threshold == null ? '' : format.measured(rule.quantity ?? '', rule.threshold);

@@ -1,7 +1,9 @@
 /** What waits for somebody to decide, each with its buttons. */
 
 import { desk as node } from './admin-api';
+import { titled } from './admin-rules';
 import { actButton, moment, plainButton, type Acts, type AdminView } from './admin-view';
+import { rejectionIn } from './admin-words';
 import type { Alert, Sender, Shown } from './api-types';
 import { element } from './dom';
 import { reportKind } from './report-card';
@@ -28,7 +30,9 @@ function task(text: string, more: string, ...buttons: HTMLElement[]): HTMLElemen
 }
 
 function alertTask(view: AdminView, acts: Acts, alert: Alert): HTMLElement {
-  const { rule, sensor_name: name, sensor_id: id } = alert;
+  const { rule_id, sensor_name: name, sensor_id: id } = alert;
+  const known = view.desk.rules.rules.find((one) => one.id === rule_id);
+  const rule = known ? titled(view, known) : alert.rule;
   const time = moment(view, alert.since ?? alert.raised_at);
   const show = plainButton(view.say('tasks.show'), () => acts.showSensor(id));
   return task(view.say('tasks.alert', { rule, name, time }), '', show);
@@ -56,10 +60,11 @@ function reportTask(view: AdminView, acts: Acts, { id, kind, note, at }: Shown):
   );
 }
 
-function lettersTask({ desk, say, format }: AdminView, acts: Acts): HTMLElement {
+function lettersTask({ desk, say, words, format }: AdminView, acts: Acts): HTMLElement {
   const kept = desk.status.totals.dead_letters;
   const count = format.count(kept);
-  const why = desk.letters.letters[0]?.message ?? '';
+  const [newest] = desk.letters.letters;
+  const why = newest ? rejectionIn(words.language, newest) || newest.message : '';
   const purge = async () => {
     const isMeant = await acts.confirm(say('purge.what', { count }), say('purge.do'), String(kept));
     if (!isMeant) return '';

@@ -11,7 +11,7 @@ import type {
   SenderList,
   SettingList,
 } from './api-types';
-import type { Say } from './admin-words';
+import type { AdminKey, Say } from './admin-words';
 import { element } from './dom';
 import type { Format } from './format';
 import type { Words } from './i18n';
@@ -34,13 +34,18 @@ export interface Desk {
 export interface AdminView {
   readonly desk: Desk;
   readonly say: Say;
+  /** A text as it stands, with its placeholders. */
+  readonly text: (key: AdminKey) => string;
   readonly words: Words;
   readonly format: Format;
   readonly now_ms: number;
 }
 
-/** What an act has to say; nothing: that it is done; an empty text: that nothing was. */
-export type Act = () => Promise<string | void>;
+/**
+ * What an act has to say; nothing: that it is done; an empty text: that nothing was. What takes long
+ * tells meanwhile how far it is.
+ */
+export type Act = (tell: (text: string) => void) => Promise<string | void>;
 
 /** What the parts have done. */
 export interface Acts {

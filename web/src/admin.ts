@@ -7,7 +7,7 @@ import { mayAdminister, readDesk } from './admin-desk';
 import { LoginForm } from './admin-login';
 import { AdminPage } from './admin-page';
 import type { Act, Acts, Desk } from './admin-view';
-import { sayIn } from './admin-words';
+import { refusalIn, sayIn, textIn } from './admin-words';
 import { api, ApiError } from './api';
 import { element } from './dom';
 import { createFormat, type Format } from './format';
@@ -58,7 +58,8 @@ async function read(): Promise<void> {
   if (!page) openPage(desk);
   else if (isGone) page.tell('');
   isGone = false;
-  page?.render({ desk, say, words, format, now_ms: Date.now() });
+  const text = textIn(words.language);
+  page?.render({ desk, say, text, words, format, now_ms: Date.now() });
 }
 
 function goneSince(): string {
@@ -74,7 +75,7 @@ function tell(text: string): void {
 function askLogin(problem = ''): void {
   page = desk = map = claim = null;
   if (!login) {
-    login = new LoginForm(say, () => void read());
+    login = new LoginForm(say, words.language, () => void read());
     document.title = say('login.title');
     document.body.replaceChildren(element('main', {}, login.element));
   }
@@ -144,7 +145,7 @@ function closeClaim(): void {
 
 async function act(button: HTMLButtonElement, action: Act): Promise<void> {
   button.disabled = true;
-  const told = await action().then(
+  const told = await action((text) => page?.tell(text)).then(
     (text) => text ?? say('done'),
     (error: unknown) => say('failed', { why: reason(error) }),
   );
@@ -154,7 +155,7 @@ async function act(button: HTMLButtonElement, action: Act): Promise<void> {
 }
 
 function reason(error: unknown): string {
-  return error instanceof ApiError ? error.said || error.message : String(error);
+  return error instanceof ApiError ? refusalIn(words.language, error) : String(error);
 }
 
 async function logOut(): Promise<void> {

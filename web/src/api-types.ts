@@ -68,12 +68,16 @@ export interface AveragingPeriod {
   current: '15min' | '1h' | '8h running' | '24h' | '24h running' | 'NowCast';
   unit: string;
   celsius: number | null;
+  starts_unit: string;
+  starts: BandStart[];
 }
 
 export interface BackupState {
   last_at: string | null;
   last_proven_at: string | null;
   proven_readings: number | null;
+  has_target: boolean;
+  progress: number | null;
   failure: string | null;
 }
 
@@ -84,6 +88,11 @@ export interface Band {
   high: number | null;
   color: string;
   assist_color: string;
+}
+
+export interface BandStart {
+  level: number;
+  low: number;
 }
 
 export interface Brief {
@@ -267,6 +276,7 @@ export interface NodeStatus {
   sync: SyncState;
   pulls: PullStates;
   totals: Totals;
+  summary: Summary;
 }
 
 export interface Overall {
@@ -429,6 +439,13 @@ export interface SensorList {
   total: number;
 }
 
+export interface Sentence {
+  level: 'well' | 'look' | 'act';
+  code: 'flush_failed' | 'disk_low' | 'spool_full' | 'uptime_kept' | 'uptime_broken' | 'sensors_none' | 'sensors_silent' | 'sensors_reporting' | 'senders_waiting' | 'disk_refusing' | 'disk_filling' | 'disk_free' | 'files_damaged' | 'backup_failed' | 'backup_unproven' | 'backup_old' | 'backup_proven' | 'clock_in_doubt' | 'broker_failing' | 'https_failing' | 'merging_failing' | 'centre_unreached' | 'sources_failing' | 'receivers_failing' | 'reports_waiting';
+  text: string;
+  details: Record<string, string | number>;
+}
+
 export interface Series {
   unit: string;
   count: number[];
@@ -496,6 +513,12 @@ export interface StandardNamed {
   publisher: string;
   document: string;
   date: string;
+}
+
+export interface Summary {
+  level: 'well' | 'look' | 'act';
+  headline: string;
+  sentences: Sentence[];
 }
 
 export interface SyncState {

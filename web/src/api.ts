@@ -11,6 +11,8 @@ export class ApiError extends Error {
     path: string,
     /** The node's own words, in English; empty when it had none. */
     readonly said = '',
+    /** What stays the same of them; empty when it had none. */
+    readonly code = '',
   ) {
     super(`${path}: ${status === 0 ? 'no answer' : status}`);
   }
@@ -76,15 +78,16 @@ async function reached(address: string, request: RequestInit): Promise<Response>
   const response = await fetch(address, request).catch(() => {
     throw new ApiError(0, address);
   });
-  if (!response.ok) throw new ApiError(response.status, address, await saidIn(response));
+  if (!response.ok) throw new ApiError(response.status, address, ...(await saidIn(response)));
   return response;
 }
 
-async function saidIn(response: Response): Promise<string> {
+/** The message and the code of a refusal. */
+async function saidIn(response: Response): Promise<[string, string]> {
   const body = (await response.json().catch(() => null)) as {
-    error?: { message?: unknown };
+    error?: { message?: unknown; code?: unknown };
   } | null;
-  return String(body?.error?.message ?? '');
+  return [String(body?.error?.message ?? ''), String(body?.error?.code ?? '')];
 }
 
 async function nullIfMissing<Answer>(answer: Promise<Answer>): Promise<Answer | null> {

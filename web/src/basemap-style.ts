@@ -98,7 +98,9 @@ export function basemapLayers(
   language: string,
 ): LayerSpecification[] {
   if (basemap.schema === 'raster') return [rasterLayer(theme)];
-  const held = basemap.vector_layers?.map((layer) => layer.id);
+  // Old Protomaps files call their layer `landuse` `land` in what they say of themselves.
+  const isToldWrong = basemap.schema === 'protomaps-old';
+  const held = isToldWrong ? undefined : basemap.vector_layers?.map((layer) => layer.id);
   return schemaLayers(basemap, palettes[theme], language).filter(
     (layer) => !held || !('source-layer' in layer) || held.includes(layer['source-layer'] ?? ''),
   );

@@ -3,8 +3,8 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 
-import type { Band } from './api-types';
-import { together, type Course } from './series';
+import { lonePlaces, together, type Course } from './series';
+import type { Step } from './standard';
 
 const HEIGHT_PX = 176;
 const FONT = "12px Inter, 'Noto Sans TC Variable', system-ui, sans-serif";
@@ -13,8 +13,8 @@ export interface ChartInput {
   readonly course: Course;
   /** A second sensor's, drawn dashed. */
   readonly other: Course | null;
-  /** Faintly behind an index; none behind a concentration. */
-  readonly bands: readonly Band[];
+  /** The categories, rising, faintly behind the line. */
+  readonly steps: readonly Step[];
   /** Epoch seconds at the left and the right edge. */
   readonly from: number;
   readonly to: number;
@@ -82,7 +82,7 @@ function options(input: ChartInput): Omit<uPlot.Options, 'width' | 'height'> {
     bands: [{ series: [HIGH, LOW], fill: ink.spread }],
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
     hooks: {
-      drawAxes: [(plot) => drawBands(plot, input.bands)],
+      drawAxes: [(plot) => drawSteps(plot, input.steps)],
       setCursor: [(plot) => tell(plot, input)],
     },
   };
@@ -115,7 +115,7 @@ function series(ink: Inks): uPlot.Series[] {
   const unseen = { stroke: 'transparent', width: 0, points: { show: false } };
   return [
     {},
-    { stroke: ink.text, width: 1.75, points: { size: 4, fill: ink.text } },
+    { stroke: ink.text, width: 1.75, points: dots(ink.text) },
     unseen,
     unseen,
     {
@@ -123,11 +123,21 @@ function series(ink: Inks): uPlot.Series[] {
       paths: () => null,
       points: { show: true, size: 6, fill: ink.surface, stroke: ink.text, width: 1.5 },
     },
-    { stroke: ink.accent, width: 1.75, dash: [6, 4], points: { size: 4, fill: ink.accent } },
+    { stroke: ink.accent, width: 1.75, dash: [6, 4], points: dots(ink.accent) },
     unseen,
     unseen,
     unseen,
   ];
+}
+
+/** All of them where there is room, else those that no line shows. */
+function dots(color: string): uPlot.Series.Points {
+  return {
+    size: 4,
+    fill: color,
+    filter: (plot, column, areAllShown) =>
+      areAllShown ? null : lonePlaces(Array.from(plot.data[column] ?? [])),
+  };
 }
 
 /** From zero where values cannot lie below it and start near it; with air above. */
@@ -137,17 +147,17 @@ function heights(low: number | null, high: number | null): [number, number] {
   return [low >= 0 && low <= high * 0.6 ? 0 : low - room, high + room];
 }
 
-function drawBands(plot: uPlot, bands: readonly Band[]): void {
+function drawSteps(plot: uPlot, steps: readonly Step[]): void {
   const { ctx, bbox } = plot;
   const height = (value: number) =>
     Math.min(Math.max(plot.valToPos(value, 'y', true), bbox.top), bbox.top + bbox.height);
   ctx.save();
   ctx.globalAlpha = 0.22;
-  bands.forEach(({ low, color }, place) => {
-    const next = bands[place + 1];
+  steps.forEach(({ low, band }, place) => {
+    const next = steps[place + 1];
     const bottom = height(place === 0 ? -Infinity : low);
     const top = height(next ? next.low : Infinity);
-    ctx.fillStyle = color;
+    ctx.fillStyle = band.color;
     ctx.fillRect(bbox.left, top, bbox.width, bottom - top);
   });
   ctx.restore();

@@ -19,6 +19,12 @@ export interface Format {
   /** The same of a quantity by its name; an index is a bare number. */
   measured(quantity: string, value: number): string;
   count(value: number): string;
+  /** A share of 1 in per cent, rounded down: 99.949 % are not 99.95 %. */
+  share(value: number): string;
+  /** How much of a work is done, in whole per cent. */
+  done(value: number): string;
+  /** '40 seconds', '22 minutes', '3 hours'. */
+  span(length_s: number): string;
   /** 'now', '12 seconds ago', '3 hours ago'. */
   age(age_ms: number): string;
   /** '12 s', '25 min', '3 h', '2 d': SI's symbols, as on the map. */
@@ -42,6 +48,8 @@ export function createFormat(locale: string, timeZone?: string): Format {
     maximumFractionDigits: 2,
     useGrouping: false,
   });
+  const percent = new Intl.NumberFormat(locale, { style: 'percent', minimumFractionDigits: 2 });
+  const wholePercent = new Intl.NumberFormat(locale, { style: 'percent' });
   const ago = new Intl.RelativeTimeFormat(locale, { numeric: 'always' });
   const now = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }).format(0, 'second');
   const zone = knownTimeZone(timeZone);
@@ -61,6 +69,9 @@ export function createFormat(locale: string, timeZone?: string): Format {
       return unit ? withUnit(locale, value, unit) : whole.format(Math.round(value));
     },
     count: (value) => whole.format(value),
+    share: (value) => percent.format(Math.floor(value * 1e4 + 1e-6) / 1e4),
+    done: (value) => wholePercent.format(value),
+    span: (length_s) => span(locale, length_s),
     age: (age_ms) => {
       const { amount, unit } = inLargestUnit(age_ms);
       return amount === 0 ? now : ago.format(-amount, unit);
@@ -75,6 +86,12 @@ export function createFormat(locale: string, timeZone?: string): Format {
     day: writer({ day: 'numeric', month: 'short' }),
     moment: writer({ day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' }),
   };
+}
+
+function span(locale: string, length_s: number): string {
+  const { amount, unit } = inLargestUnit(length_s * 1000);
+  const whole = { style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits: 0 } as const;
+  return new Intl.NumberFormat(locale, whole).format(amount);
 }
 
 function withUnit(locale: string, value: number, unit: string): string {

@@ -8,7 +8,19 @@ import { area, labelLayer, line, localName, type Palette } from './basemap-style
 
 const kind: ExpressionSpecification = ['coalesce', ['get', 'kind'], ['get', 'pmap:kind'], ''];
 
-const GREENS = ['park', 'forest', 'wood', 'grass', 'grassland', 'nature_reserve', 'cemetery'];
+const GREENS = [
+  ...['park', 'forest', 'wood', 'grass', 'grassland', 'meadow', 'scrub'],
+  ...['nature_reserve', 'cemetery'],
+];
+/** The older schema also passes on what OpenStreetMap calls it, where it has no sort of its own. */
+const isGreen: ExpressionSpecification = [
+  'any',
+  ...['kind', 'pmap:kind', 'landuse', 'natural'].map((key): ExpressionSpecification => [
+    'in',
+    ['get', key],
+    ['literal', GREENS],
+  ]),
+];
 const PLAIN_WATER = ['river', 'stream', 'canal'];
 const MAJOR = ['highway', 'major_road'];
 const MIDDLE = ['medium_road'];
@@ -21,7 +33,8 @@ export function protomapsLayers(colors: Palette, language: string): LayerSpecifi
   const name = localName(language);
   return [
     area('earth', colors.ground),
-    { ...area('landuse', colors.green), filter: isKind(GREENS) },
+    { ...area('landuse', colors.green), filter: isGreen },
+    { ...area('natural', colors.green), filter: isGreen },
     area('water', colors.water),
     { ...line('waterway', 'water', colors.water, 1, 4), filter: isKind(PLAIN_WATER) },
     { ...area('buildings', colors.building), minzoom: 13 },

@@ -2,11 +2,11 @@
 
 import type { Buckets, Readings, Series } from './api-types';
 
-/** Spans that can be asked for: how long, and how fine the answer is. */
+/** Spans that can be asked for: how long, how fine the answer is, and what standards call that. */
 export const SPANS = {
-  day: { length_s: 86_400, resolution: '5m', step_s: 300 },
-  week: { length_s: 7 * 86_400, resolution: '1h', step_s: 3600 },
-  quarter: { length_s: 90 * 86_400, resolution: '1d', step_s: 86_400 },
+  day: { length_s: 86_400, resolution: '5m', step_s: 300, period: null },
+  week: { length_s: 7 * 86_400, resolution: '1h', step_s: 3600, period: '1h' },
+  quarter: { length_s: 90 * 86_400, resolution: '1d', step_s: 86_400, period: '24h' },
 } as const;
 
 export type SpanName = keyof typeof SPANS;
@@ -52,6 +52,13 @@ export function courseOf(history: Buckets, quantity: string, step_s: number): Co
 export function together(course: Course, other: Course): { at: number[]; columns: Column[] } {
   const at = [...new Set([...course.at, ...other.at])].sort((a, b) => a - b);
   return { at, columns: [...spread(course, at), ...spread(other, at)] };
+}
+
+/** Where values stand that no line leads to, because nothing is known before and after them. */
+export function lonePlaces(column: readonly (number | null | undefined)[]): number[] {
+  const isKnown = (place: number) => column[place] != null;
+  const places = [...column.keys()];
+  return places.filter((place) => isKnown(place) && !isKnown(place - 1) && !isKnown(place + 1));
 }
 
 /** RFC 4180: a line per bucket, and per quantity what it comes to; nothing where there is none. */

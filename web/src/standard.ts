@@ -1,4 +1,4 @@
-import type { Band, Standard } from './api-types';
+import type { AveragingPeriod, Band, Standard } from './api-types';
 import type { Palette } from './state';
 
 /** The band an index falls in; one beyond the table belongs to the last band. */
@@ -11,6 +11,42 @@ export function colored(standard: Standard, palette: Palette): Standard {
   if (palette === 'standard') return standard;
   const bands = standard.bands.map((band) => ({ ...band, color: band.assist_color }));
   return { ...standard, bands };
+}
+
+/** A category behind a chart: from which value on it applies. */
+export interface Step {
+  readonly low: number;
+  readonly band: Band;
+}
+
+/** The categories of one quantity, rising, and the length of the means they are made for. */
+export interface Steps {
+  /** Null for an index: its categories need no mean. */
+  readonly period: AveragingPeriod['period'] | null;
+  readonly steps: readonly Step[];
+}
+
+/**
+ * The categories of an index or a pollutant; null for what the standard does not rate.
+ *
+ * Of a pollutant with two scales the first is taken: only that one begins at the best category.
+ */
+export function stepsOf(standard: Standard, quantity: string): Steps | null {
+  if (quantity === 'aqi') {
+    return { period: null, steps: standard.bands.map((band) => ({ low: band.low, band })) };
+  }
+  const scale = standard.periods[quantity]?.[0];
+  if (!scale) return null;
+  const steps = scale.starts.flatMap(({ level, low }) => {
+    const band = bandOfLevel(standard, level);
+    return band ? [{ low, band }] : [];
+  });
+  return { period: scale.period, steps };
+}
+
+/** The category that a value falls in; below the first it is the first. */
+export function stepAt({ steps }: Steps, value: number): Band | undefined {
+  return (steps.findLast(({ low }) => value >= low) ?? steps[0])?.band;
 }
 
 export function bandOfLevel(standard: Standard, level: number): Band | undefined {

@@ -5,6 +5,7 @@ import type { Chart } from './chart';
 import { download } from './download';
 import { element, setText } from './dom';
 import { asCsv, courseOf, isBuckets, quantitiesIn, SPANS, type SpanName } from './series';
+import { stepAt, stepsOf, type Steps } from './standard';
 import { nearestSensors, type Selection } from './state';
 import type { View } from './view';
 
@@ -189,12 +190,18 @@ export class Trend {
     if (loaded.own && !isEmpty) this.#drawCourse(view, wanted, loaded.own, loaded.other, quantity);
   }
 
-  #remark({ words }: View, own: Buckets | null, isEmpty: boolean): string {
+  #remark(view: View, own: Buckets | null, isEmpty: boolean): string {
+    const { words } = view;
     if (!own || !this.#chart) return words.say('trend.failed');
     if (isEmpty) return words.say('trend.empty');
-    const flagged = own.series[this.#quantity.value]?.flagged.some(Boolean);
-    const means = words.say(`trend.${SPANS[this.#span].resolution}`);
-    return flagged ? `${means}. ${words.say('trend.hollow')}` : means;
+    const quantity = this.#quantity.value;
+    const flagged = own.series[quantity]?.flagged.some(Boolean);
+    const said = [
+      `${words.say(`trend.${SPANS[this.#span].resolution}`)}.`,
+      flagged ? words.say('trend.hollow') : '',
+      aboutBands(view, quantity, this.#span),
+    ];
+    return said.filter(Boolean).join(' ');
   }
 
   #drawCourse(
@@ -209,11 +216,12 @@ export class Trend {
     const to = ((wanted.slot + 1) * FRESH_FOR_MS) / 1000;
     const course = courseOf(own, quantity, step_s);
     const written = (value: number) => format.measured(quantity, value);
+    const steps = state.standard && stepsOf(state.standard, quantity);
     this.#host.setAttribute('aria-label', summary(view, quantity, wanted.id, course.avg, written));
     this.#chart?.draw({
       course,
       other: other && courseOf(other, quantity, step_s),
-      bands: quantity === INDEX ? (state.standard?.bands ?? []) : [],
+      steps: steps?.steps ?? [],
       from: to - length_s,
       to,
       timeZone: state.status?.time_zone,
@@ -222,7 +230,8 @@ export class Trend {
       onPoint: (at, value, second) => {
         const moment = at === null ? '' : format.moment(at * 1000);
         const values = [value, second].map((one) => (one === null ? '' : written(one)));
-        setText(this.#point, [moment, ...values].filter(Boolean).join(' · '));
+        const rated = value === null || !steps ? '' : asMean(view, steps, value);
+        setText(this.#point, [moment, ...values, rated].filter(Boolean).join(' · '));
       },
     });
   }
@@ -231,6 +240,23 @@ export class Trend {
     const own = this.#loaded?.own;
     if (own) download(`${own.sensor_id}-${own.resolution}.csv`, 'text/csv', asCsv(own));
   }
+}
+
+/** What the colours behind the line are for; nothing where there are none. */
+function aboutBands({ words, state }: View, quantity: string, span: SpanName): string {
+  const { standard } = state;
+  const period = standard && stepsOf(standard, quantity)?.period;
+  if (!period) return '';
+  const said = words.say('trend.bands', { standard: standard.name, period: words.period(period) });
+  return period === SPANS[span].period ? said : `${said} ${words.say('trend.bandsOther')}`;
+}
+
+/** The category of a pollutant's value, with the mean that it takes to be in it. */
+function asMean({ words, state }: View, steps: Steps, value: number): string {
+  const band = stepAt(steps, value);
+  if (!steps.period || !band || !state.standard) return '';
+  const word = words.band(state.standard, band);
+  return words.say('trend.asMean', { period: words.period(steps.period), word });
 }
 
 /** The chart in a sentence, for those who do not see it. */

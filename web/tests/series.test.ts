@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import type { Buckets, Series } from '../src/api-types';
-import { asCsv, courseOf, quantitiesIn, together } from '../src/series';
+import { asCsv, courseOf, lonePlaces, quantitiesIn, together } from '../src/series';
 
 function series(avg: (number | null)[], flagged = avg.map(() => 0)): Series {
   const count = avg.map((value) => (value === null ? 0 : 3));
@@ -60,6 +60,12 @@ test('two courses share the moments of both', () => {
   expect(at.map((moment) => moment - NOON_S)).toEqual([0, 300, 600]);
   expect(columns[0]).toEqual([1, 2, null]);
   expect(columns[4]).toEqual([null, 8, 9]);
+});
+
+test('a value between two gaps stands alone: no line would show it', () => {
+  expect(lonePlaces([3, null, 4, 5, null, 6])).toEqual([0, 5]);
+  expect(lonePlaces([null, undefined, 7])).toEqual([2]);
+  expect(lonePlaces([])).toEqual([]);
 });
 
 test('only quantities of which something is known are offered', () => {

@@ -1,10 +1,12 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import {
   bandOfIndex,
   colored,
   positionOnBands,
   relativeLuminance,
+  stepAt,
+  stepsOf,
   textColorOn,
 } from '../src/standard';
 import { usEpa } from './samples';
@@ -56,4 +58,42 @@ test("the other palette has the standard's own assisting colours and the same ba
   expect([assisted.bands[0]?.color, assisted.bands[5]?.color]).toEqual(['#9eff91', '#640015']);
   expect(assisted.bands.map(({ low }) => low)).toEqual(usEpa.bands.map(({ low }) => low));
   expect(colored(usEpa, 'standard')).toBe(usEpa);
+});
+
+describe('behind a chart', () => {
+  const starts = [
+    { level: 1, low: 0 },
+    { level: 2, low: 9.1 },
+    { level: 3, low: 35.5 },
+  ];
+  const scale = { current: 'NowCast', unit: 'µg/m³', celsius: null, starts_unit: 'µg/m³' } as const;
+  const hourly = { ...scale, period: '1h' as const, starts: [{ level: 4, low: 200 }] };
+  const standard = {
+    ...usEpa,
+    periods: { pm25: [{ ...scale, period: '24h' as const, starts }, hourly] },
+  };
+
+  test('a pollutant has the categories of its own concentrations, and their mean', () => {
+    const found = stepsOf(standard, 'pm25');
+    expect(found?.period).toBe('24h');
+    expect(found?.steps.map(({ low, band }) => [low, band.word])).toEqual([
+      [0, 'Good'],
+      [9.1, 'Moderate'],
+      [35.5, 'Unhealthy for Sensitive Groups'],
+    ]);
+  });
+
+  test('an index has its bands, and a temperature has none', () => {
+    expect(stepsOf(standard, 'aqi')).toMatchObject({ period: null });
+    expect(stepsOf(standard, 'aqi')?.steps.map(({ low }) => low)).toEqual([
+      0, 51, 101, 151, 201, 301,
+    ]);
+    expect(stepsOf(standard, 'temperature')).toBeNull();
+  });
+
+  test('a value lies in the last category that it reaches', () => {
+    const found = stepsOf(standard, 'pm25')!;
+    const levels = [-1, 9, 9.1, 35.4, 35.5, 900].map((value) => stepAt(found, value)?.level);
+    expect(levels).toEqual([1, 1, 2, 2, 3, 3]);
+  });
 });

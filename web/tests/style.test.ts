@@ -89,6 +89,17 @@ test('only layers that the basemap holds are drawn', () => {
   );
 });
 
+test('what is green in an old Protomaps file is drawn, although it names the layer otherwise', () => {
+  const vector_layers = ['earth', 'natural', 'land', 'water', 'roads'].map((id) => ({ id }));
+  const old = { ...basemap, schema: 'protomaps-old' as const, vector_layers };
+  const layers = buildStyle({ ...input, basemap: old }).layers;
+  const greens = layers.find(({ id }) => id === 'landuse')!;
+  expect(passes(greens, { 'pmap:kind': 'park', leisure: 'garden' }, 14)).toBe(true);
+  expect(passes(greens, { 'pmap:kind': 'other', landuse: 'grass' }, 14)).toBe(true);
+  expect(passes(greens, { 'pmap:kind': 'hospital' }, 14)).toBe(false);
+  expect(validateStyleMin(buildStyle({ ...input, basemap: old }))).toEqual([]);
+});
+
 test("a street is named in the reader's language, else as it is called there", () => {
   const name = symbolLayer('street-name', { language: 'de' }).layout?.['text-field'];
   expect(evaluate(name, { 'name:de': 'Nordstraße', name: 'North Street' })).toBe('Nordstraße');

@@ -1,0 +1,76 @@
+"""Real basemaps of each kind, imported by the command and drawn by the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.pages import Visit
+from tests.conftest import DATA
+from tests.processes import NodeProcess
+
+Open = Callable[..., Visit]
+
+FOLDER = DATA / "basemap"
+MISSION_CREEK = "/#15/37.7745/-122.3940"
+"""San Francisco, where an arm of the bay lies between streets."""
+PONTE_VECCHIO = "/#14.6/43.7680/11.2531"
+"""Florence, on both sides of the Arno."""
+ROAD, WATER, GREEN = "#ffffff", "#d2d9dc", "#e3e6da"
+"""In the light palette of `basemap-style.ts`."""
+REACH_PX = 190
+LEAST_PX = 1500
+"""Of 144,400: a street is some 10 px wide and crosses the square many times."""
+TOLD = {
+    "firenze_protomaps_ODbL.pmtiles": "schema: protomaps-old",
+    "sf-downtown_omt_z0-14.mbtiles": "schema: openmaptiles",
+    "sf-downtown.osm.pbf": "schema: openmaptiles",
+}
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    process = NodeProcess(tmp_path_factory.mktemp("basemaps"), {"node_name": "Town Hall"})
+    yield process
+    process.stop()
+
+
+def drawn(shown: Visit) -> tuple[int, int]:
+    """How many pixels in the middle are road and water."""
+    return shown.pixels_in_middle(ROAD, REACH_PX), shown.pixels_in_middle(WATER, REACH_PX)
+
+
+def test_without_a_basemap_there_are_neither_roads_nor_water(
+    visit: Open, node: NodeProcess
+) -> None:
+    shown = visit(node, MISSION_CREEK, color_scheme="light")
+    expect(shown.page.locator("canvas")).to_be_visible()
+    shown.wait_until(lambda: shown.pixels_in_middle("#efeeea", REACH_PX) > 100_000)
+    roads, water = drawn(shown)
+    assert roads < LEAST_PX and water < LEAST_PX
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("firenze_protomaps_ODbL.pmtiles", PONTE_VECCHIO),
+        ("sf-downtown_omt_z0-14.mbtiles", MISSION_CREEK),
+        ("sf-downtown.osm.pbf", MISSION_CREEK),
+    ],
+)
+def test_a_real_basemap_shows_its_roads_and_its_water(
+    visit: Open, node: NodeProcess, screenshots: Path, name: str, place: str
+) -> None:
+    if not (FOLDER / name).exists():
+        pytest.skip(f"there is no {name} in {FOLDER}")
+    assert TOLD[name] in node.run("basemap", "import", str(FOLDER / name)).stderr
+    shown = visit(node, place, color_scheme="light")
+    page = shown.page
+    shown.wait_until(lambda: min(drawn(shown)) > LEAST_PX)
+    assert shown.pixels_in_middle(GREEN, 2 * REACH_PX) > LEAST_PX
+    expect(page.get_by_text("OpenStreetMap")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=screenshots / f"basemap-{name.rpartition('.')[2]}.png")
