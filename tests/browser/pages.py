@@ -59,7 +59,7 @@ class Visit:
         self._url = url
         self._complaints: list[str] = []
         self.requests: list[str] = []
-        self.subscriptions: list[str] = []
+        self.subscribed: set[str] = set()
         self._context.route("**/*", self._pass_own)
         self.page: Page = self._context.new_page()
         self.page.on("pageerror", lambda error: self._complaints.append(str(error)))
@@ -74,7 +74,7 @@ class Visit:
 
     def wait_until_subscribed(self) -> None:
         """From now on the page hears of what changes in its view."""
-        self.wait_until(lambda: bool(self.subscriptions))
+        self.wait_until(lambda: bool(self.subscribed))
 
     def wait_until(self, is_true: Any) -> None:
         def check() -> bool:
@@ -126,8 +126,11 @@ class Visit:
         socket.on("framesent", self._note_subscription)
 
     def _note_subscription(self, frame: str | bytes) -> None:
-        if json.loads(frame)["type"] == "subscribe-grid":
-            self.subscriptions.append(str(frame))
+        said = json.loads(frame)
+        if said["type"] == "subscribe-grid":
+            self.subscribed |= set(said["gridIds"])
+        elif said["type"] == "unsubscribe-grid":
+            self.subscribed -= set(said["gridIds"])
 
 
 def box_at_rest(shown: Locator) -> FloatRect | None:

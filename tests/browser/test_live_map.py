@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.pages import GREEN, RED, STALE_GREY, YELLOW, Visit, reading
-from tests.processes import NodeProcess, wait_until
+from tests.processes import NodeProcess
 
 Open = Callable[..., Visit]
 TILE_PIXELS = 512
@@ -68,28 +68,40 @@ def test_a_posted_value_changes_the_open_panel(
     expect(shown.page.locator(".panel")).to_contain_text("Unhealthy")
 
 
-def test_what_lies_around_the_view_is_at_hand_before_anybody_goes_there(
+def test_the_page_hears_of_what_is_in_view_and_of_nothing_else(
     demo: NodeProcess, visit: Open
 ) -> None:
     shown = visit(demo, "/#14/60.40/25.10")
-    size = shown.page.locator("canvas.maplibregl-canvas").bounding_box()
-    assert size is not None
-    column, row = (0.5 + 25.10 / 360) * 2**14, 2**14 * mercator_row(60.40)
-    columns = range(*edges(column, size["width"] / TILE_PIXELS))
-    rows = range(*edges(row, size["height"] / TILE_PIXELS))
-    around = {f"/14/{x}/{y}" for x in columns for y in rows}
+    shown.wait_until(lambda: shown.subscribed == grids(shown, 25.10, 60.40))
+    shown.page.evaluate("location.hash = '#14/60.50/25.60'")
+    shown.wait_until(lambda: shown.subscribed == grids(shown, 25.60, 60.50))
 
-    def missing() -> list[str]:
-        return [one for one in around if not any(one in url for url in shown.requests)]
 
-    wait_until(
-        lambda: not missing(), 30, lambda: f"{missing()} of {sorted(around)}: {shown.requests}"
+def test_what_lies_around_the_view_is_at_hand_before_anybody_goes_there(
+    demo: NodeProcess, visit: Open
+) -> None:
+    shown = visit(demo, "/#14/60.45/25.10")
+    around = {
+        grid.replace("z14-x", "/14/").replace("-y", "/") for grid in grids(shown, 25.10, 60.45, 1)
+    }
+    shown.wait_until(
+        lambda: all(any(f"{one}.mvt" in url for url in shown.requests) for one in around)
     )
 
 
-def edges(middle: float, tiles: float) -> tuple[int, int]:
-    """From the first column or row before what is in view to the last after it."""
-    return math.floor(middle - tiles / 2) - 1, math.floor(middle + tiles / 2) + 2
+def grids(shown: Visit, lng: float, lat: float, around: int = 0) -> set[str]:
+    """Those of zoom 14 in a view of that zoom, and this many more on each side."""
+    size = shown.page.locator("canvas.maplibregl-canvas").bounding_box()
+    assert size is not None
+    column, row = (0.5 + lng / 360) * 2**14, mercator_row(lat) * 2**14
+    columns = range(*edges(column, size["width"] / TILE_PIXELS, around))
+    rows = range(*edges(row, size["height"] / TILE_PIXELS, around))
+    return {f"z14-x{x}-y{y}" for x in columns for y in rows}
+
+
+def edges(middle: float, tiles: float, around: int) -> tuple[int, int]:
+    """From the first column or row to beyond the last."""
+    return math.floor(middle - tiles / 2) - around, math.floor(middle + tiles / 2) + around + 1
 
 
 def mercator_row(lat: float) -> float:
