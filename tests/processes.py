@@ -51,8 +51,12 @@ class NodeProcess:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._is_ready, START_WITHIN_S, self.log)
         self.client = httpx.Client(base_url=self.url, timeout=30)
+        try:
+            wait_until(self._is_ready, START_WITHIN_S, self.log)
+        except AssertionError:
+            self.kill()
+            raise
 
     @property
     def pid(self) -> int:
