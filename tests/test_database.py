@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,3 +106,21 @@ def test_data_of_a_newer_version_is_refused_with_a_clear_line(tmp_path: Path) ->
         other.execute("PRAGMA user_version = 999")
     with pytest.raises(EdgeError, match="schema 999, newer than this version reads"):
         Database(path)
+
+
+def test_what_threads_read_by_is_closed_when_they_have_ended(database: Database) -> None:
+    """The pool for blocking calls ends its idle threads and begins others, for years."""
+
+    def look() -> None:
+        database.read().execute("SELECT 1").fetchall()
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    look()
+    before = descriptors()
+    for _ in range(50):
+        reader = threading.Thread(target=look)
+        reader.start()
+        reader.join()
+    assert descriptors() <= before + 3

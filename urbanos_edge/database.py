@@ -50,7 +50,7 @@ class Database:
         self._slowness = slowness or Slowness(0)
         self._waiting: queue.Queue[tuple[Work[Any], Future[Any]] | None] = queue.Queue(MAX_WAITING)
         self._readers = threading.local()
-        self._opened: list[apsw.Connection] = []
+        self._opened: list[tuple[threading.Thread, apsw.Connection]] = []
         self._lock = threading.Lock()
         with translated():
             self._connection = self._connect()
@@ -73,14 +73,19 @@ class Database:
         return self._submit(work).result()
 
     def read(self) -> apsw.Connection:
-        """A read-only connection for the calling thread, closed with the database."""
+        """A read-only connection for the calling thread, closed with the database.
+
+        Threads for blocking calls end when there is little to do, and others begin later: what
+        those left open that have ended is closed first.
+        """
         connection: apsw.Connection | None = getattr(self._readers, "connection", None)
         if connection is None:
             connection = self._connect(apsw.SQLITE_OPEN_READONLY)
             self._slowness.watch(connection, self._path)
             self._readers.connection = connection
             with self._lock:
-                self._opened.append(connection)
+                self._close_left()
+                self._opened.append((threading.current_thread(), connection))
         return connection
 
     def close(self) -> None:
@@ -88,9 +93,16 @@ class Database:
         self._waiting.put(None)
         self._writer.join()
         with self._lock:
-            for connection in self._opened:
+            for _, connection in self._opened:
                 connection.close()
         self._connection.close()
+
+    def _close_left(self) -> None:
+        alive = [one for one in self._opened if one[0].is_alive()]
+        for left in self._opened:
+            if left not in alive:
+                left[1].close()
+        self._opened = alive
 
     def _connect(self, mode: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE) -> Any:
         connection = apsw.Connection(str(self._path), flags=mode)

@@ -2,7 +2,7 @@
 
 Everything stored since the horizon is here, by hour and origin. The horizon lies in the future at
 the start, goes back an hour at a time while hours are loaded, and comes forward when the memory it
-may take is full: the oldest hours give way. What lies before it is in the files.
+may take is full: the oldest readings give way. What lies before it is in the files.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ SHORTEST_US: Final = HOUR_US // 32
 """Of what is loaded at a time; the longest is an hour."""
 MOST_ROWS: Final = 4 * LOAD_ROWS
 """What is denser than this even in the shortest span is left to the files."""
+DROPPED_US: Final = HOUR_US // 8
+"""Gives way at a time: of a busy hour all at once would leave the memory empty for long."""
 _ORIGIN_BYTES: Final = 200
 """What an origin costs, with its strings and its places in the indexes, roughly."""
 
@@ -189,14 +191,15 @@ class Recent:
         return _bytes(self._state) * (count + 1) > self._budget_bytes * count
 
     def _within_bounds(self, state: _State, now_us: int) -> _State:
-        """Drop the hours that are too old or too much, and the origins that only they had."""
-        hours, horizon_us = dict(state.hours), state.horizon_us
+        """Drop what is too old or too much, and the origins that only that had."""
         oldest = now_us // HOUR_US - HOURS
-        while hours and (min(hours) < oldest or _bytes(state) > self._budget_bytes):
-            gone = min(hours)
-            del hours[gone]
-            horizon_us = max(horizon_us, (gone + 1) * HOUR_US)
-            state = _with_used_origins(_State(horizon_us, state.origins, dict(hours)))
+        while state.hours and (min(state.hours) < oldest or _bytes(state) > self._budget_bytes):
+            first = min(state.hours)
+            from_us = max(state.horizon_us, first * HOUR_US)
+            end_us = (first + 1) * HOUR_US
+            if first >= oldest:
+                end_us = min(from_us + DROPPED_US, end_us)
+            state = _with_used_origins(_since(state, end_us))
         return state
 
     def _read(self, from_us: int, until_us: int) -> tuple[list[_Key], Table] | None:
@@ -309,6 +312,16 @@ def _with_rows(state: _State, rows: Table) -> _State:
             parts[-2:] = [merged(parts[-2:])]
         hours[hour] = tuple(parts)
     return _State(state.horizon_us, state.origins, hours)
+
+
+def _since(state: _State, horizon_us: int) -> _State:
+    """Forget what lies before a moment in the oldest hour."""
+    hours = dict(state.hours)
+    first = min(hours)
+    left = [part.since(horizon_us) for part in hours.pop(first)]
+    if any(map(len, left)):
+        hours[first] = tuple(part for part in left if len(part))
+    return _State(horizon_us, state.origins, hours)
 
 
 def _without(state: _State, revised: Batch) -> _State:

@@ -42,6 +42,10 @@ class Packed:
         """The numbers in these rows, bit for bit those that were packed."""
         return _unpacked(self.values[rows], self.scale)
 
+    def taken(self, kept: npt.NDArray[np.bool_]) -> Packed:
+        """Some of them, as they are."""
+        return Packed(self.values[kept], self.scale)
+
 
 def packed(numbers: npt.NDArray[np.float64]) -> Packed | None:
     """Pack float64 numbers; None when all are NaN."""
@@ -96,6 +100,13 @@ class Segment:
     def without(self, dropped: npt.NDArray[np.bool_]) -> Segment:
         """The other rows."""
         return segment(self.hour, taken([(self, np.flatnonzero(~dropped))]))
+
+    def since(self, moment_us: int) -> Segment:
+        """The rows from a moment on; none is unpacked for it."""
+        kept = self.offset >= moment_us - self.hour * HOUR_US
+        columns = {name: column.taken(kept) for name, column in self.columns.items()}
+        own = (self.origin[kept], self.offset[kept], self.lag.taken(kept), self.flags[kept])
+        return Segment(self.hour, *own, columns)
 
     def renumbered(self, numbers: npt.NDArray[np.int32]) -> Segment:
         """The same with new numbers of origins, in the same order as the old ones."""
