@@ -3,7 +3,8 @@
 
 `install` runs scripts/install in a fresh tree (debootstrap), boots it with systemd
 (systemd-nspawn), and asks: does it serve, is nobody refused during a restart, is a node that hangs
-started anew, are the readings still there. `container` does what the Containerfile says, each
+started anew, does a bad version give way whose watch a power cut broke off, are the readings still
+there. `container` does what the Containerfile says, each
 stage in a tree of its own, and runs the last one read-only. Needs Debian's debootstrap and
 systemd-container; only the standard library.
 """
@@ -69,6 +70,25 @@ elif action == "many":
         time.sleep(0.02)
     print(json.dumps({"asked": asked, "failed": failed, "slowest_s": round(slowest, 2)}))
 """
+
+BREAK_OFF = """
+import shutil
+from pathlib import Path
+import msgspec
+from urbanos_edge.slots import Slots
+slots = Slots(Path("/opt/urbanos-edge"))
+shutil.copytree(slots.folder("blue"), slots.folder("green"), symlinks=True)
+program = slots.program("green")
+program.write_text(program.read_text().replace("/blue/", "/green/"))
+(server,) = slots.folder("green").glob("lib/python3.*/site-packages/urbanos_edge/server.py")
+server.write_text(server.read_text() + "\\nraise SystemExit('this version does not start')\\n")
+with slots.changing() as state:
+    state.slots["green"] = msgspec.structs.replace(state.slots["blue"], version="99.0.0")
+    state.phase, state.previous = "watching", "blue"
+    slots.save(state)
+slots.use("green")
+"""
+"""What a power cut leaves in the middle of the watch of a version that does not start."""
 
 
 class Tree:
@@ -174,7 +194,7 @@ def prove_install(folder: Path) -> dict[str, Any]:
     token = tree.run("scripts/install --name Proof", directory="/root/urbanos-edge").split()[-1]
     found: dict[str, Any] = {"install s": round(time.monotonic() - began_s)}
     tree.run("apt-get install -yqq --no-install-recommends systemd systemd-sysv dbus >/dev/null")
-    tree.run("systemctl enable -q urbanos-edge.socket urbanos-edge.service")
+    tree.run("systemctl enable -q urbanos-edge.socket urbanos-edge.service urbanos-watch.service")
     for unit in (ROOT / "systemd").glob("urbanos-kiosk*"):
         shutil.copy(unit, tree.path / "etc" / "systemd" / "system")
     tree.run("groupadd -rf render; useradd --system --user-group urbanos-kiosk")
@@ -190,6 +210,11 @@ def prove_install(folder: Path) -> dict[str, Any]:
         found |= _restart_under_requests(box)
         found |= {"wall display": _what_the_display_reaches(box)}
         found |= {"hung node back s": _hang(box)}
+        assert box.ask("rows") == "1"
+    tree.run(f"{SLOT}/bin/python -c {shlex.quote(BREAK_OFF)}")
+    say("booting it in the middle of a watch")
+    with booted(tree) as box:
+        found |= {"bad version gone s": _give_way(box)}
         assert box.ask("rows") == "1"
     return found
 
@@ -230,6 +255,18 @@ def _hang(box: Box) -> float:
         WATCHDOG_S + 60,
         "the node that hangs is not started anew",
     )
+    return round(time.monotonic() - began_s, 1)
+
+
+def _give_way(box: Box) -> float:
+    """Wait until the version before is in use again; it has only systemd to tell it to watch."""
+    began_s = time.monotonic()
+    wait_until(
+        lambda: box.run("readlink", SLOT) == "blue" and box.state() == "active",
+        120,
+        "the bad version stays",
+    )
+    wait_until(lambda: box.ask("ready") == "ready", 60, "the version before is not ready")
     return round(time.monotonic() - began_s, 1)
 
 

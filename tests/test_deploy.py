@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from websockets.sync.client import connect
 from tests.deployed import DIES_AT_ITS_START, IS_WRONG, Deployed, deployed
 from tests.faults.figures import Figures
 from tests.faults.upgrades import Readers, upgrade
+from tests.processes import wait_until
 from tests.releases import NEEDED, sha256_of
 from urbanos_edge.database import newest_schema
 
@@ -132,3 +134,44 @@ def test_a_version_that_does_not_start_gives_way_and_nobody_notices(box: Deploye
     assert readers.failed() == 0
     assert box.version() == "9.0.1"
     assert "gave way to 9.0.1" in box.status()["history"][-1]["what"]
+
+
+def watching(box: Deployed, current: str, previous: str) -> None:
+    """Let things stand as in the middle of a watch, the clock having leapt to its end since."""
+    with box.slots.changing() as state:
+        state.phase, state.previous = "watching", previous
+        state.watch_until_us, state.watch_s = 0, 1.5
+        box.slots.save(state)
+    box.slots.use(current)
+
+
+def test_a_new_version_that_no_power_cut_has_broken_stands_the_watch_from_its_beginning(
+    box: Deployed,
+) -> None:
+    watching(box, "blue", previous="green")
+    began_s = time.monotonic()
+    box.run("watch", "--anew")
+    assert time.monotonic() - began_s > 1.5
+    standing = box.status()
+    ended = [event["what"] for event in standing["history"][-2:]]
+    assert ended == ["the watch of 9.0.1 begins anew", "9.0.1 has stood the watch"]
+    assert standing["watched_until"] is None and not (box.slots.root / "watch").exists()
+
+
+def test_after_a_power_cut_the_version_before_watches_the_new_one_and_comes_back(
+    box: Deployed,
+) -> None:
+    """The staged one still dies at its start, see above."""
+    box.stop()
+    watching(box, "green", previous="blue")
+    box.start()
+    assert box.version() == "9.0.1"
+    assert "gave way to 9.0.1 in blue" in box.status()["history"][-1]["what"]
+    wait_until(lambda: not (box.slots.root / "watch").exists(), 10)
+
+
+def test_a_change_that_a_power_cut_came_before_is_forgotten(box: Deployed) -> None:
+    watching(box, "blue", previous="blue")
+    box.run("watch", "--anew")
+    assert "9.0.1 stayed" in box.status()["history"][-1]["what"]
+    assert box.version() == "9.0.1"

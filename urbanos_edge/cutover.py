@@ -40,7 +40,8 @@ class ChangeFailed(EdgeError):
 class Change:
     """The slots, and the data that the node in them works on."""
 
-    def __init__(self, slots: Slots, data_dir: Path, tell: Tell = ignore_progress) -> None:
+    def __init__(self, slots: Slots, data_dir: Path | None, tell: Tell = ignore_progress) -> None:
+        """Without a data directory one can watch: the node is asked where it was before."""
         self._slots = slots
         self._data_dir = data_dir
         self._tell = tell
@@ -67,15 +68,19 @@ class Change:
             self._take_over(state, name, watch_s)
         return self.watch()
 
-    def watch(self) -> str:
+    def watch(self, *, anew: bool = False) -> str:
         """Look at the node until the time of the watch is over; return which version is in use.
 
         A watch that was broken off goes on.
 
+        Args:
+            anew: from its beginning. After a start of the machine the node may not be ready yet,
+                and the clock tells nothing of how much of the time was watched.
+
         Raises:
             ChangeFailed: it did worse than the version before, which is in use again.
         """
-        state = self._slots.load()
+        state = self._begin_anew() if anew else self._slots.load()
         if state.phase == "settled":
             return _version(self._slots, state)
         baseline = self._baseline()
@@ -100,6 +105,22 @@ class Change:
             self._go_back(state, find_service(self._slots.root), "told to")
             return state.slots[name].version
 
+    def _begin_anew(self) -> State:
+        slots = self._slots
+        with slots.changing() as state:
+            if state.phase == "settled":
+                return state
+            version = _version(slots, state)
+            if slots.current == state.previous:
+                state.phase, state.previous = "settled", None
+                remember(state, f"{version} stayed: the change was broken off before it was made")
+            else:
+                self._see_ready(state, find_service(slots.root), version)
+                state.watch_until_us = _now_us() + round(state.watch_s * SECOND_US)
+                remember(state, f"the watch of {version} begins anew")
+            slots.save(state)
+            return state
+
     def _look(self, state: State, look: Callable[[], str | None]) -> None:
         service, began_us = find_service(self._slots.root), _now_us()
         ends = service.ends()
@@ -118,16 +139,22 @@ class Change:
         # Written down before it is done: what is broken off in between can be gone on with.
         state.phase, state.previous, state.changed_at_us = "watching", slots.current, _now_us()
         state.watch_until_us = state.changed_at_us + round((READY_WITHIN_S + watch_s) * SECOND_US)
+        state.watch_s = watch_s
         remember(state, f"{state.slots[name].version} in {name} takes over")
         slots.save(state)
         slots.use(name)
-        try:
-            self._restart(service, state.slots[name].version)
-        except ChangeFailed as error:
-            self._go_back(state, service, error.message)
-            raise _gone_back(slots, state, error.message) from error
+        service.restart()
+        self._see_ready(state, service, state.slots[name].version)
         state.watch_until_us = _now_us() + round(watch_s * SECOND_US)
         slots.save(state)
+
+    def _see_ready(self, state: State, service: Service, version: str) -> None:
+        """Wait until the version in use is ready, or go back."""
+        try:
+            self._wait_until_ready(service, version)
+        except ChangeFailed as error:
+            self._go_back(state, service, error.message)
+            raise _gone_back(self._slots, state, error.message) from error
 
     def _return(self, service: Service, trouble: str) -> None:
         """Go back, unless somebody else has done so meanwhile."""
@@ -155,15 +182,15 @@ class Change:
         state.slots[failed].problems = [f"it gave way: {reason}"]
         remember(state, f"{given_up} gave way to {back} in {name}: {reason}")
         self._slots.save(state)
-        self._restart(service, back)
+        service.restart()
+        self._wait_until_ready(service, back)
 
-    def _restart(self, service: Service, version: str) -> None:
-        """Let the slot in use be started, and return once its node is ready.
+    def _wait_until_ready(self, service: Service, version: str) -> None:
+        """Return once the node of the slot in use is ready.
 
         Raises:
             ChangeFailed: it is not in time, or ends.
         """
-        service.restart()
         self._tell(0.0, f"starting {version}")
         ends, until_s = service.ends(), time.monotonic() + READY_WITHIN_S
         while time.monotonic() < until_s:
@@ -176,16 +203,14 @@ class Change:
 
     def _is_ready(self, version: str) -> bool:
         """Whether the node of this version has the data, and says that it is ready."""
+        if self._data_dir is None:
+            baseline = self._baseline()
+            return baseline is None or _says_ready(baseline.url)
         try:
             status = control.request(self._data_dir, "status", within_s=ANSWER_WITHIN_S)
-            if status["version"] != version:
-                return False
-            ready = httpx.get(
-                f"{status['url']}/health/ready", timeout=ANSWER_WITHIN_S, trust_env=False
-            )
-        except (EdgeError, OSError, httpx.HTTPError):
+        except (EdgeError, OSError):
             return False
-        return ready.status_code == httpx.codes.OK
+        return status["version"] == version and _says_ready(status["url"])
 
     def _look_first(self, unchecked: bool) -> None:
         """Write down how the version in use does; one that does not run can be replaced as well.
@@ -193,6 +218,7 @@ class Change:
         Raises:
             EdgeError: it does not run, and nothing was said about that.
         """
+        assert self._data_dir is not None, "without its data a node can only be watched"
         self._tell(0.0, "looking at how the version in use does")
         path = self._slots.root / BASELINE
         path.unlink(missing_ok=True)
@@ -239,6 +265,14 @@ def _check(slots: Slots, state: State, name: str, unchecked: bool) -> None:
         raise EdgeError("it was not checked; run deploy check first, or say --unchecked")
     if not unchecked and slot.problems:
         raise EdgeError(f"the check found: {slot.problems[0]}; --unchecked takes it all the same")
+
+
+def _says_ready(url: str) -> bool:
+    try:
+        got = httpx.get(f"{url}/health/ready", timeout=ANSWER_WITHIN_S, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return got.status_code == httpx.codes.OK
 
 
 def _gone_back(slots: Slots, state: State, reason: str) -> ChangeFailed:

@@ -4,7 +4,8 @@
 small and need not be replaced with it. `python -m urbanos_edge.keeper ROOT COUNT WORD…` takes COUNT
 sockets from descriptor 3 on, starts `ROOT/current/bin/urbanos-edge WORD…` and hands them over in
 systemd's manner; when that ends, it is started again. SIGHUP ends it for a change of the slot;
-SIGTERM ends both.
+SIGTERM ends both. Where the watch of a new version was broken off, the version before begins it
+anew.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Keeper:
         self._count = count
         self._words = words
         self._child: int | None = None
+        self._watcher: int | None = None
         self._ends = 0
         self._start_at_s = 0.0
         self._kill_at_s = float("inf")
@@ -52,6 +54,8 @@ class Keeper:
     def run(self) -> None:
         """Keep a node running until SIGTERM or SIGINT."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self._start()
+        self._go_on_watching()
         while not (self._is_stopping and self._child is None):
             now_s = time.monotonic()
             if self._child is None and now_s >= self._start_at_s:
@@ -62,7 +66,16 @@ class Keeper:
             if told is not None and told.si_signo != signal.SIGCHLD:
                 self._is_stopping |= told.si_signo in _STOPS
                 self._end_child()
+            self._reap_watcher()
             self._reap()
+
+    def _go_on_watching(self) -> None:
+        program = self._root / "watch" / "bin" / "urbanos-edge"
+        if not program.exists():
+            return
+        words = ["deploy", "watch", "--anew", "--root", str(self._root)]
+        self._watcher = os.posix_spawn(program, [str(program), *words], os.environ, setsigmask=())
+        _log.info("%s watches", program.parents[1].resolve())
 
     def _start(self) -> None:
         slot = (self._root / "current").resolve()
@@ -88,6 +101,8 @@ class Keeper:
 
     def _end_child(self) -> None:
         self._is_told, self._start_at_s = True, 0.0
+        if self._watcher is not None and self._is_stopping:
+            os.kill(self._watcher, signal.SIGTERM)  # it would take the end for a failure
         if self._child is not None:
             os.kill(self._child, signal.SIGTERM)
             self._kill_at_s = time.monotonic() + STOP_WITHIN_S
@@ -104,6 +119,10 @@ class Keeper:
             self._start_at_s = time.monotonic() + AGAIN_AFTER_S
             _log.warning("the node ended by itself (%s)", os.waitstatus_to_exitcode(status))
         self._tell()
+
+    def _reap_watcher(self) -> None:
+        if self._watcher is not None and os.waitpid(self._watcher, os.WNOHANG)[0]:
+            self._watcher = None
 
     def _tell(self) -> None:
         """Write down how often the node ended by itself; a command that watches reads it."""

@@ -3,6 +3,7 @@
 ```
 <root>/blue, <root>/green   an environment each, with its version of the node
 <root>/current              a link to the one in use; whoever starts the node goes through it
+<root>/watch                a link to the one that was before, while it watches the one in use
 <root>/state.json           what is in them and how the last change went
 <root>/release.pub          whose releases are taken (minisign); without it, a hash must be given
 ```
@@ -28,6 +29,7 @@ from urbanos_edge.schemas import WAY_BACK_US, readable_from
 
 NAMES: Final = ("blue", "green")
 CURRENT: Final = "current"
+WATCH: Final = "watch"
 PUBLIC_KEY: Final = "release.pub"
 DEFAULT_ROOT: Final = "/opt/urbanos-edge"
 ROOT_VARIABLE: Final = "URBANOS_ROOT"
@@ -69,6 +71,8 @@ class State(msgspec.Struct):
     """The slot that was in use before, and may come back."""
     changed_at_us: int = 0
     watch_until_us: int = 0
+    watch_s: float = 600.0
+    """How long the watch is, should it have to begin anew."""
     history: list[Event] = []
 
 
@@ -125,25 +129,36 @@ class Slots:
             raise EdgeError(f"{self._file} cannot be read: {error}") from error
 
     def save(self, state: State) -> None:
-        """Write it down, whole or not at all."""
+        """Write it down, whole or not at all.
+
+        Whoever starts the node looks for the link `watch`, so it is there before a watch is
+        written down, and until its end is.
+        """
+        if state.phase == "watching" and state.previous is not None:
+            self._link(WATCH, state.previous)
         state.history = state.history[-MAX_HISTORY:]
         beside = self._file.with_suffix(".new")
         beside.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
         sync_path(beside)
         beside.rename(self._file)
         sync_path(self.root)
+        if state.phase == "settled":
+            (self.root / WATCH).unlink(missing_ok=True)
 
     def use(self, name: str) -> None:
         """Let `current` be this slot from one moment to the next."""
-        beside = self.root / f".{CURRENT}"
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(name)
-        beside.rename(self.root / CURRENT)
-        sync_path(self.root)
+        self._link(CURRENT, name)
 
     def empty(self, name: str) -> None:
         """Take out what is in a slot that is not in use."""
         shutil.rmtree(self.folder(name), ignore_errors=True)
+
+    def _link(self, link: str, name: str) -> None:
+        beside = self.root / f".{link}"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(name)
+        beside.rename(self.root / link)
+        sync_path(self.root)
 
     @contextmanager
     def changing(self) -> Iterator[State]:

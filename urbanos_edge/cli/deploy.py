@@ -136,7 +136,8 @@ def watch(root: Path, data_dir: Path, anew: bool) -> None:
 
     After a start of the machine that happens by itself.
     """
-    with _on(root, data_dir) as change:
+    # The unit that does so by itself has no right to the data.
+    with _on(root, None if anew else data_dir) as change:
         version = change.watch(anew=anew)
     click.echo(f"{version} is in use", err=True)
 
@@ -199,12 +200,12 @@ def keep(root: Path, data_dir: Path, host: str | None, port: int | None) -> None
 
 
 @contextmanager
-def _on(root: Path, data_dir: Path) -> Iterator[Change]:
+def _on(root: Path, data_dir: Path | None) -> Iterator[Change]:
     """A change that goes on when the terminal it was started from is gone."""
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with progress_bar("deploying") as tell:
-            yield Change(Slots(root), data_dir.resolve(), tell)
+            yield Change(Slots(root), data_dir and data_dir.resolve(), tell)
     finally:
         signal.signal(signal.SIGHUP, former)
 
