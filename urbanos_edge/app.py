@@ -21,7 +21,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge import __version__, api, rounds, ws
 from urbanos_edge.api import gate, ingest, metrics, pages
-from urbanos_edge.api.document import ExactNumbers, documented
+from urbanos_edge.api.document import SCHEMES, ExactNumbers, documented
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
 from urbanos_edge.control import listen
@@ -46,14 +46,16 @@ _log = logging.getLogger(__name__)
 
 def create_app(node: Node, url: str, port: int) -> ASGIApp:
     """The ASGI application of an opened node, which it closes when it ends."""
+    public_read = node.settings.public_read
     app = Litestar(
-        route_handlers=[*documented(api.routes(node)), ws.route(node.live)],
+        route_handlers=[*documented(api.routes(node), public_read), ws.route(node.live)],
         lifespan=[lambda _: _running(node, url, port)],
         exception_handlers={Exception: error_response},
         openapi_config=OpenAPIConfig(
             title="UrbanOS Edge",
             version=__version__,
             path="/schema",
+            components=SCHEMES,
             render_plugins=[JsonRenderPlugin()],
         ),
         plugins=[ExactNumbers()],
