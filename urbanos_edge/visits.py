@@ -20,7 +20,7 @@ from urbanos_edge.allowance import Allowance, Rate, network
 
 COOKIE: Final = "urbanos_visit"
 LIVES_H: Final = 24 * 30
-"""After half of it a page that is loaded gets a new one."""
+"""After half of it a page gets a new one, whether it is loaded or still open and asks."""
 NEW_VISITS: Final = Rate(100, 3600)
 """That one address may begin; who comes later shares the address's allowance."""
 _ID_BYTES: Final = 12

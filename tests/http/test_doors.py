@@ -9,8 +9,9 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
+import apsw
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -20,6 +21,7 @@ from tests.http.sending import INGEST, assert_is_error, make_token, reading, spo
 from tests.http.test_pipelining import rss_mib
 from tests.processes import NodeProcess
 from urbanos_edge import control
+from urbanos_edge.visits import Visits
 
 PER_HOUR = 50
 LIST = "/api/v1/sensors"
@@ -169,6 +171,22 @@ def test_each_browser_with_a_page_of_ours_has_its_own(node: NodeProcess) -> None
         for one in (first, second):
             assert statuses(lambda _, one=one: one.get(LIST), 60).count(200) == PER_HOUR  # type: ignore[misc]
         assert "set-cookie" not in first.get("/kiosk").headers, "it has one"
+
+
+def test_a_page_that_stays_open_keeps_its_visit_by_asking(node: NodeProcess) -> None:
+    """Thirty days it lives, and from the fifteenth on it is renewed."""
+    with closing(apsw.Connection(f"{node.data_dir}/urbanos.sqlite")) as database:
+        [(key,)] = database.execute("SELECT value FROM node WHERE name = 'visit_key'")
+
+    def asked_after(days: float) -> httpx.Response:
+        then = Visits(bytes.fromhex(key), lambda: time.time() - days * 86_400)
+        with client(node, "127.0.7.1") as one:
+            return one.get(LIST, headers={"Cookie": f"{VISIT}={then.begin('192.0.2.1')}"})
+
+    renewed = asked_after(16)
+    assert renewed.headers["set-cookie"].startswith(f"{VISIT}=")
+    assert renewed.headers["cache-control"] == "private, no-cache"
+    assert not [days for days in (14, 31) if "set-cookie" in asked_after(days).headers]
 
 
 def test_a_forged_visit_gains_nothing(node: NodeProcess) -> None:

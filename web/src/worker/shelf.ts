@@ -16,6 +16,8 @@ export class Shelf {
   readonly #limit_bytes: number;
   /** In the order of use. A cache keeps its own in the order of writing, for the next start. */
   #known: Promise<Map<string, Entry>> | null = null;
+  /** The same once it has been read. */
+  #atHand: Map<string, Entry> | null = null;
 
   constructor(name: string, limit_bytes: number) {
     this.#name = name;
@@ -29,6 +31,11 @@ export class Shelf {
     known.delete(key);
     known.set(key, entry);
     return (await caches.open(this.#name)).match(key);
+  }
+
+  /** Whether it may be time to keep what this key names: not if that was done a moment ago. */
+  wants(key: string): boolean {
+    return Date.now() - (this.#atHand?.get(key)?.at ?? 0) >= KEEP_AGAIN_MS;
   }
 
   /** Keep an answer; a storage that is full loses half of the shelf, and the answer is not kept. */
@@ -51,7 +58,7 @@ export class Shelf {
   }
 
   async forget(): Promise<void> {
-    this.#known = null;
+    this.#known = this.#atHand = null;
     await caches.delete(this.#name);
   }
 
@@ -82,7 +89,7 @@ export class Shelf {
         at: Number(headers?.get(KEPT_AT)),
       });
     }
-    return known;
+    return (this.#atHand = known);
   }
 }
 

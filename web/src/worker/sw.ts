@@ -119,7 +119,8 @@ async function fromNode(event: FetchEvent, { shelf, key }: Plan): Promise<Respon
   event.waitUntil(asked.catch(() => null));
   const given = await asked;
   if (given.status === 401) event.waitUntil(forgetAnswers());
-  if (given.ok || given.status === 404) {
+  // A copy that nobody reads would be held all the same, with all that is in it.
+  if ((given.ok || given.status === 404) && shelves[shelf].wants(key)) {
     event.waitUntil(shelves[shelf].keep(key, given.clone()).catch(() => null));
   }
   return given;
