@@ -16,6 +16,7 @@ _DEBIAN: Final = {
     "influxd": "influxdb",
     "nginx": "nginx-light",
     "wrk": "wrk",
+    "chromium": "chromium",
 }
 
 

@@ -98,7 +98,7 @@ FLOW = (
         "search",
         "discovery",
     ),
-    *("proxies", "hosts", "visits", "door", "sessions", "access", "crowd"),
+    *("proxies", "hosts", "visits", "door", "sessions", "access", "guests", "crowd"),
     *("shelf", "cache", "traffic", "answers", "atlas", "purge", "delivery", "uptime"),
     *(
         "node",

@@ -16,6 +16,7 @@ import pytest
 from bench import report
 from bench.dataset import Shape, busy_tiles, places, prepared, staged
 from bench.figures import Figure, Floor, compare, spread
+from bench.page import ANIMATED, main_thread
 from bench.servers import ready_on_a_socket
 from bench.tools import ROOT
 from tests.http.sending import stored
@@ -74,6 +75,22 @@ def test_a_run_that_is_broken_off_leaves_no_process_behind() -> None:
         process.communicate(timeout=60)
     assert process.returncode == 130
     assert not any("urbanos_edge" in words_of(pid) for pid in started)
+
+
+def test_a_frame_is_the_task_that_animates_and_its_share_of_what_came_between() -> None:
+    """Two frames of 3 and 5 ms, and tasks of 2 and 4 ms that a screen had spread over six."""
+
+    def event(name: str, begin_ms: int, for_ms: int, tid: int = 1) -> dict[str, Any]:
+        times = {"ts": begin_ms * 1000, "dur": for_ms * 1000, "tdur": for_ms * 1000}
+        return {"name": name, "ph": "X", "pid": 1, "tid": tid, **times}
+
+    frames = [event("RunTask", at, ms) for at, ms in ((0, 3), (100, 5))]
+    animated = [event(ANIMATED, at + 1, 1) for at in (0, 100)]
+    between = [event("RunTask", at, ms) for at, ms in ((50, 2), (60, 4))]
+    elsewhere = [event("RunTask", 0, 90, tid=2)]
+    found = main_thread([*between, *frames, *animated, *elsewhere], shown=6)
+    assert found.frames == [3 + 1, 5 + 1]
+    assert found.between == [2, 4]
 
 
 @pytest.mark.parametrize("server", ["node", "uvicorn"])

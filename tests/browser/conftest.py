@@ -9,22 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from bench.devtools import ARGUMENTS
 from tests.browser.pages import SEEN_WITHIN_S, Visit
 from tests.conftest import DATA
 from tests.processes import NodeProcess, wait_until
 
 CHROMIUM = os.environ.get("URBANOS_TEST_CHROMIUM", "/usr/bin/chromium")
-ARGUMENTS = (
-    "--enable-unsafe-swiftshader",
-    "--use-angle=swiftshader",
-    "--no-sandbox",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-"""WebGL without a graphics card, and no errands of the browser's own."""
-
 STREETS = (
     Path(__file__).parents[2] / ".cache" / "Helsinki.osm.pbf",
     DATA / "basemap" / "sf-downtown.osm.pbf",

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.pages import Visit, reading
+from tests.browser.standing import stand
 from tests.processes import NodeProcess
 
 Open = Callable[..., Visit]
@@ -72,6 +73,12 @@ def test_a_kiosk_outlives_its_node(
     second.post(reading("a", 60.17, 24.94, 80.0), token).raise_for_status()
     second.client.close()
     expect(number).to_have_text("168")
+
+
+def test_a_screen_stays_current_and_the_same_page_through_a_killed_node(tmp_path: Path) -> None:
+    figures = stand(tmp_path, minutes=0.2, weighed_every_s=1, restarts=1)
+    assert not figures.complaints
+    assert figures.more["other_times_seen"] > 2
 
 
 def test_a_touch_opens_the_map(demo: NodeProcess, visit: Open) -> None:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from tests.browser.standing import stand
 from tests.central.offline import catch_up_after
 from tests.conftest import DATA
 from tests.faults import io_errors, saboteur
+from tests.faults.box import live_in_a_box
 from tests.faults.compacting import compact_under_readers
 from tests.faults.cuts import cut_power
 from tests.faults.disks import NEEDED, PATH, leaving_in_order
@@ -23,6 +25,7 @@ from tests.faults.full import fill_disk
 from tests.faults.fuzzing import fuzz_at_length
 from tests.faults.io_errors import break_engine, fail_syncs, lock_database
 from tests.faults.kills import kill_at_each_step, kill_at_random
+from tests.faults.slow import hold_up
 from tests.faults.upgrades import install_broken, upgrade_again_and_again
 from tests.faults.victim import READY_WITHIN_S, ROOT, patience
 from tests.faults.years import age_a_year
@@ -102,6 +105,18 @@ def _deploy(folder: Path, count: int) -> Iterator[Figures]:
     yield install_broken(folder / "broken")
 
 
+def _box(folder: Path, count: int) -> Iterator[Figures]:
+    yield live_in_a_box(folder, minutes=count)
+
+
+def _slow(folder: Path, count: int) -> Iterator[Figures]:
+    yield hold_up(folder, rounds=count)
+
+
+def _kiosk(folder: Path, count: int) -> Iterator[Figures]:
+    yield stand(folder, minutes=count, weighed_every_s=0.6 * count, restarts=3)
+
+
 def _aberdeen(folder: Path, count: int) -> Iterator[Figures]:
     if _has_data():
         yield from live_through(folder, DATA, every=count)
@@ -130,6 +145,9 @@ RUNS: Final[dict[str, tuple[Run, int, str]]] = {
     "compaction": (_compaction, 10, "kill -9 at each step under 8 readers, for N minutes"),
     "sync": (_sync, 30, "N days without the centre, a line cut 50 times, then a thin one"),
     "deploy": (_deploy, 20, "N upgrades under load, then four releases that are no good"),
+    "box": (_box, 100, "N minutes of a city's readings and kiosks: nothing may grow"),
+    "slow": (_slow, 10, "500 slow sockets, and how long all others wait, N times"),
+    "kiosk": (_kiosk, 100, "a screen in Chromium for N minutes at thrice the usual updates"),
     "fuzz": (_fuzz, 50_000, "N requests made of the OpenAPI document, and frames"),
     "aberdeen": (_aberdeen, 1, "every N-th row of an archive through the airRohr door"),
     "taichung": (_taichung, 123, "one of 123 sensors tripled, N times another one"),
