@@ -75,6 +75,8 @@ class Look:
     is_lost: bool
     number: str
     begun_ms: float
+    at_s: float
+    """When it was looked at, since 1970."""
 
     @property
     def is_current(self) -> bool:
@@ -87,7 +89,7 @@ class Look:
             hours, minutes, seconds = map(int, self.last.split()[-1].split(":"))
         except (ValueError, IndexError):
             return math.inf
-        return (time.time() - (hours * 60 + minutes) * 60 - seconds) % 86_400
+        return (self.at_s - (hours * 60 + minutes) * 60 - seconds) % 86_400
 
 
 def stand(folder: Path, minutes: float, weighed_every_s: float, restarts: int) -> Figures:
@@ -198,7 +200,7 @@ class Wall:
 
     def _look(self) -> Look:
         seen = self._browser.page.evaluate(_LOOK)
-        return Look(seen["last"], seen["lost"], seen["number"], seen["begun"])
+        return Look(seen["last"], seen["lost"], seen["number"], seen["begun"], time.time())
 
     def _explain(self) -> str:
         return f"{self._look()}\n{self._node.log()}"
