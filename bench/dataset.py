@@ -21,9 +21,9 @@ import numpy.typing as npt
 from urbanos_edge.batch import ROW, Batch, finest_tiles
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US
 from urbanos_edge.control import own
+from urbanos_edge.ingest.sensors import Sensor
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
-from urbanos_edge.sensors import Sensor
 from urbanos_edge.settings import Settings
 
 SENSORS: Final = 7_000

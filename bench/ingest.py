@@ -143,6 +143,15 @@ def _percentiles(prefix: str, loads: list[Load]) -> dict[str, float]:
     }
 
 
+_MINUTE_FLOORS: Final = (
+    Floor("ratio.median", 0.3, aim=1),
+    Floor("ours.median", 100_000),
+    Floor("more.lost", 0, at_least=False),
+    Floor("more.doubled", 0, at_least=False),
+    Floor("more.flushed_after_s", 20, at_least=False),
+)
+
+
 def _minute(sides: Sides) -> Figure:
     """A minute without a pause on each side; then every acknowledged reading must be stored."""
     for_s = sides.bench.seconds(MINUTE_S)
@@ -163,13 +172,7 @@ def _minute(sides: Sides) -> Figure:
         peer="InfluxDB, syncing each write",
         theirs=spread(rates[1]),
         ratio=compare(*rates, "higher"),
-        floors=[
-            Floor("ratio.median", 0.3, aim=1),
-            Floor("ours.median", 100_000),
-            Floor("more.lost", 0, at_least=False),
-            Floor("more.doubled", 0, at_least=False),
-            Floor("more.flushed_after_s", 20, at_least=False),
-        ],
+        floors=list(_MINUTE_FLOORS),
         more={
             "acknowledged": acknowledged,
             "lost": max(acknowledged - found["whole_batches"] * PER_BATCH, 0),

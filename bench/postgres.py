@@ -21,7 +21,7 @@ from bench.dataset import Places
 from bench.processes import free_port, running, wait_until
 from bench.tools import postgres_binary, program
 from urbanos_edge.clock import DAY_US, HOUR_US
-from urbanos_edge.store import day_of
+from urbanos_edge.store.store import day_of
 
 SQL: Final = Path(__file__).parent / "sql"
 USER: Final = "postgres"

@@ -21,7 +21,7 @@ from bench.tools import peers_packages
 from urbanos_edge.app import create_app
 from urbanos_edge.control import own
 from urbanos_edge.node import Node
-from urbanos_edge.server import BACKLOG, OPTIONS, Listeners, serve_forever
+from urbanos_edge.server.server import BACKLOG, OPTIONS, Listeners, serve_forever
 from urbanos_edge.settings import Settings, load
 
 HOST: Final = "127.0.0.1"

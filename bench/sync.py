@@ -12,8 +12,8 @@ from bench.dataset import Shape
 from bench.figures import Figure, Floor, compare, spread
 from bench.node import RunningNode, node
 from bench.postgres import USER, Postgres, cluster
-from urbanos_edge import central
 from urbanos_edge.control import request
+from urbanos_edge.sync import central
 
 NAME: Final = "sync"
 ROUNDS: Final = 3

@@ -18,11 +18,11 @@ from bench.reading import fullest, looked_at, medians, miss, peer, tile_path
 from bench.sending import Sender
 from bench.tipg import path_of
 from bench.wrk import Load, load
-from urbanos_edge import tiles
 from urbanos_edge.control import own
 from urbanos_edge.grid import Tile
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
+from urbanos_edge.tiles import tiles
 
 NAME: Final = "tiles"
 PER_ZOOM: Final = {8: 4, 10: 8, 12: 16, 14: 32, 16: 32}

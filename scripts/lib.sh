@@ -39,9 +39,10 @@ make_environment() {
 }
 
 # The project itself is installed as it lies here, with what it is built with from the lock file.
+# Its version is in `__init__.py`, and in what pip notes of it.
 install_packages() {
   local print
-  print=$(fingerprint "$ROOT/pyproject.toml" "$LOCKS/$1.txt")
+  print=$(fingerprint "$ROOT/pyproject.toml" "$ROOT/urbanos_edge/__init__.py" "$LOCKS/$1.txt")
   if is_done "packages-$1" "$print"; then return; fi
   say "installing Python packages ($1)"
   pip install --require-hashes --requirement "$LOCKS/$1.txt"

@@ -75,12 +75,12 @@ BREAK_OFF = """
 import shutil
 from pathlib import Path
 import msgspec
-from urbanos_edge.slots import Slots
+from urbanos_edge.deploy.slots import Slots
 slots = Slots(Path("/opt/urbanos-edge"))
 shutil.copytree(slots.folder("blue"), slots.folder("green"), symlinks=True)
 program = slots.program("green")
 program.write_text(program.read_text().replace("/blue/", "/green/"))
-(server,) = slots.folder("green").glob("lib/python3.*/site-packages/urbanos_edge/server.py")
+(server,) = slots.folder("green").glob("lib/python3.*/site-packages/urbanos_edge/server/server.py")
 server.write_text(server.read_text() + "\\nraise SystemExit('this version does not start')\\n")
 with slots.changing() as state:
     state.slots["green"] = msgspec.structs.replace(state.slots["blue"], version="99.0.0")

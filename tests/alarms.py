@@ -8,16 +8,16 @@ from typing import Any
 import anyio
 
 from tests.readings import NOW_US, reading
+from urbanos_edge.alerts.events import Event
+from urbanos_edge.alerts.rules import read_rule
 from urbanos_edge.batch import pack, unpack
-from urbanos_edge.events import Event
-from urbanos_edge.grading import grade
-from urbanos_edge.identity import fold
+from urbanos_edge.ingest.sensors import Sensor
 from urbanos_edge.node import Node
-from urbanos_edge.quality import FLAGS
+from urbanos_edge.quality.grading import grade
+from urbanos_edge.quality.quality import FLAGS
 from urbanos_edge.reading import Reading
-from urbanos_edge.rollup import Update
-from urbanos_edge.rules import read_rule
-from urbanos_edge.sensors import Sensor
+from urbanos_edge.rollup.rollup import Update
+from urbanos_edge.store.identity import fold
 
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US

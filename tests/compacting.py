@@ -9,11 +9,11 @@ from typing import Any
 
 from tests.readings import NOW_US, reading
 from tests.test_flush import store
-from urbanos_edge import compact
 from urbanos_edge.clock import DAY_US, SECOND_US
-from urbanos_edge.compact import Job
 from urbanos_edge.node import Node
 from urbanos_edge.reading import Reading
+from urbanos_edge.store import compact
+from urbanos_edge.store.compact import Job
 
 EVERYTHING = (
     "count(*), sum(hash(sensor_id, timestamp)), sum((pm25 * 10)::BIGINT), sum(aqi_value),"

@@ -20,20 +20,20 @@ from tests.processes import LIFTED, wait_until
 from tests.releases import build, sha256_of
 from urbanos_edge import control
 from urbanos_edge.cli import main
-from urbanos_edge.slots import Slots
+from urbanos_edge.deploy.slots import Slots
 
 START_WITHIN_S: Final = 60.0
 SETTINGS: Final = {"announce": "false", "discover": "false", "flush_interval_s": "0.5", **LIFTED}
 
 DIES_AT_ITS_START: Final = {
-    "urbanos_edge/server.py": """
+    "urbanos_edge/server/server.py": """
 
 def listening(settings):
     raise SystemExit("this release does not start")
 """
 }
 DIES_LATER: Final = {
-    "urbanos_edge/server.py": """
+    "urbanos_edge/server/server.py": """
 
 _begun = _Server.startup
 

@@ -14,7 +14,7 @@ import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from urbanos_edge.basemap import Basemap, import_osm
+from urbanos_edge.basemap.basemap import Basemap, import_osm
 
 Place = tuple[float, float]
 BOX = (24.94, 60.165, 24.95, 60.17)

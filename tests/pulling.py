@@ -13,8 +13,8 @@ import msgspec
 from tests.publisher import Publisher
 from urbanos_edge.clock import SECOND_US, to_rfc3339
 from urbanos_edge.node import Node
+from urbanos_edge.pulls.turns import Standing
 from urbanos_edge.settings import load
-from urbanos_edge.turns import Standing
 
 HERE = {"lat": 60.171, "lng": 24.941}
 

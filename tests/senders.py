@@ -8,10 +8,10 @@ import anyio
 
 from tests.http.sending import stored
 from urbanos_edge.adapters import Candidate, Malformed
+from urbanos_edge.ingest.receipt import Receipt
+from urbanos_edge.ingest.reception import Arrival
+from urbanos_edge.ingest.registry import Claimed, Wanted
 from urbanos_edge.node import Node
-from urbanos_edge.receipt import Receipt
-from urbanos_edge.reception import Arrival
-from urbanos_edge.registry import Claimed, Wanted
 
 SOMEWHERE = Arrival("airrohr", "192.0.2.10")
 ELSEWHERE = Arrival("airrohr", "198.51.100.7")

@@ -16,14 +16,14 @@ import pytest
 from tests.readings import NOW_US, reading
 from tests.test_backup import backed_up
 from tests.test_flush import store
-from urbanos_edge.aggregates import AggregatePage, EpochOver, Page
 from urbanos_edge.api.aggregates import NotAcceptable, preferred
+from urbanos_edge.backup.restore import find_backup, restore
 from urbanos_edge.clock import HOUR_US, SECOND_US, Correction
 from urbanos_edge.errors import Unprocessable
+from urbanos_edge.hours.aggregates import AggregatePage, EpochOver, Page
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.reading import Timing
-from urbanos_edge.restore import find_backup, restore
 
 START_US = NOW_US // HOUR_US * HOUR_US
 Key = tuple[str, str, str]

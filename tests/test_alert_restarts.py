@@ -27,11 +27,11 @@ from tests.alarms import (
     told,
 )
 from tests.readings import NOW_US, reading
-from urbanos_edge import alerts, outbox
-from urbanos_edge.alerts import Alerts
+from urbanos_edge.alerts import alerts, outbox
+from urbanos_edge.alerts.alerts import Alerts
+from urbanos_edge.alerts.outbox import Letter, Outbox, post
 from urbanos_edge.errors import DiskFull, Unprocessable
 from urbanos_edge.node import Node
-from urbanos_edge.outbox import Letter, Outbox, post
 
 # --- restarts and failures ---
 
@@ -218,7 +218,7 @@ def test_there_are_at_most_so_many_alerts(node: Node, monkeypatch: pytest.Monkey
 def test_cleared_alerts_are_kept_for_ninety_days_and_the_newest_only(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("urbanos_edge.events.MAX_CLEARED", 2)
+    monkeypatch.setattr("urbanos_edge.alerts.events.MAX_CLEARED", 2)
     add(node, **AT_ONCE)
     for number in range(3):
         look(node, at(2 * number, 36))

@@ -21,11 +21,11 @@ from tests.alarms import (
     told,
 )
 from tests.readings import NOW_US, reading
+from urbanos_edge.alerts.rules import read_rule
 from urbanos_edge.errors import NotFound
+from urbanos_edge.ingest.sensors import Sensor
 from urbanos_edge.node import Node
-from urbanos_edge.quality import FLAGS
-from urbanos_edge.rules import read_rule
-from urbanos_edge.sensors import Sensor
+from urbanos_edge.quality.quality import FLAGS
 
 
 def test_an_alert_is_raised_when_it_has_held_and_not_before(node: Node) -> None:

@@ -13,15 +13,15 @@ import uvicorn
 import zstandard
 from uvicorn.server import ServerState
 
-from urbanos_edge import answers
-from urbanos_edge.answers import Answers, Kind, answer, coding_for, held_etag
-from urbanos_edge.cache import Cache, Entry
-from urbanos_edge.crowd import Crowd
-from urbanos_edge.door import Door
-from urbanos_edge.protocol import HttpProtocol
-from urbanos_edge.proxies import Proxies
+from urbanos_edge.access.crowd import Crowd
+from urbanos_edge.access.door import Door
+from urbanos_edge.access.proxies import Proxies
+from urbanos_edge.cache import answers
+from urbanos_edge.cache.answers import Answers, Kind, answer, coding_for, held_etag
+from urbanos_edge.cache.cache import Cache, Entry
+from urbanos_edge.cache.traffic import Traffic
+from urbanos_edge.server.protocol import HttpProtocol
 from urbanos_edge.settings import Settings
-from urbanos_edge.traffic import Traffic
 
 KIND = Kind("application/json")
 REQUEST = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -24,18 +24,18 @@ from tests.damage import spoil
 from tests.processes import NodeProcess, command, wait_until
 from tests.readings import NOW_US, reading
 from tests.test_flush import store
-from urbanos_edge.backup import Copied, Shelf
+from urbanos_edge.backup.backup import Copied, Shelf
+from urbanos_edge.backup.restore import RestoreFailed, find_backup, restore
+from urbanos_edge.backup.targets import TargetFailed, open_target
 from urbanos_edge.batch import unpack
 from urbanos_edge.clock import DAY_US, Clock, to_rfc3339
 from urbanos_edge.errors import BadRequest, EdgeError, NotFound
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
-from urbanos_edge.restore import RestoreFailed, find_backup, restore
 from urbanos_edge.settings import Settings
-from urbanos_edge.targets import TargetFailed, open_target
-from urbanos_edge.tls import Request, Tls
-from urbanos_edge.upkeep import RehearsalFailed, back_up
+from urbanos_edge.tls.tls import Request, Tls
+from urbanos_edge.upkeep.upkeep import RehearsalFailed, back_up
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pmtiles.tile import Compression, TileType, deserialize_header, zxy_to_tilei
 from pmtiles.writer import Writer
 
 from tests.extracts import BOX, Extract, draw, silent, small_extract
-from urbanos_edge.basemap import (
+from urbanos_edge.basemap.basemap import (
     ATTRIBUTION,
     Basemap,
     BasemapUnreadable,
@@ -27,8 +27,8 @@ from urbanos_edge.basemap import (
     import_osm,
     installed,
 )
+from urbanos_edge.basemap.osm import header_bounds
 from urbanos_edge.errors import DiskFull, NotFound
-from urbanos_edge.osm import header_bounds
 
 
 def test_the_tilejson_says_what_the_file_holds(tmp_path: Path) -> None:

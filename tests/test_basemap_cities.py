@@ -13,7 +13,7 @@ import shapely
 from pmtiles.reader import MmapSource, all_tiles
 
 from tests.extracts import layer, silent
-from urbanos_edge.basemap import Basemap, BasemapUnreadable, import_basemap, import_osm
+from urbanos_edge.basemap.basemap import Basemap, BasemapUnreadable, import_basemap, import_osm
 
 CITY = "basemap/sf-downtown.osm.pbf"
 FLORENCE = "basemap/firenze_protomaps_ODbL.pmtiles"

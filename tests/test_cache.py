@@ -12,9 +12,9 @@ from typing import Any
 import anyio
 import pytest
 
-from urbanos_edge.cache import MAX_BYTES, Cache, etag_of
+from urbanos_edge.cache.cache import MAX_BYTES, Cache, etag_of
+from urbanos_edge.cache.shelf import Shelf
 from urbanos_edge.errors import StorageUnavailable
-from urbanos_edge.shelf import Shelf
 
 
 class Source:

@@ -18,13 +18,13 @@ from tests.processes import NodeProcess
 from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
 from tests.test_quarantine import only_file, sent
-from urbanos_edge.backup import Copied
-from urbanos_edge.check import Finding, Report, forget_lost
+from urbanos_edge.backup.backup import Copied
+from urbanos_edge.backup.check import Finding, Report, forget_lost
 from urbanos_edge.clock import DAY_US
-from urbanos_edge.integrity import checksum_of
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
-from urbanos_edge.upkeep import back_up, check
+from urbanos_edge.store.integrity import checksum_of
+from urbanos_edge.upkeep.upkeep import back_up, check
 
 
 def report_of(node: Node, *, repair: bool = False) -> Report:

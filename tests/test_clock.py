@@ -11,10 +11,10 @@ from tests.readings import reading
 from tests.test_flush import store, stored
 from urbanos_edge.adapters import node_json
 from urbanos_edge.clock import DAY_US, RELEASED_US, SECOND_US, Clock, Correction, Doubt, Instant
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import OWN_TOKEN, Node
 from urbanos_edge.reading import Timing
-from urbanos_edge.restamp import known_doubt, remember_doubt
+from urbanos_edge.store.restamp import known_doubt, remember_doubt
 
 YEAR_US = 365 * DAY_US
 RIGHT_US = RELEASED_US + 22 * DAY_US

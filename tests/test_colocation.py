@@ -16,12 +16,12 @@ import pytest
 
 from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
-from urbanos_edge.amends import Calibrate, Line, calibrate
 from urbanos_edge.clock import DAY_US, HOUR_US, to_us
-from urbanos_edge.colocation import Pair, colocated, fitted
 from urbanos_edge.errors import NotFound, Unprocessable
 from urbanos_edge.node import Node
+from urbanos_edge.query.colocation import Pair, colocated, fitted
 from urbanos_edge.reading import Reading
+from urbanos_edge.upkeep.amends import Calibrate, Line, calibrate
 
 START_US = NOW_US - NOW_US % HOUR_US
 SPAN = {"from_us": START_US, "until_us": START_US + 14 * DAY_US}

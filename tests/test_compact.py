@@ -22,12 +22,13 @@ from tests.compacting import (
 from tests.readings import reading
 from tests.test_flush import GLOB, store, stored
 from tests.test_rollup import rollup_clusters, source_clusters
-from urbanos_edge import compact, engine, steps
+from urbanos_edge import engine
 from urbanos_edge.clock import HOUR_US
-from urbanos_edge.compact import LATE, PIECES, SEALED
 from urbanos_edge.errors import StorageUnavailable
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
+from urbanos_edge.store import compact, steps
+from urbanos_edge.store.compact import LATE, PIECES, SEALED
 
 ROW = "sensor_id, epoch_us(timestamp), epoch_us(received_at), lng, lat, grid_id, pm25, grading"
 

@@ -19,12 +19,13 @@ import pytest
 from tests.compacting import EVERYTHING, OLD_DAY_US, compact_all, fill, kinds, reopen
 from tests.processes import command, wait_until
 from tests.test_flush import stored
-from urbanos_edge import compact, engine
-from urbanos_edge.compact import SEALED
-from urbanos_edge.health import status
+from urbanos_edge import engine
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
-from urbanos_edge.store import day_of
+from urbanos_edge.store import compact
+from urbanos_edge.store.compact import SEALED
+from urbanos_edge.store.store import day_of
 
 # --- pace ---
 
@@ -35,7 +36,7 @@ def test_seals_wait_until_compaction_has_its_share_of_the_time(
     node = open_node(compact_duty_percent=10)
     monkeypatch.setattr(compact, "QUIET_US", 0)
     now_s = itertools.count(1000.0, 1.0)  # each look at the clock is a second later
-    monkeypatch.setattr("urbanos_edge.compact.time.monotonic", lambda: next(now_s))
+    monkeypatch.setattr("urbanos_edge.store.compact.time.monotonic", lambda: next(now_s))
     monkeypatch.setattr(node.compactor, "step", lambda **_: True)
     assert node.compactor.paced_step() == compact.POLL_S
     seals: list[bool] = []

@@ -10,11 +10,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from tests.compacting import NUMBER
-from urbanos_edge import compact
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US
-from urbanos_edge.compact import HOURLY, LATE, PIECES, QUIET_US, SEALED, Job, plan
-from urbanos_edge.manifest import File
-from urbanos_edge.store import start_of
+from urbanos_edge.store import compact
+from urbanos_edge.store.compact import HOURLY, LATE, PIECES, QUIET_US, SEALED, Job, plan
+from urbanos_edge.store.manifest import File
+from urbanos_edge.store.store import start_of
 
 FLUSH_US = 10 * SECOND_US
 MOST_OPEN, MOST_SEALED = 89, 4

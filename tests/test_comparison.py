@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from urbanos_edge.comparison import Answer, difference, is_worth_asking, percentile, shape
+from urbanos_edge.deploy.comparison import Answer, difference, is_worth_asking, percentile, shape
 
 
 def answer(value: Any, status: int = 200, media_type: str = "application/json") -> Answer:

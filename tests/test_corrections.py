@@ -24,13 +24,17 @@ from urbanos_edge.batch import RAW_NAMES, uncorrected, unpack
 from urbanos_edge.batch import pack as packed
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US, Correction
 from urbanos_edge.errors import SettingsError
-from urbanos_edge.formulas import PUBLISHED, SourceCorrectionsError, parse_source_corrections
 from urbanos_edge.grid import tile_at
-from urbanos_edge.health import status
-from urbanos_edge.integrity import checksum_of
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
+from urbanos_edge.quality.formulas import (
+    PUBLISHED,
+    SourceCorrectionsError,
+    parse_source_corrections,
+)
 from urbanos_edge.reading import Reading, Timing
 from urbanos_edge.settings import load
+from urbanos_edge.store.integrity import checksum_of
 
 EPA = "pm25=us-epa-purpleair-2022@1"
 MINUTE_US = 60 * SECOND_US

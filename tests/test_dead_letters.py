@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.processes import NodeProcess
-from urbanos_edge import dead_letters
+from urbanos_edge.ingest import dead_letters
 from urbanos_edge.node import Node
 
 

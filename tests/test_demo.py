@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urbanos_edge.aqi import US_EPA_2024, grade
-from urbanos_edge.demo import PERIOD_S, SLOT_S, DemoSensor, Fleet
+from urbanos_edge.demo.fleet import PERIOD_S, SLOT_S, DemoSensor, Fleet
 from urbanos_edge.reading import QUANTITIES, Reading
 
 SECOND = 1_000_000

@@ -28,9 +28,9 @@ from zeroconf.const import _CLASS_IN, _FLAGS_AA, _FLAGS_QR_RESPONSE, _TYPE_PTR
 from tests.namespaces import Machine, can_make_machines, connect, machine
 from tests.processes import command, wait_until
 from urbanos_edge import control
-from urbanos_edge.announcement import SERVICES, Announcement
-from urbanos_edge.nearby import AIRGRADIENT_SERVICE
-from urbanos_edge.networks import networks
+from urbanos_edge.discovery.announcement import SERVICES, Announcement
+from urbanos_edge.discovery.nearby import AIRGRADIENT_SERVICE
+from urbanos_edge.discovery.networks import networks
 
 PROGRAMS = ("ip", "avahi-daemon", "avahi-browse", "dbus-daemon")
 MEASURES = (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from urbanos_edge.access.crowd import Crowd
+from urbanos_edge.access.door import Asker, Door, cookie, kind_of
+from urbanos_edge.access.hosts import Hosts, is_same_origin
+from urbanos_edge.access.proxies import Proxies
+from urbanos_edge.access.visits import LIVES_H, Visits
 from urbanos_edge.allowance import Allowance, Rate
-from urbanos_edge.crowd import Crowd
-from urbanos_edge.door import Asker, Door, cookie, kind_of
 from urbanos_edge.errors import SettingsError
-from urbanos_edge.hosts import Hosts, is_same_origin
-from urbanos_edge.proxies import Proxies
 from urbanos_edge.settings import Settings, load
-from urbanos_edge.visits import LIVES_H, Visits
 
 PROXIES = Proxies(("10.0.0.1", "10.1.0.0/16", "2001:db8:1::/48"))
 

@@ -13,11 +13,12 @@ import pytest
 from tests.processes import wait_until
 from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
-from urbanos_edge import rounds, steps
 from urbanos_edge.batch import pack
 from urbanos_edge.errors import DiskFull, EdgeError, OutOfMemory, StorageUnavailable
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
+from urbanos_edge.store import steps
+from urbanos_edge.upkeep import rounds
 
 UNSTORABLE_US = 2**62
 """A moment DuckDB has no timestamp for; the door would have refused it."""

@@ -19,7 +19,7 @@ from urbanos_edge.clock import DAY_US, Clock, Instant
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.expire import LEAP_US, STEADY_S, Expiry, expired
 from urbanos_edge.node import Node
-from urbanos_edge.store import day_of
+from urbanos_edge.store.store import day_of
 
 TODAY_US = NOW_US - NOW_US % DAY_US
 

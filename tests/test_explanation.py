@@ -19,8 +19,8 @@ from tests.test_flush import store, stored
 from urbanos_edge.adapters import node_json, purpleair
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US, to_rfc3339, to_us
 from urbanos_edge.errors import NotFound, Unprocessable
-from urbanos_edge.explanation import known_quantity
 from urbanos_edge.node import OWN_TOKEN, Node
+from urbanos_edge.query.explanation import known_quantity
 from urbanos_edge.reading import Timing
 
 EPA_EXAMPLE = [13.0, 16.0, 10.0, 21.0, 74.0, 64.0, 53.0, 82.0, 90.0, 75.0, 80.0, 50.0]

@@ -23,11 +23,11 @@ from tests.test_flush import GLOB, store
 from urbanos_edge.api.export import Progress, until_stalled
 from urbanos_edge.clock import DAY_US, SECOND_US, to_rfc3339
 from urbanos_edge.errors import StorageUnavailable, Unprocessable
-from urbanos_edge.export import AT_ONCE, FORMATS, MAX_DAYS, WORLD, Busy, Wanted, checked
 from urbanos_edge.grid import Bounds
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
+from urbanos_edge.query.export import AT_ONCE, FORMATS, MAX_DAYS, WORLD, Busy, Wanted, checked
 
 MOMENTS = ("timestamp", "received_at", "stored_at")
 WORDS = (

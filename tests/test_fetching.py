@@ -15,12 +15,12 @@ import pytest
 from tests import published
 from tests.publisher import Page, Publisher
 from urbanos_edge.adapters import Candidate
-from urbanos_edge.errands import Brought, errand_of
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.feeds import Feed
-from urbanos_edge.fetching import Clients, FetchFailed, Marks, Way
-from urbanos_edge.samples import Samples
-from urbanos_edge.turns import MAX_SAID, Said, turn_of
+from urbanos_edge.pulls.errands import Brought, errand_of
+from urbanos_edge.pulls.fetching import Clients, FetchFailed, Marks, Way
+from urbanos_edge.pulls.samples import Samples
+from urbanos_edge.pulls.turns import MAX_SAID, Said, turn_of
 
 MONITOR = "airgradient-ecda3b1eaaaf"
 CLIENTS = Clients()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.readings import NOW_US, reading
 from tests.test_flush import store
 from urbanos_edge.clock import SECOND_US
-from urbanos_edge.flagged import Flagged, flagged
 from urbanos_edge.node import Node
+from urbanos_edge.query.flagged import Flagged, flagged
 
 
 def test_flags_are_counted_by_sensor_within_the_span(node: Node) -> None:

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from tests.readings import NOW_US, reading, readings
 from tests.test_identity import model
 from urbanos_edge.clock import DAY_US
-from urbanos_edge.health import status
-from urbanos_edge.identity import MERGED
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.reading import Reading
+from urbanos_edge.store.identity import MERGED
 
 GLOB = "readings/created_date=*/*.parquet"
 

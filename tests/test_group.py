@@ -6,13 +6,13 @@ import anyio
 import pytest
 
 from tests.readings import reading
-from urbanos_edge import group as group_module
 from urbanos_edge.adapters import Candidate, Location
 from urbanos_edge.batch import unpack
 from urbanos_edge.errors import StorageUnavailable, Unavailable
-from urbanos_edge.group import Groups
+from urbanos_edge.ingest import group as group_module
+from urbanos_edge.ingest.group import Groups
+from urbanos_edge.ingest.spool import Spool
 from urbanos_edge.node import OWN_TOKEN, Node
-from urbanos_edge.spool import Spool
 
 
 def candidate(number: int) -> Candidate:

@@ -22,10 +22,10 @@ from tests.test_flush import store, stored
 from tests.test_recent import load
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US, all_to_rfc3339, to_us
 from urbanos_edge.errors import Unprocessable
-from urbanos_edge.history import MAX_READINGS, UNITS, Buckets, Readings
 from urbanos_edge.node import Node
+from urbanos_edge.query.history import MAX_READINGS, UNITS, Buckets, Readings
+from urbanos_edge.query.resolution import FIVE_MINUTES_US, RESOLUTIONS
 from urbanos_edge.reading import QUANTITY_NAMES, Reading
-from urbanos_edge.resolution import FIVE_MINUTES_US, RESOLUTIONS
 
 SENSOR = "sensor-1"
 MEASURED = ("aqi", *QUANTITY_NAMES)

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from tests.damage import WAYS, spoil
 from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
-from urbanos_edge.changed import hours_between, mark
 from urbanos_edge.clock import DAY_US, HOUR_US, Correction
 from urbanos_edge.engine import statement
 from urbanos_edge.grid import FINEST_ZOOM, tile_at
-from urbanos_edge.hours import FINAL, GATHER_AFTER_US, QUIET_US, hours_in
+from urbanos_edge.hours.hours import FINAL, GATHER_AFTER_US, QUIET_US, hours_in
 from urbanos_edge.node import Node
 from urbanos_edge.reading import QUANTITY_NAMES, Reading
-from urbanos_edge.store import day_of
+from urbanos_edge.store.changed import hours_between, mark
+from urbanos_edge.store.store import day_of
 
 Key = tuple[str, int, int, int, str]
 Sums = tuple[int, int, int, int, int, int]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.readings import reading, readings
 from urbanos_edge.batch import pack, unpack
-from urbanos_edge.identity import MERGED, fold
 from urbanos_edge.reading import Reading
+from urbanos_edge.store.identity import MERGED, fold
 
 Known = dict[tuple[str, int], dict[str, float]]
 

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.senders import ELSEWHERE, HARBOUR, SOMEWHERE, claim, receive, sent, stored_rows
-from urbanos_edge import inbox
 from urbanos_edge.adapters import Candidate, Location
 from urbanos_edge.clock import SECOND_US, Correction
 from urbanos_edge.database import migrate
 from urbanos_edge.errors import NotFound, StorageUnavailable, Unprocessable
-from urbanos_edge.inbox import Held, Kept
+from urbanos_edge.ingest import inbox
+from urbanos_edge.ingest.inbox import Held, Kept
+from urbanos_edge.ingest.receipt import Receipt
+from urbanos_edge.ingest.registry import Wanted
 from urbanos_edge.node import OWN_TOKEN, Node
-from urbanos_edge.receipt import Receipt
-from urbanos_edge.registry import Wanted
 
 # --- from the inbox into the store ---
 
@@ -133,7 +133,7 @@ def test_when_the_disk_fails_nobody_is_told_that_it_is_held(
         raise StorageUnavailable("the disk failed")
 
     with monkeypatch.context() as patch, pytest.raises(StorageUnavailable):
-        patch.setattr("urbanos_edge.group.keep", fail)
+        patch.setattr("urbanos_edge.ingest.group.keep", fail)
         receive(node, SOMEWHERE, sent())
     assert node.inbox.list() == []
     assert receive(node, SOMEWHERE, sent()).held == 1

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.processes import wait_until
-from urbanos_edge.keeper import FIRST_DESCRIPTOR, STANDING
-from urbanos_edge.service import NoService, find_service
-from urbanos_edge.slots import Slots
+from urbanos_edge.deploy.keeper import FIRST_DESCRIPTOR, STANDING
+from urbanos_edge.deploy.service import NoService, find_service
+from urbanos_edge.deploy.slots import Slots
 
 PROGRAM = f"""#!{sys.executable}
 import os, socket, sys
@@ -47,7 +47,14 @@ class Kept:
             self.process = self.start(listener.fileno())
 
     def start(self, listener: int) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "urbanos_edge.keeper", str(self.slots.root), "1", "a word"]
+        words = [
+            sys.executable,
+            "-m",
+            "urbanos_edge.deploy.keeper",
+            str(self.slots.root),
+            "1",
+            "a word",
+        ]
         return subprocess.Popen(
             words, preexec_fn=lambda: os.dup2(listener, FIRST_DESCRIPTOR, True), close_fds=False
         )

@@ -14,12 +14,12 @@ from tests.readings import NOW_US, reading
 from urbanos_edge import aqi, live
 from urbanos_edge.batch import pack, unpack
 from urbanos_edge.errors import Unprocessable
-from urbanos_edge.grading import grade
 from urbanos_edge.grid import Tile, tile_at
-from urbanos_edge.identity import fold
 from urbanos_edge.live import Listener, Live
 from urbanos_edge.node import Node
+from urbanos_edge.quality.grading import grade
 from urbanos_edge.reading import Reading
+from urbanos_edge.store.identity import fold
 
 HERE = tile_at(60.171, 24.941, 12)
 THERE = tile_at(61.0, 25.0, 12)

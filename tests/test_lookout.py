@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from urbanos_edge.lookout import JUDGED, TOO_MANY, Baseline, Lookout, Probe
+from urbanos_edge.deploy.lookout import JUDGED, TOO_MANY, Baseline, Lookout, Probe
 
 
 class Answers:

@@ -7,9 +7,9 @@ import anyio
 from tests import devices
 from tests.publisher import Page, Publisher
 from tests.pulling import HERE, Pulling, pulled, run_for, stored, wait_s
+from urbanos_edge.ingest.registry import Wanted
 from urbanos_edge.node import Node
-from urbanos_edge.pulls import MAX_FOUND
-from urbanos_edge.registry import Wanted
+from urbanos_edge.pulls.pulls import MAX_FOUND
 
 MONITOR = "airgradient-ecda3b1eaaaf"
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from urbanos_edge.announcement import (
+from urbanos_edge.clock import Clock
+from urbanos_edge.database import Database
+from urbanos_edge.discovery.announcement import (
     LONGEST_LABEL,
     NODE_SERVICE,
     WEB_SERVICE,
@@ -17,9 +19,7 @@ from urbanos_edge.announcement import (
     instance_name,
     listening_addresses,
 )
-from urbanos_edge.clock import Clock
-from urbanos_edge.database import Database
-from urbanos_edge.nearby import (
+from urbanos_edge.discovery.nearby import (
     AIRGRADIENT_SERVICE,
     MAX_DEVICES,
     MISSES,
@@ -30,9 +30,9 @@ from urbanos_edge.nearby import (
     may_be_one,
     read,
 )
-from urbanos_edge.networks import Network
-from urbanos_edge.sensors import Sensors
-from urbanos_edge.sources import Sources
+from urbanos_edge.discovery.networks import Network
+from urbanos_edge.ingest.sensors import Sensors
+from urbanos_edge.ingest.sources import Sources
 
 OWN = [Network(2, ipaddress.ip_interface("10.0.0.1/24"))]
 MONITOR = {"serialno": "84fce612f5b8", "model": "I-9PSL", "fw_ver": "3.1.3"}

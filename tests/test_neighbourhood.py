@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from urbanos_edge.batch import finest_tiles
-from urbanos_edge.neighbourhood import NEAREST, NOBODY, Neighbourhood, consensus
+from urbanos_edge.quality.neighbourhood import NEAREST, NOBODY, Neighbourhood, consensus
 
 RADIUS_M = 10_000.0
 places = st.tuples(st.integers(0, 40), st.floats(60.0, 60.5), st.floats(24.5, 25.5))

@@ -16,13 +16,13 @@ from tests.processes import wait_until
 from tests.readings import NOW_US, reading
 from tests.test_expire import TODAY_US, days, expiry
 from tests.test_flush import store
-from urbanos_edge import rounds
 from urbanos_edge.clock import DAY_US, HOUR_US
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.expire import OWED
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
-from urbanos_edge.store import day_of
+from urbanos_edge.store.store import day_of
+from urbanos_edge.upkeep import rounds
 
 OLD_US = TODAY_US - 100 * DAY_US
 CENTRE = {"sync_dsn": "postgresql://centre/urbanos"}

@@ -17,18 +17,18 @@ from tests.readings import NOW_US, reading
 from tests.replay.played import Lines, archive_of, stop_after
 from tests.test_export import exported, wanted
 from tests.test_flush import GLOB, store, stored
+from urbanos_edge.alerts.rules import WantedRule
 from urbanos_edge.archives import ArchiveOptions
 from urbanos_edge.cli import main
 from urbanos_edge.cli.import_ import Owner
 from urbanos_edge.cli.standing_in import attending
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US, to_rfc3339
-from urbanos_edge.export import FORMATS
 from urbanos_edge.node import Node
-from urbanos_edge.past import Archived, Past, Taken
+from urbanos_edge.query.export import FORMATS
 from urbanos_edge.replay import CarryOptions, carry, open_archives
-from urbanos_edge.rules import WantedRule
 from urbanos_edge.settings import Settings
-from urbanos_edge.vigil import add_rule
+from urbanos_edge.upkeep.past import Archived, Past, Taken
+from urbanos_edge.upkeep.vigil import add_rule
 
 SAID = (
     "sensor_id, timestamp, lat, lng, source, pollution_type, aqi_value, reported_aqi, pm1, pm25,"

@@ -21,12 +21,12 @@ from urbanos_edge.batch import reading_at, unpack
 from urbanos_edge.clock import RELEASED_US, SECOND_US, Clock, Instant
 from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.disk import DiskGuard
-from urbanos_edge.inbox import Inbox
-from urbanos_edge.ingest import Ingest
+from urbanos_edge.ingest.inbox import Inbox
+from urbanos_edge.ingest.ingest import Ingest
+from urbanos_edge.ingest.sensors import Sensors
+from urbanos_edge.ingest.sources import Sources
+from urbanos_edge.ingest.spool import Spool
 from urbanos_edge.reading import Reading
-from urbanos_edge.sensors import Sensors
-from urbanos_edge.sources import Sources
-from urbanos_edge.spool import Spool
 from urbanos_edge.tokens import Token
 
 GATEWAY = Token(1, "gateway", None, "", 0)

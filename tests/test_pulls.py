@@ -21,9 +21,9 @@ from tests.pulling import HERE, Pulling, at, letters, pulled, rows, run_for, sto
 from urbanos_edge.adapters import node_json
 from urbanos_edge.clock import SECOND_US, to_rfc3339
 from urbanos_edge.feeds import Feed
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import OWN_TOKEN, Node
-from urbanos_edge.pulls import MAX_AT_ONCE
+from urbanos_edge.pulls.pulls import MAX_AT_ONCE
 
 
 def json_feed(**more: Any) -> dict[str, Any]:

@@ -17,9 +17,9 @@ import pytest
 from tests.http.sending import flush, make_token, moment, now_us, reading, send, spot_number
 from tests.processes import NodeProcess, wait_until
 from tests.receiver import served
+from urbanos_edge.cache.purge import MAX_GRIDS, MAX_PENDING, Purge
 from urbanos_edge.errors import SettingsError
 from urbanos_edge.grid import FINEST_ZOOM
-from urbanos_edge.purge import MAX_GRIDS, MAX_PENDING, Purge
 from urbanos_edge.settings import load
 
 EVERYTHING = {"everything": True, "grids": [], "minZoom": 0, "maxZoom": FINEST_ZOOM}
@@ -127,7 +127,7 @@ def test_nothing_that_threads_note_at_once_is_lost(cdn: Cdn) -> None:
 def test_a_failing_cdn_is_logged_once_without_its_address(
     cdn: Cdn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "urbanos_edge.purge")
+    caplog.set_level(logging.INFO, "urbanos_edge.cache.purge")
     purge = Purge(cdn.url)
     for cdn.status in (500, 500, 200):
         purge.note({(1, 1)})

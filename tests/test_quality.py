@@ -9,7 +9,7 @@ import pytest
 
 from tests.readings import reading
 from urbanos_edge.batch import pack, unpack
-from urbanos_edge.quality import FLAG_LABELS, channels_disagree, flag
+from urbanos_edge.quality.quality import FLAG_LABELS, channels_disagree, flag
 from urbanos_edge.reading import Timing
 
 

@@ -16,9 +16,9 @@ from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
 from urbanos_edge.clock import DAY_US, HOUR_US
 from urbanos_edge.grid import parse_grid_id
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
-from urbanos_edge.upkeep import scrub_one
+from urbanos_edge.upkeep.upkeep import scrub_one
 
 MINUTE_S = 60
 GRID = "/api/v1/grids/z12-x2331-y1185"

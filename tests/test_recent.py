@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from tests.readings import reading
 from tests.test_flush import store
-from urbanos_edge import recent, rounds
 from urbanos_edge.clock import DAY_US, HOUR_US, all_to_rfc3339, to_rfc3339
 from urbanos_edge.grid import Tile, tile_at
-from urbanos_edge.identity import MERGED
 from urbanos_edge.node import Node
+from urbanos_edge.query.rows import Row
 from urbanos_edge.reading import Reading
-from urbanos_edge.recent import NOTHING_HERE_US
-from urbanos_edge.rows import Row
-from urbanos_edge.segment import merged, packed, segment, taken
+from urbanos_edge.rollup import recent
+from urbanos_edge.rollup.recent import NOTHING_HERE_US
+from urbanos_edge.rollup.segment import merged, packed, segment, taken
+from urbanos_edge.store.identity import MERGED
+from urbanos_edge.upkeep import rounds
 
 WORLD = Tile(0, 0, 0)
 TILES = [WORLD, *(tile_at(60.171, 24.941, zoom) for zoom in (8, 12, 16, 18))]

@@ -19,16 +19,16 @@ from tests.readings import NOW_US, reading
 from tests.test_check import report_of
 from tests.test_corrections import calibrate, purple
 from tests.test_flush import store, stored
-from urbanos_edge import regrade as regrading
-from urbanos_edge.amends import Regraded, Span, regrade
 from urbanos_edge.cli.calibrate import calibrate as calibrate_command
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US
 from urbanos_edge.errors import DiskFull
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.reading import Reading
-from urbanos_edge.regrade import Regrade
+from urbanos_edge.store import regrade as regrading
+from urbanos_edge.store.regrade import Regrade
+from urbanos_edge.upkeep.amends import Regraded, Span, regrade
 
 GRADES = "sensor_id, epoch_us(timestamp), * EXCLUDE (timestamp, received_at, stored_at, geometry)"
 ORDER = "ORDER BY sensor_id, timestamp"

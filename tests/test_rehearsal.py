@@ -13,12 +13,12 @@ import pytest
 from tests.processes import NodeProcess
 from tests.publisher import Publisher
 from tests.readings import reading
-from urbanos_edge.backup import last_backups
+from urbanos_edge.backup.backup import last_backups
+from urbanos_edge.cache.traffic import MAX_TARGET_BYTES, MAX_TARGETS, Traffic
 from urbanos_edge.errors import DiskFull
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
-from urbanos_edge.traffic import MAX_TARGET_BYTES, MAX_TARGETS, Traffic
-from urbanos_edge.upkeep import copy_aside
+from urbanos_edge.upkeep.upkeep import copy_aside
 
 
 def test_a_copy_holds_the_same_and_shares_no_file(node: Node, tmp_path: Path) -> None:

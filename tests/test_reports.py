@@ -12,14 +12,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from urbanos_edge import reports
 from urbanos_edge.cli import main
 from urbanos_edge.clock import DAY_US, Doubt, to_rfc3339
 from urbanos_edge.database import DATABASE_NAME
 from urbanos_edge.errors import NotFound, TooManyRequests, Unprocessable
 from urbanos_edge.grid import Bounds
-from urbanos_edge.node import Node
-from urbanos_edge.reports import (
+from urbanos_edge.ingest import reports
+from urbanos_edge.ingest.reports import (
     Asked,
     NewReport,
     Report,
@@ -28,8 +27,9 @@ from urbanos_edge.reports import (
     cleaned,
     read_report,
 )
-from urbanos_edge.rounds import expire_forever
+from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
+from urbanos_edge.upkeep.rounds import expire_forever
 
 HOME = "192.0.2.1"
 

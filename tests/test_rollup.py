@@ -11,10 +11,10 @@ import pytest
 from tests.readings import reading
 from tests.test_flush import store, stored
 from urbanos_edge.clock import HOUR_US
-from urbanos_edge.clusters import clusters, statistics
 from urbanos_edge.grid import Bounds, Tile, tile_at
 from urbanos_edge.node import Node
 from urbanos_edge.reading import Reading
+from urbanos_edge.tiles.clusters import clusters, statistics
 
 CITY = Bounds(24.8, 60.1, 25.1, 60.3)
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from urbanos_edge.alerts.rules import read_rule
 from urbanos_edge.errors import BadRequest, Unprocessable
 from urbanos_edge.grid import Bounds, Tile
-from urbanos_edge.rules import read_rule
 
 OVER = {"when": "over", "quantity": "pm25", "threshold": 35.4}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from urbanos_edge.signature import NotSigned, check_signature
+from urbanos_edge.deploy.signature import NotSigned, check_signature
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from tests.senders import ELSEWHERE, SOMEWHERE, claim, receive, refusals, sent, stored_rows
 from urbanos_edge.adapters import Candidate, Location, Malformed
 from urbanos_edge.errors import EdgeError, NotFound, ReadingRejected, Unauthorized, Unprocessable
+from urbanos_edge.ingest.reception import Arrival
 from urbanos_edge.node import OWN_TOKEN, Node
-from urbanos_edge.reception import Arrival
 
 # --- who is believed ---
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urbanos_edge import spots as module
 from urbanos_edge.grid import FINEST_ZOOM, tile_at
-from urbanos_edge.spots import UNIT_BITS, Spots, positions, spots, z_order
+from urbanos_edge.rollup import spots as module
+from urbanos_edge.rollup.spots import UNIT_BITS, Spots, positions, spots, z_order
 
 _ROW = st.tuples(st.integers(0, 255), st.integers(0, 10**12), st.integers(-1, 500))
 

@@ -12,10 +12,10 @@ from tests.test_flush import store, stored
 from tests.test_live import waiting
 from tests.test_tiles import HELSINKI, decode
 from urbanos_edge.clock import HOUR_US
-from urbanos_edge.clusters import clusters, statistics
 from urbanos_edge.grid import Bounds, tile_at
 from urbanos_edge.live import Listener
 from urbanos_edge.node import Node
+from urbanos_edge.tiles.clusters import clusters, statistics
 
 CITY = Bounds(24.8, 60.1, 25.1, 60.3)
 BAD = {"pm25": 60.0, "no2": 100.0, "co": 400.0}

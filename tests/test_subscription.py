@@ -18,12 +18,12 @@ import pytest
 from tests import devices
 from tests.http.sending import stored
 from tests.mosquitto import USER_INFO, Mosquitto, Wire
-from urbanos_edge import subscription as subscription_module
 from urbanos_edge.errors import SettingsError
+from urbanos_edge.ingest.registry import Wanted
+from urbanos_edge.mqtt import subscription as subscription_module
+from urbanos_edge.mqtt.subscription import Subscription
 from urbanos_edge.node import Node
-from urbanos_edge.registry import Wanted
 from urbanos_edge.settings import load
-from urbanos_edge.subscription import Subscription
 
 TOPIC = "urbanos/harbour/readings"
 HARBOUR = {"lat": 60.161, "lng": 24.951}

@@ -14,10 +14,10 @@ from tests.readings import reading
 from tests.test_flush import store
 from urbanos_edge.clock import HOUR_US
 from urbanos_edge.grid import Tile, tile_at
-from urbanos_edge.layers import Layers
-from urbanos_edge.mvt import EXTENT, double, points
 from urbanos_edge.node import Node
-from urbanos_edge.tiles import color_of, render
+from urbanos_edge.tiles.layers import Layers
+from urbanos_edge.tiles.mvt import EXTENT, double, points
+from urbanos_edge.tiles.tiles import color_of, render
 
 HELSINKI = (60.171, 24.941)
 

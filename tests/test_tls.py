@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from urbanos_edge.authority import (
+from urbanos_edge.clock import Clock, Instant, to_us
+from urbanos_edge.errors import BadRequest, NotFound
+from urbanos_edge.settings import Settings
+from urbanos_edge.tls.authority import (
     AuthorityDamaged,
     AuthorityEnded,
     checked_name,
     in_words,
     new_authority,
 )
-from urbanos_edge.clock import Clock, Instant, to_us
-from urbanos_edge.errors import BadRequest, NotFound
-from urbanos_edge.settings import Settings
-from urbanos_edge.tls import Request, Tls
+from urbanos_edge.tls.tls import Request, Tls
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 """Clients look at the real time."""

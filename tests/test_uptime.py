@@ -9,7 +9,7 @@ import pytest
 from tests.readings import NOW_US
 from tests.test_expire import TestClock
 from urbanos_edge.clock import DAY_US, SECOND_US
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.uptime import KEEP_EVERY_S, STUCK_S, Report, Uptime
 

@@ -18,11 +18,11 @@ from tests.test_flush import store, stored
 from tests.tripled import taichung, tripled_in_turn
 from urbanos_edge.batch import Batch, pack, unpack
 from urbanos_edge.clock import HOUR_US, SECOND_US
-from urbanos_edge.identity import fold
 from urbanos_edge.node import Node
-from urbanos_edge.quality import FLAG_LABELS
+from urbanos_edge.quality.quality import FLAG_LABELS
+from urbanos_edge.quality.watch import Watch
 from urbanos_edge.reading import Reading, Timing
-from urbanos_edge.watch import Watch
+from urbanos_edge.store.identity import fold
 
 MINUTE_US = 60 * SECOND_US
 START_US = NOW_US - NOW_US % HOUR_US

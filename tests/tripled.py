@@ -17,9 +17,9 @@ import numpy.typing as npt
 from tests.faults.figures import Figures
 from urbanos_edge.batch import Batch, from_columns
 from urbanos_edge.clock import to_us
-from urbanos_edge.quality import FLAGS
+from urbanos_edge.quality.quality import FLAGS
+from urbanos_edge.quality.watch import Watch
 from urbanos_edge.reading import QUANTITY_NAMES
-from urbanos_edge.watch import Watch
 
 Mask = npt.NDArray[np.bool_]
 

@@ -19,21 +19,22 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from urbanos_edge import __version__, api, rounds, ws
+from urbanos_edge import __version__, api, ws
 from urbanos_edge.api import gate, ingest, metrics, pages
 from urbanos_edge.api.document import SCHEMES, ExactNumbers, documented
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
 from urbanos_edge.control import listen
-from urbanos_edge.demo import Fleet
-from urbanos_edge.discovery import run_discovery
+from urbanos_edge.demo.fleet import Fleet
+from urbanos_edge.demo.reporting import run_fleet
+from urbanos_edge.discovery.discovery import run_discovery
 from urbanos_edge.errors import EdgeError
-from urbanos_edge.fleet import run_fleet
 from urbanos_edge.logbook import begin_request
 from urbanos_edge.node import Node
 from urbanos_edge.own_atlas import drawing
-from urbanos_edge.upkeep import back_up_daily, scrub_forever
-from urbanos_edge.vigil import watch_forever
+from urbanos_edge.upkeep import rounds
+from urbanos_edge.upkeep.upkeep import back_up_daily, scrub_forever
+from urbanos_edge.upkeep.vigil import watch_forever
 
 BEGIN_AGAIN_S: Final = 5
 MAX_FORM_BYTES: Final = 1 << 20

@@ -12,29 +12,29 @@ import anyio.to_thread
 import msgspec
 from prometheus_client import generate_latest
 
-from urbanos_edge import health
 from urbanos_edge.adapters import Location, Name
-from urbanos_edge.amends import Calibrate, Span, calibrate, regrade
+from urbanos_edge.alerts.rules import read_rule
 from urbanos_edge.audit import LOCAL, Audit
-from urbanos_edge.basemap import Basemap, import_basemap
-from urbanos_edge.check import forget_lost
+from urbanos_edge.backup.check import forget_lost
+from urbanos_edge.basemap.basemap import Basemap, import_basemap
 from urbanos_edge.clock import HOUR_US, to_rfc3339
 from urbanos_edge.control import Command, LongCommand
 from urbanos_edge.errors import BadRequest
-from urbanos_edge.flagged import flagged
+from urbanos_edge.health import health
+from urbanos_edge.health.metrics import registry
+from urbanos_edge.ingest.registry import Latitude, Longitude, Wanted
+from urbanos_edge.ingest.reports import Asked, Verdict
 from urbanos_edge.logbook import last_lines
-from urbanos_edge.metrics import registry
 from urbanos_edge.node import Node
-from urbanos_edge.past import Archived, Past
 from urbanos_edge.progress import Tell
-from urbanos_edge.registry import Latitude, Longitude, Wanted
-from urbanos_edge.reports import Asked, Verdict
-from urbanos_edge.rules import read_rule
+from urbanos_edge.query.flagged import flagged
 from urbanos_edge.secrecy import shown
-from urbanos_edge.tls import Request as TlsRequest
+from urbanos_edge.tls.tls import Request as TlsRequest
 from urbanos_edge.tokens import Scope
-from urbanos_edge.upkeep import back_up, check, copy_aside
-from urbanos_edge.vigil import add_rule, list_rules, remove_rule, try_receivers
+from urbanos_edge.upkeep.amends import Calibrate, Span, calibrate, regrade
+from urbanos_edge.upkeep.past import Archived, Past
+from urbanos_edge.upkeep.upkeep import back_up, check, copy_aside
+from urbanos_edge.upkeep.vigil import add_rule, list_rules, remove_rule, try_receivers
 
 READS: Final = frozenset(
     (

@@ -20,15 +20,15 @@ from typing import Final
 import apsw
 import msgspec
 
-from urbanos_edge import owed
 from urbanos_edge.clock import DAY_US, Clock
 from urbanos_edge.database import Database, translated
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import EdgeError
-from urbanos_edge.hours import Cursor, Hours, hours_in
-from urbanos_edge.manifest import File
-from urbanos_edge.spool import count
-from urbanos_edge.store import Store, start_of
+from urbanos_edge.hours.hours import Cursor, Hours, hours_in
+from urbanos_edge.ingest.spool import count
+from urbanos_edge.store import owed
+from urbanos_edge.store.manifest import File
+from urbanos_edge.store.store import Store, start_of
 
 LEAP_US: Final = 7 * DAY_US
 """A clock this far from the last thing known was set, or the node was off: which, time tells."""

@@ -19,13 +19,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from urbanos_edge.alerts.events import Alert, Event, Kind
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import Unprocessable
-from urbanos_edge.events import Alert, Event, Kind
 from urbanos_edge.grid import FINEST_ZOOM, Tile, tile_at
-from urbanos_edge.reports import Change, Report, Shown
-from urbanos_edge.rollup import Update, inside
-from urbanos_edge.rows import row_of
+from urbanos_edge.ingest.reports import Change, Report, Shown
+from urbanos_edge.query.rows import row_of
+from urbanos_edge.rollup.rollup import Update, inside
 
 MAX_WAITING_BYTES: Final = 64 << 10
 """What may wait from earlier when something new comes, before a listener is cut."""

@@ -14,73 +14,73 @@ import anyio
 import anyio.to_thread
 import apsw
 
-from urbanos_edge import owed
-from urbanos_edge.access import Access
+from urbanos_edge.access.access import Access
 from urbanos_edge.adapters import node_json
-from urbanos_edge.aggregates import Aggregates
-from urbanos_edge.alerts import Alerts
+from urbanos_edge.alerts.alerts import Alerts
+from urbanos_edge.alerts.delivery import Delivery
+from urbanos_edge.alerts.events import Event
+from urbanos_edge.alerts.outbox import Outbox
 from urbanos_edge.allowance import Allowance, Rate
-from urbanos_edge.announcement import host_label, instance_name
-from urbanos_edge.answers import Answers
 from urbanos_edge.aqi import STANDARDS
-from urbanos_edge.averaging import Averaging
-from urbanos_edge.backup import Backups
-from urbanos_edge.basemap import Basemap, installed
+from urbanos_edge.backup.backup import Backups
+from urbanos_edge.basemap.basemap import Basemap, installed
 from urbanos_edge.batch import Batch, pack, unpack
-from urbanos_edge.cache import Cache
+from urbanos_edge.cache.answers import Answers
+from urbanos_edge.cache.cache import Cache
+from urbanos_edge.cache.purge import Place, Purge
+from urbanos_edge.cache.shelf import Shelf
+from urbanos_edge.cache.traffic import Durations, Traffic
 from urbanos_edge.clock import Clock, Correction
-from urbanos_edge.compact import Compactor
-from urbanos_edge.corrections import Corrections
 from urbanos_edge.database import DATABASE_NAME, Database
-from urbanos_edge.dead_letters import DeadLetters
-from urbanos_edge.delivery import Delivery
+from urbanos_edge.discovery.announcement import host_label, instance_name
+from urbanos_edge.discovery.nearby import Nearby
 from urbanos_edge.disk import DiskGuard
-from urbanos_edge.drain import Drain
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
-from urbanos_edge.events import Event
 from urbanos_edge.expire import Expiry
-from urbanos_edge.explanation import Explanations
-from urbanos_edge.export import Exports
-from urbanos_edge.flush import Flushed, Mover, Settle
-from urbanos_edge.formulas import parse_source_corrections
-from urbanos_edge.grading import grade
 from urbanos_edge.grid import Tile
-from urbanos_edge.history import History
-from urbanos_edge.hours import Hours
-from urbanos_edge.identity import fold
-from urbanos_edge.inbox import Inbox, shift
-from urbanos_edge.ingest import Ingest
+from urbanos_edge.hours.aggregates import Aggregates
+from urbanos_edge.hours.hours import Hours
+from urbanos_edge.ingest.dead_letters import DeadLetters
+from urbanos_edge.ingest.inbox import Inbox, shift
+from urbanos_edge.ingest.ingest import Ingest
+from urbanos_edge.ingest.reception import Passwords, Reception
+from urbanos_edge.ingest.registry import Registry
+from urbanos_edge.ingest.reports import Change, Report, Reports
+from urbanos_edge.ingest.sensors import Sensors
+from urbanos_edge.ingest.sources import Sources
+from urbanos_edge.ingest.spool import Spool
 from urbanos_edge.live import Draft, Live
+from urbanos_edge.mqtt.subscription import Subscription
 from urbanos_edge.names import parse_field_map
-from urbanos_edge.nearby import Nearby
-from urbanos_edge.outbox import Outbox
-from urbanos_edge.pulls import Pulls
-from urbanos_edge.purge import Place, Purge
-from urbanos_edge.query import Query
+from urbanos_edge.pulls.pulls import Pulls
+from urbanos_edge.quality.corrections import Corrections
+from urbanos_edge.quality.formulas import parse_source_corrections
+from urbanos_edge.quality.grading import grade
+from urbanos_edge.quality.watch import Watch
+from urbanos_edge.query.averaging import Averaging
+from urbanos_edge.query.explanation import Explanations
+from urbanos_edge.query.export import Exports
+from urbanos_edge.query.history import History
+from urbanos_edge.query.query import Query
+from urbanos_edge.query.shown import Shown
 from urbanos_edge.reading import Reading
-from urbanos_edge.recent import Recent
-from urbanos_edge.reception import Passwords, Reception
-from urbanos_edge.registry import Registry
-from urbanos_edge.regrade import Gradings
-from urbanos_edge.reports import Change, Report, Reports
-from urbanos_edge.restamp import known_doubt, restamp
-from urbanos_edge.rollup import Rollup, View
-from urbanos_edge.sensors import Sensors
+from urbanos_edge.rollup.recent import Recent
+from urbanos_edge.rollup.rollup import Rollup, View
 from urbanos_edge.settings import Origin, Settings
-from urbanos_edge.shelf import Shelf
-from urbanos_edge.shown import Shown
 from urbanos_edge.slowness import Slowness
-from urbanos_edge.sources import Sources
-from urbanos_edge.spool import Spool
-from urbanos_edge.store import Store
-from urbanos_edge.subscription import Subscription
-from urbanos_edge.sync import Sync
-from urbanos_edge.tls import FOLDER, Tls
+from urbanos_edge.store import owed
+from urbanos_edge.store.compact import Compactor
+from urbanos_edge.store.drain import Drain
+from urbanos_edge.store.flush import Flushed, Mover, Settle
+from urbanos_edge.store.identity import fold
+from urbanos_edge.store.regrade import Gradings
+from urbanos_edge.store.restamp import known_doubt, restamp
+from urbanos_edge.store.store import Store
+from urbanos_edge.sync.sync import Sync
+from urbanos_edge.tls.tls import FOLDER, Tls
 from urbanos_edge.tokens import Token, Tokens
-from urbanos_edge.traffic import Durations, Traffic
 from urbanos_edge.uptime import Fault, Uptime
-from urbanos_edge.watch import Watch
 
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
 _log = logging.getLogger(__name__)
@@ -123,6 +123,7 @@ class Node:
         )
         self._compose_entrance(settings)
         self._compose_store(settings, keep_unlisted)
+        self._compose_keeping(settings)
         self._compose_reads(settings)
         self._compose_others(settings)
         self.basemap: Basemap | None = None
@@ -181,7 +182,7 @@ class Node:
         )
 
     def _compose_store(self, settings: Settings, keep_unlisted: bool) -> None:
-        """What moves readings out of the spool, and keeps them."""
+        """What moves readings out of the spool, into which files."""
         self.store = Store(self.data_dir, self.database, self.engine, keep_unlisted=keep_unlisted)
         self.corrections = Corrections(
             self.database, parse_source_corrections(settings.source_corrections)
@@ -204,6 +205,9 @@ class Node:
             settings.batch_size,
             settings.max_retries,
         )
+
+    def _compose_keeping(self, settings: Settings) -> None:
+        """What keeps the files few, counted and no longer than they may be."""
         self.compactor = Compactor(
             self.store,
             self.engine,

@@ -15,22 +15,22 @@ from typing import Any, Final
 import anyio.to_thread
 import msgspec
 
-from urbanos_edge import clusters, tiles
-from urbanos_edge.answers import Drawing, Drawn, Kind
-from urbanos_edge.atlas import Layer
-from urbanos_edge.cache import Entry
+from urbanos_edge.cache.answers import Drawing, Drawn, Kind
+from urbanos_edge.cache.cache import Entry
 from urbanos_edge.clock import DAY_US, to_rfc3339
-from urbanos_edge.clusters import Cluster
 from urbanos_edge.grid import FINEST_ZOOM, Bounds, Tile
-from urbanos_edge.history import Asked, Buckets, Readings
-from urbanos_edge.layers import Layers
-from urbanos_edge.mvt import MVT
+from urbanos_edge.ingest.sensors import Sensor
+from urbanos_edge.ingest.sources import RULES, Rule
 from urbanos_edge.node import Node
+from urbanos_edge.query.atlas import Layer
+from urbanos_edge.query.history import Asked, Buckets, Readings
+from urbanos_edge.query.rows import Row, row_of
 from urbanos_edge.reading import INDEXED, QUANTITIES
-from urbanos_edge.rollup import View
-from urbanos_edge.rows import Row, row_of
-from urbanos_edge.sensors import Sensor
-from urbanos_edge.sources import RULES, Rule
+from urbanos_edge.rollup.rollup import View
+from urbanos_edge.tiles import clusters, tiles
+from urbanos_edge.tiles.clusters import Cluster
+from urbanos_edge.tiles.layers import Layers
+from urbanos_edge.tiles.mvt import MVT
 
 DRAWN_AT_ONCE: Final = 250
 """Features drawn within half a millisecond; a worker thread would take that long to ask."""

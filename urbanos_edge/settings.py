@@ -21,8 +21,12 @@ from msgspec import Meta
 from urbanos_edge.aqi import STANDARDS
 from urbanos_edge.errors import SettingsError
 from urbanos_edge.feeds import Feed, check_feeds
-from urbanos_edge.formulas import PUBLISHED, SourceCorrectionsError, parse_source_corrections
 from urbanos_edge.names import FieldMapError, parse_field_map
+from urbanos_edge.quality.formulas import (
+    PUBLISHED,
+    SourceCorrectionsError,
+    parse_source_corrections,
+)
 
 ENVIRONMENT_PREFIX: Final = "URBANOS_"
 DATA_DIR_VARIABLE: Final = "URBANOS_DATA_DIR"

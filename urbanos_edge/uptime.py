@@ -17,7 +17,7 @@ import msgspec
 
 from urbanos_edge.clock import DAY_US, SECOND_US, Clock
 from urbanos_edge.database import Database
-from urbanos_edge.store import day_of
+from urbanos_edge.store.store import day_of
 
 PROMISED: Final = 0.9995
 WINDOW_DAYS: Final = 30

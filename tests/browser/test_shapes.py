@@ -10,7 +10,7 @@ import pytest
 from scripts.api_types import PAGE, types
 from tests.processes import NodeProcess
 from urbanos_edge.api import shapes
-from urbanos_edge.history import Buckets, Readings
+from urbanos_edge.query.history import Buckets, Readings
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.postgres import Postgres, scratch
-from urbanos_edge import central
+from urbanos_edge.sync import central
 
 _TEMPLATE = "centre"
 _PARTITIONS = """

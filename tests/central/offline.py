@@ -17,11 +17,11 @@ from tests.central.mirror import counted, told
 from tests.faults.figures import Figures
 from tests.postgres import Postgres, scratch
 from tests.readings import reading
-from urbanos_edge import central
-from urbanos_edge.central import CentreUnavailable
 from urbanos_edge.clock import HOUR_US
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
+from urbanos_edge.sync import central
+from urbanos_edge.sync.central import CentreUnavailable
 
 SENSORS: Final = 50
 VALUES: Final = {"pm25": 12.3, "pm10": 20.1, "temperature": 4.5, "humidity": 81.0}

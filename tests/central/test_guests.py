@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from litestar.types import Receive, Scope, Send
 
 from tests.processes import free_port, wait_until
+from urbanos_edge.access.guests import LOOK_EVERY_S, Guests, Readers
 from urbanos_edge.api.gate import guarded
 from urbanos_edge.cli import main
 from urbanos_edge.errors import SettingsError
-from urbanos_edge.guests import LOOK_EVERY_S, Guests, Readers
 from urbanos_edge.settings import Settings
 
 CLOSED = Settings(public_read=False)

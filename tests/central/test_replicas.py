@@ -17,10 +17,10 @@ from tests.central.serving import CentralProcess, reader_of, replica_of
 from tests.central.test_answers import cell_at, put_bucket
 from tests.postgres import Postgres, scratch
 from tests.processes import wait_until
-from urbanos_edge import central
-from urbanos_edge.central import CentreUnavailable
 from urbanos_edge.centre.servers import Connection, Servers
 from urbanos_edge.grid import tile_at
+from urbanos_edge.sync import central
+from urbanos_edge.sync.central import CentreUnavailable
 
 PLACE = (60.171, 24.941)
 GRID = f"/api/v1/grids/{tile_at(*PLACE, 14).grid_id}"

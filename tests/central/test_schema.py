@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from tests.central.conftest import Centre
 from tests.postgres import Postgres
-from urbanos_edge import central
-from urbanos_edge.central import connected, migrate, newest_schema, roll_back, schema_of
 from urbanos_edge.cli import main
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.sync import central
+from urbanos_edge.sync.central import connected, migrate, newest_schema, roll_back, schema_of
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations" / "central"
 

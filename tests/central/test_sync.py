@@ -29,16 +29,16 @@ from tests.processes import wait_until
 from tests.readings import reading
 from tests.test_backup import backed_up
 from tests.test_flush import store
-from urbanos_edge.amends import Span, regrade
-from urbanos_edge.central import CentreUnavailable
+from urbanos_edge.backup.restore import find_backup, restore
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US, Correction
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.reading import Reading, Timing
-from urbanos_edge.restore import find_backup, restore
 from urbanos_edge.settings import Settings
 from urbanos_edge.sync import backlog
 from urbanos_edge.sync import sync as rounds
+from urbanos_edge.sync.central import CentreUnavailable
+from urbanos_edge.upkeep.amends import Span, regrade
 
 SHOWN = {
     "aggregates": "SELECT count(*) FROM pollution_aggregates WHERE node_id = 'north' AND count > 0",

@@ -17,9 +17,9 @@ from tests.central.mirror import counted, told
 from tests.processes import NodeProcess, wait_until
 from tests.readings import reading
 from tests.test_flush import store
-from urbanos_edge.aggregates import AggregatePage
 from urbanos_edge.cli import main
 from urbanos_edge.clock import DAY_US, HOUR_US, to_rfc3339
+from urbanos_edge.hours.aggregates import AggregatePage
 from urbanos_edge.node import Node
 
 HAS_ARRIVED = "SELECT sum(count) FROM pollution_aggregates WHERE quantity = 'pm25'"

@@ -22,12 +22,12 @@ from tests.postgres import OWNER, Postgres, scratch
 from tests.processes import free_port
 from tests.readings import reading
 from tests.test_flush import store
-from urbanos_edge.central import CentreRefused, CentreUnavailable
 from urbanos_edge.clock import DAY_US, HOUR_US, Instant, read_clocks
 from urbanos_edge.errors import DiskFull, EdgeError
-from urbanos_edge.health import status
+from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
+from urbanos_edge.sync.central import CentreRefused, CentreUnavailable
 from urbanos_edge.sync.link import BUNDLES, NodeIdUsedTwice, secured
 from urbanos_edge.sync.sync import NoCentre
 

@@ -24,11 +24,11 @@ import msgspec
 from tests.faults.figures import Figures
 from tests.faults.saboteur import STEPS
 from tests.faults.years import spread_batch
-from urbanos_edge import compact, steps
 from urbanos_edge.clock import DAY_US
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.settings import Settings
+from urbanos_edge.store import compact, steps
 
 READERS: Final = 8
 FLUSHES: Final = 70

@@ -21,8 +21,9 @@ from unittest.mock import patch
 
 import duckdb
 
-from urbanos_edge import database, steps, store
+from urbanos_edge import database
 from urbanos_edge.cli import main
+from urbanos_edge.store import steps, store
 
 STEPS = (
     *("file written", "file synced", "file renamed", "folder synced"),

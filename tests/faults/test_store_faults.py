@@ -12,12 +12,12 @@ import pytest
 from tests.readings import reading
 from tests.test_drain import letters
 from tests.test_flush import GLOB, stored
-from urbanos_edge import rounds
-from urbanos_edge import store as store_module
 from urbanos_edge.app import kept_running
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.node import Node
+from urbanos_edge.store import store as store_module
+from urbanos_edge.upkeep import rounds
 
 ATTEMPTS = 6
 """More than a failing batch is tried before its readings are taken for the cause."""

@@ -17,15 +17,15 @@ from tests.faults.figures import Figures
 from tests.faults.victim import Victim, victim
 from urbanos_edge.batch import ROW, Batch, finest_tiles
 from urbanos_edge.clock import DAY_US, HOUR_US
-from urbanos_edge.compact import SEALED
-from urbanos_edge.hours import FINAL, hours_in
-from urbanos_edge.manifest import HOURS, File
+from urbanos_edge.hours.hours import FINAL, hours_in
+from urbanos_edge.ingest.sensors import Sensor
+from urbanos_edge.ingest.spool import count
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
-from urbanos_edge.sensors import Sensor
 from urbanos_edge.settings import Settings
-from urbanos_edge.spool import count
-from urbanos_edge.store import Store, day_of, start_of
+from urbanos_edge.store.compact import SEALED
+from urbanos_edge.store.manifest import HOURS, File
+from urbanos_edge.store.store import Store, day_of, start_of
 
 DAYS: Final = 365
 KEPT_DAYS: Final = 90

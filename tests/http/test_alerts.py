@@ -16,7 +16,7 @@ from tests.http.sending import Spot, assert_is_error, flush, make_token, now_us,
 from tests.processes import NodeProcess, wait_until
 from tests.receiver import SECRET, Receiver, receiving
 from urbanos_edge import control
-from urbanos_edge.delivery import signature
+from urbanos_edge.alerts.delivery import signature
 from urbanos_edge.errors import SettingsError
 from urbanos_edge.settings import load
 

@@ -21,7 +21,7 @@ from tests.http.sending import INGEST, assert_is_error, make_token, reading, spo
 from tests.http.test_pipelining import rss_mib
 from tests.processes import NodeProcess
 from urbanos_edge import control
-from urbanos_edge.visits import Visits
+from urbanos_edge.access.visits import Visits
 
 PER_HOUR = 50
 LIST = "/api/v1/sensors"

@@ -20,7 +20,7 @@ from tests.http.listening import events, listening
 from tests.http.sending import Spot, flush, make_token, reading, send
 from tests.http.test_ready_answers import path, say
 from tests.processes import NodeProcess, wait_until
-from urbanos_edge.metrics import registry
+from urbanos_edge.health.metrics import registry
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
 

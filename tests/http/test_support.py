@@ -14,7 +14,7 @@ import pytest
 
 from tests.http.sending import Spot, make_token, reading
 from tests.processes import NodeProcess
-from urbanos_edge.summary import Code, summary
+from urbanos_edge.health.summary import Code, summary
 from urbanos_edge.uptime import Fault
 
 ENGLISH = Path(__file__).parents[2] / "web" / "src" / "i18n" / "admin" / "en.ts"

@@ -42,59 +42,14 @@ class PlayedNode:
     node_id: str = "node-1"
     encodings: set[str | None] = field(default_factory=set)
     port: int = 0
-    _server: ThreadingHTTPServer | None = None
+    _server: _Server | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        node = self
-
-        class Door(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def handle(self) -> None:
-                node.connections += 1
-                super().handle()
-                node.connections -= 1
-
-            def handle_one_request(self) -> None:
-                if node._server is None:  # connections kept alive end with the server
-                    self.close_connection = True
-                else:
-                    super().handle_one_request()
-
-            def do_GET(self) -> None:  # noqa: N802
-                self._answer(200, {}, node.status())
-
-            def do_POST(self) -> None:  # noqa: N802
-                body = self.rfile.read(int(self.headers["content-length"]))
-                node.encodings.add(self.headers.get("content-encoding"))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                answer = node.take(self.headers["authorization"], json.loads(body))
-                if answer is None:
-                    self.close_connection = True
-                    return
-                self._answer(*answer)
-
-            def _answer(self, status: int, headers: dict[str, str], body: Any) -> None:
-                encoded = json.dumps(body).encode()
-                with contextlib.suppress(ConnectionError):  # a killed client hears nothing
-                    self.send_response(status)
-                    for name, value in headers.items():
-                        self.send_header(name, value)
-                    self.send_header("content-length", str(len(encoded)))
-                    self.end_headers()
-                    self.wfile.write(encoded)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Door)
-        self._server.daemon_threads = True
+        self._server = _Server(self)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -141,6 +96,60 @@ class PlayedNode:
         accepted = len(readings) - len(rejected)
         tally = {"accepted": accepted, "duplicates": 0, "rejected": rejected}
         return (202 if accepted else 422), {}, {"success": bool(accepted), **tally}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, node: PlayedNode) -> None:
+        self.node = node
+        super().__init__(("127.0.0.1", node.port), _Door)
+
+
+class _Door(BaseHTTPRequestHandler):
+    """Takes what is said to a server's node."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        self.server.node.connections += 1
+        super().handle()
+        self.server.node.connections -= 1
+
+    def handle_one_request(self) -> None:
+        if self.server.node._server is None:  # connections kept alive end with the server
+            self.close_connection = True
+        else:
+            super().handle_one_request()
+
+    def do_GET(self) -> None:  # noqa: N802
+        self._answer(200, {}, self.server.node.status())
+
+    def do_POST(self) -> None:  # noqa: N802
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.node.encodings.add(self.headers.get("content-encoding"))
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        answer = self.server.node.take(self.headers["authorization"], json.loads(body))
+        if answer is None:
+            self.close_connection = True
+            return
+        self._answer(*answer)
+
+    def _answer(self, status: int, headers: dict[str, str], body: Any) -> None:
+        encoded = json.dumps(body).encode()
+        with contextlib.suppress(ConnectionError):  # a killed client hears nothing
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(encoded)))
+            self.end_headers()
+            self.wfile.write(encoded)
+
+    def log_message(self, *_: Any) -> None:
+        pass
 
 
 class Lines:

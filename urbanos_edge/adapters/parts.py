@@ -18,7 +18,7 @@ import numpy as np
 from urbanos_edge.adapters import Location, Malformed
 from urbanos_edge.errors import BadRequest, ReadingRejected
 from urbanos_edge.names import LONGEST_NAME, Meaning
-from urbanos_edge.quality import channels_disagree
+from urbanos_edge.quality.quality import channels_disagree
 from urbanos_edge.reading import QUANTITY_NAMES
 
 LONGEST_NUMBER: Final = 40

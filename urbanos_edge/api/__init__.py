@@ -31,10 +31,10 @@ from urbanos_edge.api import (
     trust,
     vendors,
 )
-from urbanos_edge.atlas import Atlas
 from urbanos_edge.live import Live
 from urbanos_edge.node import Node
 from urbanos_edge.own_atlas import OwnAtlas
+from urbanos_edge.query.atlas import Atlas
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:

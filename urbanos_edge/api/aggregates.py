@@ -10,10 +10,10 @@ from litestar import Response, get
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.aggregates import FORMATS, MAX_LIMIT, AggregatePage
 from urbanos_edge.api.document import described, refused
 from urbanos_edge.api.shapes import told
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.hours.aggregates import FORMATS, MAX_LIMIT, AggregatePage
 from urbanos_edge.node import Node
 
 Since = Annotated[

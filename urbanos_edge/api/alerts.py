@@ -11,14 +11,14 @@ from litestar import Request, Response, delete, get, post
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from urbanos_edge.alerts.rules import WantedRule, read_rule
 from urbanos_edge.api.acting import acting, demand
 from urbanos_edge.api.body import body_of
 from urbanos_edge.api.document import KEPT, described, needs, refused
 from urbanos_edge.api.respond import JSON, cached, json
 from urbanos_edge.api.shapes import AlertList, told
 from urbanos_edge.node import Node
-from urbanos_edge.rules import WantedRule, read_rule
-from urbanos_edge.vigil import add_rule, list_rules, remove_rule, try_receivers
+from urbanos_edge.upkeep.vigil import add_rule, list_rules, remove_rule, try_receivers
 
 MAX_LISTED: Final = 10_000
 MAX_RULE_BYTES: Final = 1 << 20

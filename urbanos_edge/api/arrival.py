@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar.types import Scope
 
-from urbanos_edge.reception import Arrival
+from urbanos_edge.ingest.reception import Arrival
 
 
 def arrival(scope: Scope, protocol: str, user: str = "", secret: str = "") -> Arrival:

@@ -13,17 +13,17 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.answers import held_etag
 from urbanos_edge.api.document import KEPT, described, empty, refused
 from urbanos_edge.api.respond import cached, json
 from urbanos_edge.api.shapes import TileJson, told
 from urbanos_edge.api.tiles import row_number
-from urbanos_edge.basemap import Basemap
+from urbanos_edge.basemap.basemap import Basemap
+from urbanos_edge.basemap.tileset import Pmtiles
+from urbanos_edge.cache.answers import held_etag
 from urbanos_edge.errors import NotFound
 from urbanos_edge.grid import checked_tile
-from urbanos_edge.mvt import MVT
 from urbanos_edge.node import Node
-from urbanos_edge.tileset import Pmtiles
+from urbanos_edge.tiles.mvt import MVT
 
 KEEP_S: Final = 3600
 PMTILES: Final = "application/vnd.pmtiles"
@@ -44,10 +44,10 @@ _PARTS: Final = {
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    return [*_tiles(node), _file(node)]
+    return [_tilejson(node), _tile(node), _file(node)]
 
 
-def _tiles(node: Node) -> list[ControllerRouterHandler]:
+def _tilejson(node: Node) -> ControllerRouterHandler:
     @get(
         "/basemap.json",
         sync_to_thread=False,
@@ -58,6 +58,10 @@ def _tiles(node: Node) -> list[ControllerRouterHandler]:
         """TileJSON 3.0 of the basemap; 404 when none is installed."""
         return json(_installed(node).tilejson(str(request.base_url).rstrip("/")))
 
+    return tilejson
+
+
+def _tile(node: Node) -> ControllerRouterHandler:
     @get(
         "/basemap/{z:int}/{x:int}/{y:str}",
         media_type=MVT,
@@ -87,7 +91,7 @@ def _tiles(node: Node) -> list[ControllerRouterHandler]:
             return Response(b"", status_code=204, headers=headers, media_type=media_type)
         return await cached(request, entry, hit, media_type, KEEP_S)
 
-    return [tilejson, tile]
+    return tile
 
 
 def _file(node: Node) -> ControllerRouterHandler:

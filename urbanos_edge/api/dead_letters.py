@@ -15,8 +15,8 @@ from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
-from urbanos_edge.dead_letters import Kept
 from urbanos_edge.errors import Unprocessable
+from urbanos_edge.ingest.dead_letters import Kept
 from urbanos_edge.node import Node
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
@@ -52,6 +52,10 @@ class LetterList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
+    return [_list(node), *_decisions(node)]
+
+
+def _list(node: Node) -> ControllerRouterHandler:
     @get(
         "/api/v1/dead-letters",
         responses=told(LetterList) | refused(403),
@@ -66,6 +70,10 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         kept = await anyio.to_thread.run_sync(node.dead_letters.list, limit, before)
         return json(LetterList([_shown(letter) for letter in kept], len(kept)))
 
+    return list_letters
+
+
+def _decisions(node: Node) -> list[ControllerRouterHandler]:
     @post(
         "/api/v1/dead-letters/requeue",
         status_code=200,
@@ -90,7 +98,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         async with acting(node, request, "operator", "purge", data):
             return json({"purged": await node.dead_letters.purge(data.numbers())})
 
-    return [list_letters, requeue, purge]
+    return [requeue, purge]
 
 
 def _shown(letter: Kept) -> Letter:

@@ -31,9 +31,9 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.types import ControllerRouterHandler
 from litestar.typing import FieldDefinition
 
+from urbanos_edge.access.door import UNPROTECTED
+from urbanos_edge.access.sessions import COOKIE
 from urbanos_edge.api.gate import is_open
-from urbanos_edge.door import UNPROTECTED
-from urbanos_edge.sessions import COOKIE
 from urbanos_edge.tokens import Scope
 
 JSON: Final = "application/json"

@@ -15,8 +15,8 @@ from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.respond import JSON, cached
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import moment_us
-from urbanos_edge.explanation import Explanation, known_quantity
 from urbanos_edge.node import Node
+from urbanos_edge.query.explanation import Explanation, known_quantity
 
 At = Annotated[
     str | None,

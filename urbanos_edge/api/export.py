@@ -18,9 +18,9 @@ from urbanos_edge.api.parameters import bounds
 from urbanos_edge.api.respond import send_error
 from urbanos_edge.clock import day_or_moment_us
 from urbanos_edge.errors import Unprocessable
-from urbanos_edge.export import COLUMNS, FORMATS, MAX_DAYS, WORLD, Exports, Wanted, checked
 from urbanos_edge.grid import Bounds
 from urbanos_edge.node import Node
+from urbanos_edge.query.export import COLUMNS, FORMATS, MAX_DAYS, WORLD, Exports, Wanted, checked
 
 LINE: Final = "urbanos.line"
 """The ASGI extension by which the server offers a `Line`."""

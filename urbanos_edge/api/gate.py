@@ -13,10 +13,15 @@ from typing import Any, Final, cast
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from urbanos_edge.access import Access
+from urbanos_edge.access.access import Access
+from urbanos_edge.access.door import UNPROTECTED, Asker, Kind, cookie, kind_of
+from urbanos_edge.access.guests import Guests
+from urbanos_edge.access.hosts import is_listed, is_same_origin
+from urbanos_edge.access.sessions import COOKIE as SESSION
+from urbanos_edge.access.visits import COOKIE as VISIT
+from urbanos_edge.access.visits import LIVES_H
 from urbanos_edge.allowance import Ruling
 from urbanos_edge.api.respond import refusal, send_error
-from urbanos_edge.door import UNPROTECTED, Asker, Kind, cookie, kind_of
 from urbanos_edge.errors import (
     BadRequest,
     EdgeError,
@@ -25,11 +30,6 @@ from urbanos_edge.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from urbanos_edge.guests import Guests
-from urbanos_edge.hosts import is_listed, is_same_origin
-from urbanos_edge.sessions import COOKIE as SESSION
-from urbanos_edge.visits import COOKIE as VISIT
-from urbanos_edge.visits import LIVES_H
 
 PAGES: Final = frozenset(("/", "/kiosk", "/admin"))
 """Who loads one of these begins a visit."""

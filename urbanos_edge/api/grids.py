@@ -15,12 +15,12 @@ from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.parameters import bounds
 from urbanos_edge.api.respond import JSON, cached, encoded
 from urbanos_edge.api.shapes import GridStatistics, RowList, told
-from urbanos_edge.atlas import Atlas
-from urbanos_edge.clusters import MIN_CELL_DEG, Cluster
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.grid import Bounds, Tile, checked_zoom, parse_grid_id, spanned, tile_range
-from urbanos_edge.query import MAX_ROWS
-from urbanos_edge.rows import Row
+from urbanos_edge.query.atlas import Atlas
+from urbanos_edge.query.query import MAX_ROWS
+from urbanos_edge.query.rows import Row
+from urbanos_edge.tiles.clusters import MIN_CELL_DEG, Cluster
 
 MAX_GRIDS = 1024
 

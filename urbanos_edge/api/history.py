@@ -10,13 +10,13 @@ from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 from msgspec.structs import astuple
 
-from urbanos_edge.answers import LONG_S
 from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.respond import JSON, cached, encoded
 from urbanos_edge.api.shapes import told
-from urbanos_edge.atlas import Atlas
+from urbanos_edge.cache.answers import LONG_S
 from urbanos_edge.clock import moment_us
-from urbanos_edge.history import Buckets, Readings
+from urbanos_edge.query.atlas import Atlas
+from urbanos_edge.query.history import Buckets, Readings
 
 From = Annotated[
     str | None,

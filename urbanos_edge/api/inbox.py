@@ -14,9 +14,9 @@ from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
-from urbanos_edge.inbox import LIMITS, Unknown
+from urbanos_edge.ingest.inbox import LIMITS, Unknown
+from urbanos_edge.ingest.registry import Wanted
 from urbanos_edge.node import Node
-from urbanos_edge.registry import Wanted
 
 
 class Named(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,6 +58,10 @@ class SenderList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
+    return [_list(node), *_decisions(node)]
+
+
+def _list(node: Node) -> ControllerRouterHandler:
     @get(
         "/api/v1/inbox",
         responses=told(SenderList) | refused(403),
@@ -77,6 +81,10 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             }
         )
 
+    return list_inbox
+
+
+def _decisions(node: Node) -> list[ControllerRouterHandler]:
     @post(
         "/api/v1/inbox/claim",
         status_code=200,
@@ -102,7 +110,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             await (node.registry.heed if data.undo else node.registry.ignore)(data.sender)
         return json(Heeded(data.sender, not data.undo))
 
-    return [list_inbox, claim, ignore]
+    return [claim, ignore]
 
 
 def _told(unknown: Unknown) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from urbanos_edge.api.document import SENT, described
 from urbanos_edge.api.respond import JSON, error_response
 from urbanos_edge.api.shapes import told
 from urbanos_edge.errors import EdgeError, Forbidden, UnsupportedMedia
+from urbanos_edge.ingest.receipt import Receipt
+from urbanos_edge.ingest.reception import Arrival
 from urbanos_edge.node import Node
-from urbanos_edge.receipt import Receipt
-from urbanos_edge.reception import Arrival
 
 PATH: Final = "/api/v1/data/ingest"
 _NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")

@@ -24,8 +24,8 @@ from urbanos_edge.api.document import CHANGING, MAY_SEND, Refusal, described, em
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.errors import EdgeError, Forbidden
+from urbanos_edge.ingest.receipt import Receipt
 from urbanos_edge.node import Node
-from urbanos_edge.receipt import Receipt
 
 _PARTLY_WRITTEN: Final = "partial write of line protocol occurred"
 _NOTHING_WRITTEN: Final = "parsing failed for write_lp endpoint"

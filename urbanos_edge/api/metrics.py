@@ -13,9 +13,9 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, S
 from prometheus_client.exposition import choose_encoder
 
 from urbanos_edge.api.document import described
-from urbanos_edge.metrics import registry
+from urbanos_edge.cache.traffic import UNMATCHED, Traffic
+from urbanos_edge.health.metrics import registry
 from urbanos_edge.node import Node
-from urbanos_edge.traffic import UNMATCHED, Traffic
 
 _ANY_PAGE: Final = "/{path}"
 """The route of the web pages, which takes what no other does."""

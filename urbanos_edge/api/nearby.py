@@ -13,7 +13,7 @@ from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
-from urbanos_edge.nearby import MAX_DEVICES, Device
+from urbanos_edge.discovery.nearby import MAX_DEVICES, Device
 from urbanos_edge.node import Node
 
 

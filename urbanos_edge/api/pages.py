@@ -13,8 +13,8 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge.answers import best_coding, held_etag
-from urbanos_edge.cache import Form, etag_of, tagged
+from urbanos_edge.cache.answers import best_coding, held_etag
+from urbanos_edge.cache.cache import Form, etag_of, tagged
 from urbanos_edge.errors import NotFound
 
 _CONTENT_SECURITY_POLICY: Final = "; ".join(

@@ -20,8 +20,8 @@ from urbanos_edge.api.respond import JSON, cached, json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import DAY_US, SECOND_US, day_or_moment_us, to_rfc3339
 from urbanos_edge.errors import Unauthorized, Unprocessable, UnsupportedMedia
+from urbanos_edge.ingest.reports import Asked, NewReport, Report, Shown, State, Verdict, read_report
 from urbanos_edge.node import Node
-from urbanos_edge.reports import Asked, NewReport, Report, Shown, State, Verdict, read_report
 
 GEOJSON: Final = "application/geo+json"
 MAX_LISTED: Final = 10_000
@@ -61,10 +61,10 @@ class ReportList(msgspec.Struct):
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
-    return [*_for_everybody(node), *_for_operators(node)]
+    return [_send(node), _list(node), *_decisions(node)]
 
 
-def _for_everybody(node: Node) -> list[ControllerRouterHandler]:
+def _send(node: Node) -> ControllerRouterHandler:
     @post(
         "/api/v1/reports",
         status_code=202,
@@ -83,6 +83,10 @@ def _for_everybody(node: Node) -> list[ControllerRouterHandler]:
         new = read_report(await body_of(request, MAX_BODY_BYTES))
         return json(_moderated(await node.reports.add(new, address(request.scope))), 202)
 
+    return send_report
+
+
+def _list(node: Node) -> ControllerRouterHandler:
     @get(
         "/api/v1/reports",
         responses=told(ReportList) | KEPT,
@@ -114,10 +118,10 @@ def _for_everybody(node: Node) -> list[ControllerRouterHandler]:
         key = ("reports", from_, to, bbox, limit, kind)
         return await _answer(node, request, key, asked, kind)
 
-    return [send_report, list_reports]
+    return list_reports
 
 
-def _for_operators(node: Node) -> list[ControllerRouterHandler]:
+def _decisions(node: Node) -> list[ControllerRouterHandler]:
     @post(
         "/api/v1/reports/{number:int}/approve",
         status_code=200,

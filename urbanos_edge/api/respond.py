@@ -12,7 +12,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import Receive, Scope, Send
 
-from urbanos_edge.answers import (
+from urbanos_edge.cache.answers import (
     OF_INTEREST,
     SHORT_S,
     Answers,
@@ -20,7 +20,7 @@ from urbanos_edge.answers import (
     answer,
     coding_for,
 )
-from urbanos_edge.cache import Entry
+from urbanos_edge.cache.cache import Entry
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.logbook import current_request
 

@@ -11,7 +11,7 @@ from litestar.types import ControllerRouterHandler
 from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.respond import JSON, cached, encoded, json
 from urbanos_edge.api.shapes import SensorDetail, SensorList, told
-from urbanos_edge.atlas import Atlas
+from urbanos_edge.query.atlas import Atlas
 
 MAX_LISTED = 10_000
 

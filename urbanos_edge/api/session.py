@@ -13,6 +13,8 @@ import msgspec
 from litestar import Response, delete, get, post
 from litestar.types import ControllerRouterHandler
 
+from urbanos_edge.access.door import cookie
+from urbanos_edge.access.sessions import COOKIE
 from urbanos_edge.api.acting import AnyRequest, acting, holder
 from urbanos_edge.api.arrival import address
 from urbanos_edge.api.document import MAY_HOLD, needs
@@ -20,9 +22,7 @@ from urbanos_edge.api.gate import cookie_field
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.audit import Actor
-from urbanos_edge.door import cookie
 from urbanos_edge.node import Node
-from urbanos_edge.sessions import COOKIE
 from urbanos_edge.tokens import Scope, Token
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 
+from urbanos_edge.alerts.events import Alert
 from urbanos_edge.aqi.grades import BandStart
 from urbanos_edge.aqi.standard import Band, Period
-from urbanos_edge.averaging import Brief
-from urbanos_edge.events import Alert
-from urbanos_edge.rows import Row
-from urbanos_edge.summary import Summary
+from urbanos_edge.basemap.tileset import Schema
+from urbanos_edge.health.summary import Summary
+from urbanos_edge.query.averaging import Brief
+from urbanos_edge.query.rows import Row
 from urbanos_edge.sync.standing import State
-from urbanos_edge.tileset import Schema
 
 
 def told(shape: Any, status: int = 200) -> dict[int, ResponseSpec]:

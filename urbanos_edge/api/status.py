@@ -9,14 +9,14 @@ import msgspec
 from litestar import Response, get
 from litestar.types import ControllerRouterHandler
 
-from urbanos_edge import health
 from urbanos_edge.api import shapes
 from urbanos_edge.api.document import Refusal, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import NodeStatus, told
 from urbanos_edge.aqi import STANDARDS, Scale, Standard, band_starts
-from urbanos_edge.history import UNITS
+from urbanos_edge.health import health
 from urbanos_edge.node import Node
+from urbanos_edge.query.history import UNITS
 
 
 class Readiness(msgspec.Struct):

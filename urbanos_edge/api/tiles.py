@@ -12,11 +12,11 @@ from urbanos_edge import aqi
 from urbanos_edge.api.document import KEPT
 from urbanos_edge.api.respond import cached, json
 from urbanos_edge.api.shapes import TileJson, told
-from urbanos_edge.atlas import Atlas, Layer
 from urbanos_edge.clock import HOUR_US, moment_us
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.grid import checked_tile
-from urbanos_edge.mvt import MVT
+from urbanos_edge.query.atlas import Atlas, Layer
+from urbanos_edge.tiles.mvt import MVT
 
 MAX_ZOOM: Final = 16
 """Maps stretch this zoom's tiles beyond it; the node answers up to zoom 18 all the same."""

@@ -13,24 +13,24 @@ from typing import Any, Final
 from psycopg.rows import dict_row
 
 from urbanos_edge.aqi import STANDARDS, index_starts
-from urbanos_edge.atlas import Layer
-from urbanos_edge.cache import Cache, Entry
+from urbanos_edge.cache.cache import Cache, Entry
 from urbanos_edge.centre.news import COARSE_ZOOM, Changes
 from urbanos_edge.centre.series import Series
 from urbanos_edge.centre.servers import Connection, Servers
 from urbanos_edge.clock import DAY_US, HOUR_US, Clock, to_rfc3339
-from urbanos_edge.clusters import Cluster, described
 from urbanos_edge.engine import statement
 from urbanos_edge.errors import EdgeError, NotFound
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Bounds, Tile, spanned, tile_at
-from urbanos_edge.history import Asked, Buckets, Readings, Terms
-from urbanos_edge.query import MAX_ROWS
+from urbanos_edge.query.atlas import Layer
+from urbanos_edge.query.history import Asked, Buckets, Readings, Terms
+from urbanos_edge.query.query import MAX_ROWS
+from urbanos_edge.query.rows import Row, split_flags, stored_row
 from urbanos_edge.reading import INDEXED, QUANTITIES
-from urbanos_edge.rows import Row, split_flags, stored_row
+from urbanos_edge.rollup.window import HOURS
 from urbanos_edge.settings import Settings
 from urbanos_edge.sync.link import to_moment
-from urbanos_edge.tiles import NO_COLOR, RASTER_BITS
-from urbanos_edge.window import HOURS
+from urbanos_edge.tiles.clusters import Cluster, described
+from urbanos_edge.tiles.tiles import NO_COLOR, RASTER_BITS
 
 WORLD: Final = Tile(0, 0, 0)
 LATEST_HOURS: Final = 4

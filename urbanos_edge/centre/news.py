@@ -17,8 +17,8 @@ import psycopg
 from urbanos_edge.centre.servers import Servers, parameters
 from urbanos_edge.clock import HOUR_US, SECOND_US, Clock
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Bounds, Tile, tile_range
+from urbanos_edge.rollup.window import HOURS
 from urbanos_edge.sync.link import NEWS, to_moment
-from urbanos_edge.window import HOURS
 
 GATHER_S: Final = 0.5
 WAIT_S: Final = 5.0

@@ -12,7 +12,7 @@ from urbanos_edge.clock import HOUR_US, SECOND_US
 from urbanos_edge.engine import statement
 from urbanos_edge.errors import NotFound
 from urbanos_edge.grid import Tile
-from urbanos_edge.history import (
+from urbanos_edge.query.history import (
     MAX_READINGS,
     UNITS,
     Asked,
@@ -24,7 +24,7 @@ from urbanos_edge.history import (
     no_rows,
     reading_fields,
 )
-from urbanos_edge.resolution import DAILY, FIVE_MINUTES_US, MINUTES, RAW, hours_within
+from urbanos_edge.query.resolution import DAILY, FIVE_MINUTES_US, MINUTES, RAW, hours_within
 from urbanos_edge.sync.link import to_moment
 
 _PARTS: Final = ("count", "sum", "min", "max", "flagged")

@@ -18,7 +18,7 @@ import anyio
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from urbanos_edge.central import CentreUnavailable
+from urbanos_edge.sync.central import CentreUnavailable
 from urbanos_edge.sync.link import address, secured
 
 MAX_CONNECTIONS: Final = 100

@@ -20,24 +20,24 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from urbanos_edge import __version__, ws
-from urbanos_edge.announcement import host_label, instance_name
-from urbanos_edge.answers import Answers
+from urbanos_edge.access.crowd import Crowd, room_for
+from urbanos_edge.access.guests import Guests, Readers
 from urbanos_edge.api import gate, metrics, reading
 from urbanos_edge.api.respond import error_response, json
 from urbanos_edge.api.status import standards
 from urbanos_edge.app import head_as_get, kept_running
+from urbanos_edge.cache.answers import Answers
+from urbanos_edge.cache.traffic import Traffic
 from urbanos_edge.centre.atlas import CentralAtlas
 from urbanos_edge.centre.news import Changes, News
 from urbanos_edge.centre.servers import Servers
 from urbanos_edge.clock import HOUR_US, Clock, to_rfc3339
-from urbanos_edge.crowd import Crowd, room_for
+from urbanos_edge.discovery.announcement import host_label, instance_name
 from urbanos_edge.grid import STORED_ZOOM, Tile
-from urbanos_edge.guests import Guests, Readers
 from urbanos_edge.live import MAX_READINGS, Draft, GridData, Live
-from urbanos_edge.protocol import HttpProtocol, WebSocketProtocol
-from urbanos_edge.server import OPTIONS, PatientServer
+from urbanos_edge.server.protocol import HttpProtocol, WebSocketProtocol
+from urbanos_edge.server.server import OPTIONS, PatientServer
 from urbanos_edge.settings import Settings
-from urbanos_edge.traffic import Traffic
 
 AT_ONCE: Final = 8
 """Grids whose news are asked for at the same time."""

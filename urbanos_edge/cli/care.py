@@ -12,10 +12,10 @@ import click
 import msgspec
 
 from urbanos_edge import control
+from urbanos_edge.backup.restore import find_backup
+from urbanos_edge.backup.restore import restore as bring_back
 from urbanos_edge.cli.asking import ask, data_dir_option, json_option, progress_bar, show
 from urbanos_edge.clock import to_rfc3339
-from urbanos_edge.restore import find_backup
-from urbanos_edge.restore import restore as bring_back
 
 
 @click.command()
@@ -30,7 +30,7 @@ def check(data_dir: Path, repair: bool, forget_lost: bool, as_json: bool) -> Non
     brought back from intact files in quarantine/, in the partitions or in the backup.
     """
     # What is set aside here is in the report; without a log it would go to stderr as well.
-    logging.getLogger("urbanos_edge.store").addHandler(logging.NullHandler())
+    logging.getLogger("urbanos_edge.store.store").addHandler(logging.NullHandler())
     with progress_bar("checking") as tell:
         arguments = {"repair": repair, "forget_lost": forget_lost}
         report = ask(data_dir, "check", arguments, tell)

@@ -9,11 +9,11 @@ from typing import Final
 import click
 import msgspec
 
-from urbanos_edge import central as centre
 from urbanos_edge.cli.asking import json_option, progress_bar, show
 from urbanos_edge.errors import EdgeError
-from urbanos_edge.server import listener
+from urbanos_edge.server.server import listener
 from urbanos_edge.settings import load
+from urbanos_edge.sync import central as centre
 
 _FIELDS: Final = (
     *("node_id", "name", "mode", "role_name", "schema_version", "program_version"),
@@ -136,9 +136,9 @@ def serve(
     --readers has a line for each token: a name and the token's SHA-256.
     """
     # Here, so that no other command waits for the driver's pools and the web framework.
+    from urbanos_edge.access.guests import Readers
     from urbanos_edge.centre.servers import Servers
     from urbanos_edge.centre.serving import Centre, serve_forever
-    from urbanos_edge.guests import Readers
 
     settings = load({"host": host, "port": port}, config=config)
     named = None if readers is None else Readers(readers)

@@ -18,16 +18,16 @@ import msgspec
 from urbanos_edge import control
 from urbanos_edge.cli.asking import data_dir_option, json_option, progress_bar
 from urbanos_edge.clock import to_rfc3339
-from urbanos_edge.cutover import Change
-from urbanos_edge.keeper import FIRST_DESCRIPTOR
-from urbanos_edge.lookout import ANSWER_WITHIN_S
-from urbanos_edge.rehearsal import Findings, rehearse
+from urbanos_edge.deploy.cutover import Change
+from urbanos_edge.deploy.keeper import FIRST_DESCRIPTOR
+from urbanos_edge.deploy.lookout import ANSWER_WITHIN_S
+from urbanos_edge.deploy.rehearsal import Findings, rehearse
+from urbanos_edge.deploy.slots import DEFAULT_ROOT, NAMES, NoSlot, Slot, Slots, is_kept, remember
+from urbanos_edge.deploy.staging import Vouched
+from urbanos_edge.deploy.staging import stage as stage_release
 from urbanos_edge.schemas import WAY_BACK_US
-from urbanos_edge.server import listening
+from urbanos_edge.server.server import listening
 from urbanos_edge.settings import default_config, load
-from urbanos_edge.slots import DEFAULT_ROOT, NAMES, NoSlot, Slot, Slots, is_kept, remember
-from urbanos_edge.staging import Vouched
-from urbanos_edge.staging import stage as stage_release
 
 SHOWN: Final = 8
 """Lines of the history, the newest."""
@@ -195,7 +195,7 @@ def keep(root: Path, data_dir: Path, host: str | None, port: int | None) -> None
         copies = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY) for one in held]
         for number, copy in enumerate(copies, start=FIRST_DESCRIPTOR):
             os.dup2(copy, number, inheritable=True)
-        program = [sys.executable, "-m", "urbanos_edge.keeper"]
+        program = [sys.executable, "-m", "urbanos_edge.deploy.keeper"]
         os.execv(sys.executable, [*program, str(root.absolute()), str(len(held)), *words])
 
 

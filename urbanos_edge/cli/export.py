@@ -23,7 +23,7 @@ from urbanos_edge.cli.asking import by_owner, data_dir_option
 from urbanos_edge.cli.standing_in import standing_in
 from urbanos_edge.clock import day_or_moment_us, to_rfc3339
 from urbanos_edge.errors import EdgeError, Unprocessable
-from urbanos_edge.export import COLUMNS, FORMATS, Wanted, checked
+from urbanos_edge.query.export import COLUMNS, FORMATS, Wanted, checked
 
 PATIENCE: Final = httpx.Timeout(10, read=None)
 """A node may have to look at much before it finds something in a small box."""

@@ -9,9 +9,9 @@ import click
 import msgspec
 
 from urbanos_edge.cli.asking import ask, data_dir_option, json_option, latitude, longitude, show
-from urbanos_edge.inbox import MAX_BYTES, MAX_CANDIDATES, MAX_SENDERS
-from urbanos_edge.nearby import MAX_DEVICES
-from urbanos_edge.sources import RULES
+from urbanos_edge.discovery.nearby import MAX_DEVICES
+from urbanos_edge.ingest.inbox import MAX_BYTES, MAX_CANDIDATES, MAX_SENDERS
+from urbanos_edge.ingest.sources import RULES
 
 
 @click.group()

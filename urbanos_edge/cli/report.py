@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
-from urbanos_edge.reports import STATES, Verdict
+from urbanos_edge.ingest.reports import STATES, Verdict
 
 _TABLE: Final = ("id", "state", "kind", "noticed_at_us", "lat", "lng", "note")
 numbers_argument = click.argument("numbers", type=int, nargs=-1, required=True)

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import anyio
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from urbanos_edge import __version__, control
-from urbanos_edge.basemap import import_basemap
-from urbanos_edge.cli.asking import data_dir_option
+from urbanos_edge.basemap.basemap import import_basemap
+from urbanos_edge.cli.asking import data_dir_option, progress_bar
 from urbanos_edge.logbook import open_logbook
 from urbanos_edge.node import Node
-from urbanos_edge.server import Listeners, listening, secure, serve_forever
+from urbanos_edge.server.server import Listeners, listening, secure, serve_forever
 from urbanos_edge.settings import default_config, given, load
 
 
@@ -53,19 +51,9 @@ def _prepare_demo(node: Node) -> None:
     streets = node.settings.demo_streets
     if not (node.settings.demo and streets) or node.basemap is not None:
         return
-    with _progress() as progress:
-        task = progress.add_task("streets", total=1.0)
-        import_basemap(
-            Path(streets),
-            node.data_dir,
-            lambda done, what: progress.update(task, completed=done, description=what),
-        )
+    with progress_bar("streets") as on_progress:
+        import_basemap(Path(streets), node.data_dir, on_progress)
     node.open_basemap()
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))
 
 
 def _welcome(node: Node, listeners: Listeners) -> None:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from urbanos_edge.cli.asking import ask, data_dir_option, json_option
-from urbanos_edge.tls import DEFAULT_DAYS, MAX_DAYS
+from urbanos_edge.tls.tls import DEFAULT_DAYS, MAX_DAYS
 
 
 @click.group()

@@ -14,11 +14,11 @@ from typing import Any, Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from urbanos_edge import owed
 from urbanos_edge.clock import Clock
 from urbanos_edge.database import Database, translated
-from urbanos_edge.owed import Owed
 from urbanos_edge.progress import Tell
+from urbanos_edge.store import owed
+from urbanos_edge.store.owed import Owed
 from urbanos_edge.sync.carrier import Asked, Brought, Carrier, Kept, Load, by_day
 from urbanos_edge.sync.link import Link
 from urbanos_edge.sync.standing import is_live

@@ -16,13 +16,13 @@ import anyio.to_thread
 import apsw
 import msgspec
 
-from urbanos_edge import owed, revisions
-from urbanos_edge.buckets import NOTHING, Buckets, Lines
 from urbanos_edge.clock import DAY_US, HOUR_US, Clock
 from urbanos_edge.database import Database
-from urbanos_edge.hours import FINAL, Hours
-from urbanos_edge.owed import Owed
-from urbanos_edge.store import Store, day_of
+from urbanos_edge.hours.buckets import NOTHING, Buckets, Lines
+from urbanos_edge.hours.hours import FINAL, Hours
+from urbanos_edge.store import owed, revisions
+from urbanos_edge.store.owed import Owed
+from urbanos_edge.store.store import Store, day_of
 from urbanos_edge.sync.link import Hello, Link, There
 from urbanos_edge.sync.originals import Originals, slots_of
 

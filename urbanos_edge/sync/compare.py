@@ -8,10 +8,10 @@ from typing import Final, Literal
 import anyio.to_thread
 import msgspec
 
-from urbanos_edge import owed, revisions
-from urbanos_edge.buckets import NOTHING, Digest
 from urbanos_edge.database import Database, translated
-from urbanos_edge.hours import hours_in
+from urbanos_edge.hours.buckets import NOTHING, Digest
+from urbanos_edge.hours.hours import hours_in
+from urbanos_edge.store import owed, revisions
 from urbanos_edge.sync.carrier import Carrier, Kept
 from urbanos_edge.sync.link import Link
 from urbanos_edge.sync.originals import slots_of

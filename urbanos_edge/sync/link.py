@@ -16,12 +16,12 @@ import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from urbanos_edge import central
-from urbanos_edge.buckets import Digest
-from urbanos_edge.central import CentreRefused, CentreUnavailable, translated
 from urbanos_edge.clock import EPOCH, HOUR_US, to_us
 from urbanos_edge.engine import statement
 from urbanos_edge.errors import SettingsError
+from urbanos_edge.hours.buckets import Digest
+from urbanos_edge.sync import central
+from urbanos_edge.sync.central import CentreRefused, CentreUnavailable, translated
 from urbanos_edge.sync.originals import SLOT_US
 from urbanos_edge.sync.pace import Pace
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
-from urbanos_edge.buckets import Digest, Lines, read_digests
 from urbanos_edge.clock import HOUR_US, SECOND_US
-from urbanos_edge.damage import read_intact
 from urbanos_edge.engine import Engine, statement
-from urbanos_edge.hours import Cursor
-from urbanos_edge.manifest import File
+from urbanos_edge.hours.buckets import Digest, Lines, read_digests
+from urbanos_edge.hours.hours import Cursor
 from urbanos_edge.reading import READING_NAMESPACE
-from urbanos_edge.store import Store
+from urbanos_edge.store.damage import read_intact
+from urbanos_edge.store.manifest import File
+from urbanos_edge.store.store import Store
 
 SLOT_US: Final = 300 * SECOND_US
 """As in `sql/central_reading_digests.sql`; slots are counted from 1970."""

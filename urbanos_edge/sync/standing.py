@@ -9,7 +9,7 @@ import msgspec
 
 from urbanos_edge.clock import HOUR_US
 from urbanos_edge.errors import EdgeError
-from urbanos_edge.owed import Owed
+from urbanos_edge.store.owed import Owed
 
 LIVE_HOURS: Final = 3
 """What lies at most so far back goes before everything older."""

@@ -18,16 +18,17 @@ import anyio
 import anyio.to_thread
 import apsw
 
-from urbanos_edge import __version__, database, owed, revisions
+from urbanos_edge import __version__, database
 from urbanos_edge.clock import DAY_US, HOUR_US, Clock
 from urbanos_edge.database import Database, translated
 from urbanos_edge.engine import Engine
 from urbanos_edge.errors import EdgeError
-from urbanos_edge.hours import Hours, hours_in
-from urbanos_edge.owed import Owed
+from urbanos_edge.hours.hours import Hours, hours_in
 from urbanos_edge.progress import Tell, ignore_progress
 from urbanos_edge.settings import Settings
-from urbanos_edge.store import Store, start_of
+from urbanos_edge.store import owed, revisions
+from urbanos_edge.store.owed import Owed
+from urbanos_edge.store.store import Store, start_of
 from urbanos_edge.sync.backlog import Backlog
 from urbanos_edge.sync.carrier import Brought, Carrier, Kept, by_day
 from urbanos_edge.sync.compare import Difference, compare_day

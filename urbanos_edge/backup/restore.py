@@ -1,0 +1,256 @@
+"""Bringing a backup back: everything is compared in a directory beside, then the two change places.
+
+Until that one rename the old state is untouched; afterwards it is kept under another name.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import duckdb
+
+from urbanos_edge.audit import note_restored
+from urbanos_edge.backup.backup import Catalogue, Shelf, nodes_in
+from urbanos_edge.backup.targets import open_target
+from urbanos_edge.clock import EPOCH
+from urbanos_edge.database import DATABASE_NAME, newest_schema
+from urbanos_edge.errors import EdgeError, NotFound
+from urbanos_edge.progress import Tell
+from urbanos_edge.schemas import forget_uses, is_readable
+from urbanos_edge.store.integrity import sync_path
+from urbanos_edge.store.manifest import HOURS, READINGS
+from urbanos_edge.store.steps import reached
+
+_RUNTIME_FILES: Final = {"lock", "control.sock", ".tmp", "ballast"}
+"""What a data directory holds that is not worth keeping."""
+_RENAME_EXCHANGE: Final = 2
+_AT_FDCWD: Final = -100
+_SPARE_BYTES: Final = 64 << 20
+
+
+class RestoreFailed(EdgeError):
+    """The backup cannot be brought back; the old state is as it was."""
+
+    code = "restore_failed"
+
+
+def find_backup(address: str, node_id: str | None, name: str | None) -> tuple[Shelf, Catalogue]:
+    """The backup of that name, or the newest; of that node, or the only one there.
+
+    Raises:
+        NotFound: there is none, or there are several nodes and none was named.
+        TargetFailed: the place cannot be read.
+    """
+    if "://" not in address and not Path(address).is_dir():
+        raise NotFound(f"there is no backup at {address}")
+    target = open_target(address)
+    nodes = nodes_in(target)
+    if not nodes:
+        raise NotFound(f"there is no complete backup at {address}")
+    if node_id is None and len(nodes) > 1:
+        raise NotFound(f"there are backups of several nodes; name one with --node: {nodes}")
+    shelf = Shelf(target, node_id or nodes[0])
+    return shelf, shelf.catalogue(name)
+
+
+def restore(
+    shelf: Shelf, catalogue: Catalogue, data_dir: Path, now_us: int, tell: Tell
+) -> Path | None:
+    """Make `data_dir`, which the caller owns, what it was; return where its old state is kept.
+
+    Raises:
+        RestoreFailed: the backup is not whole, or there is no room; nothing changed.
+        TargetFailed: the backup cannot be read, or is damaged; nothing changed.
+    """
+    data_dir = data_dir.resolve()
+    staging = data_dir.parent / f".{data_dir.name}.restoring"
+    _check_room(data_dir.parent, catalogue)
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        unpack(shelf, catalogue, staging, tell)
+        _mark_restored(staging / DATABASE_NAME, catalogue.name, now_us)
+        _take_over(staging, data_dir)
+        _sync_tree(staging)
+        reached("restore compared")
+        _swap(staging, data_dir)
+        reached("restore swapped")
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise RestoreFailed(
+            f"{data_dir} cannot be replaced: {error.strerror}; restore with --to elsewhere"
+        ) from error
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    tell(1.0, "restored")
+    return _keep_old(staging, data_dir, now_us)
+
+
+def unpack(shelf: Shelf, catalogue: Catalogue, folder: Path, tell: Tell) -> None:
+    """Make a new folder what the backed up directory was, and compare it with the catalogue.
+
+    Raises:
+        RestoreFailed: the backup is not whole.
+        TargetFailed: it cannot be read, or is damaged.
+    """
+    folder.mkdir(mode=0o700)
+    _fetch_all(shelf, catalogue, folder, tell)
+    tell(0.9, "comparing the restored node with the catalogue")
+    _verify(folder, catalogue)
+
+
+def _check_room(parent: Path, catalogue: Catalogue) -> None:
+    parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(parent).free
+    if free < catalogue.bytes + _SPARE_BYTES:
+        raise RestoreFailed(
+            f"the backup needs {catalogue.bytes >> 20} MiB beside the old state,"
+            f" {free >> 20} MiB are free"
+        )
+
+
+def _fetch_all(shelf: Shelf, catalogue: Catalogue, staging: Path, tell: Tell) -> None:
+    done = 0
+    for kept in catalogue.files:
+        if Path(kept.path).is_absolute() or ".." in Path(kept.path).parts:
+            raise RestoreFailed(f"the catalogue names a file outside the directory: {kept.path}")
+        tell(0.9 * done / max(catalogue.bytes, 1), f"restoring {kept.path}")
+        shelf.fetch(kept, staging / kept.path)
+        reached("file fetched")
+        done += kept.bytes
+
+
+def _verify(staging: Path, catalogue: Catalogue) -> None:
+    """Hold the restored files against the restored manifest, and both against the catalogue."""
+    connection = apsw.Connection(str(staging / DATABASE_NAME))
+    try:
+        found = connection.execute("PRAGMA integrity_check").fetchall()
+        if found != [("ok",)]:
+            raise RestoreFailed(f"the restored database is damaged: {found[0][0]}")
+        if not is_readable(connection, newest_schema()):
+            schema = connection.pragma("user_version")
+            raise RestoreFailed(
+                f"the backup is of schema {schema}, newer than this version reads"
+                f" ({newest_schema()}); install the newer version"
+            )
+        stored = connection.execute("SELECT coalesce(sum(rows), 0) FROM files").get
+        listed = _listed_rows(connection)
+        waiting = connection.execute("SELECT coalesce(sum(readings), 0) FROM spool").get
+    finally:
+        connection.close()
+    if stored != catalogue.readings or waiting != catalogue.waiting:
+        raise RestoreFailed("the restored database holds other counts than the catalogue says")
+    if _rows_in(staging, list(listed)) != listed:
+        raise RestoreFailed("a restored file holds another number of rows than its manifest says")
+
+
+def _listed_rows(connection: apsw.Connection) -> dict[str, int]:
+    """Rows by path of all listed files; an older version had no table for aggregates."""
+    known = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    tables = [layout.table for layout in (READINGS, HOURS) if layout.table in known]
+    query = " UNION ALL ".join(f"SELECT path, rows FROM {table}" for table in tables)
+    rows: list[Any] = connection.execute(query).fetchall()
+    return dict(rows)
+
+
+def _rows_in(staging: Path, paths: list[str]) -> dict[str, int]:
+    """Rows by path, from the files' own footers."""
+    missing = [path for path in paths if not (staging / path).is_file()]
+    if missing:
+        raise RestoreFailed(f"the backup lacks {missing[0]}")
+    if not paths:
+        return {}
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            "SELECT file_name, num_rows FROM parquet_file_metadata(?)",
+            [[str(staging / path) for path in paths]],
+        ).fetchall()
+    return {str(Path(name).relative_to(staging)): rows for name, rows in found}
+
+
+def _mark_restored(database: Path, name: str, now_us: int) -> None:
+    """A new epoch: who pulls changes by cursor learns that history may have gone back.
+
+    So does who reads the audit log: what was done since the backup is in the old state only.
+    """
+    connection = apsw.Connection(str(database))
+    try:
+        connection.execute(
+            "INSERT OR REPLACE INTO node VALUES ('epoch', ?), ('restored_at_us', ?)",
+            (secrets.token_hex(4), str(now_us)),
+        )
+        note_restored(connection, name, now_us)
+        forget_uses(connection)
+    finally:
+        connection.close()
+
+
+def _take_over(staging: Path, data_dir: Path) -> None:
+    """Keep what no backup brings: settings, whom devices trust, owner and mode of the directory."""
+    settings, tls = data_dir / "urbanos.toml", data_dir / "tls"
+    if settings.is_file() and not (staging / settings.name).exists():
+        shutil.copy2(settings, staging / settings.name)
+    if tls.is_dir():
+        shutil.copytree(tls, staging / tls.name)
+    if not data_dir.exists():
+        return
+    state = data_dir.stat()
+    staging.chmod(state.st_mode & 0o7777)
+    if os.geteuid() == 0:
+        for path in (staging, *staging.rglob("*")):
+            os.chown(path, state.st_uid, state.st_gid)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        sync_path(path)
+    sync_path(folder)
+
+
+def _swap(staging: Path, data_dir: Path) -> None:
+    """Let two directories change names in one step."""
+    if not data_dir.exists():
+        staging.rename(data_dir)
+    else:
+        _exchange(staging, data_dir)
+    sync_path(data_dir.parent)
+
+
+def _exchange(first: Path, second: Path) -> None:
+    """renameat2(RENAME_EXCHANGE), or three renames where the filesystem does not know it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = (os.fsencode(first), os.fsencode(second))
+    arguments = (_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
+    if hasattr(libc, "renameat2") and libc.renameat2(*arguments) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in (0, errno.EINVAL, errno.ENOSYS):
+        raise OSError(number, os.strerror(number))
+    beside = second.with_name(f".{second.name}.leaving")
+    second.rename(beside)
+    try:
+        first.rename(second)
+    except OSError:
+        beside.rename(second)
+        raise
+    beside.rename(first)
+
+
+def _keep_old(old: Path, data_dir: Path, now_us: int) -> Path | None:
+    """Give the old state a name, or remove it when there was none."""
+    if not old.exists():
+        return None
+    if not {path.name for path in old.iterdir()} - _RUNTIME_FILES:
+        shutil.rmtree(old)
+        return None
+    moment = EPOCH.fromtimestamp(now_us / 1e6, EPOCH.tzinfo).strftime("%Y%m%dT%H%M%SZ")
+    kept = data_dir.with_name(f"{data_dir.name}.before-{moment}")
+    old.rename(kept)
+    return kept

@@ -1,0 +1,3 @@
+"""The map under the sensors: `tileset` reads MBTiles and PMTiles, `osm` makes tiles of an
+extract, `basemap` is the one that is installed.
+"""

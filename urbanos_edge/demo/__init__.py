@@ -1,0 +1,1 @@
+"""The demonstration: `fleet` says what its sensors measure, `reporting` sends it."""

@@ -1,0 +1,1 @@
+"""How the node is: `health` in numbers, `summary` in sentences, `metrics` for Prometheus."""

@@ -1,0 +1,171 @@
+"""Empty the spool: in large steps, patiently with what fails, and alone with what always fails.
+
+A failure of the disk is nobody's fault but the disk's: it is told and tried again for as long as
+it takes. Any other failure is tried a few times; then the entries are split until the readings
+that cannot be stored are found, and these become dead letters.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import apsw
+import msgspec
+import numpy as np
+
+from urbanos_edge.adapters import node_json
+from urbanos_edge.batch import Batch, reading_at, unpack
+from urbanos_edge.clock import Clock
+from urbanos_edge.database import Database
+from urbanos_edge.errors import DiskFull, OutOfMemory, StorageUnavailable
+from urbanos_edge.ingest.dead_letters import MAX_PAYLOAD, DeadLetter, bury
+from urbanos_edge.ingest.spool import Entry, Spool, count
+from urbanos_edge.reading import Reading
+from urbanos_edge.store.flush import Flushed, Mover
+
+CHUNK_READINGS: Final = 250_000
+"""Readings one transaction moves at most; bounds the memory a flush takes."""
+_log = logging.getLogger(__name__)
+_STORAGE_FAULTS: Final = (StorageUnavailable, DiskFull)
+
+
+@dataclass(slots=True)
+class Drained:
+    """What left the spool in one step: how many readings, and the parts that were stored."""
+
+    readings: int
+    parts: list[Flushed] = field(default_factory=list)
+
+
+class Drain:
+    """Takes entries from the spool in order; used by one thread at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        mover: Mover,
+        clock: Clock,
+        batch_size: int,
+        max_retries: int,
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._mover = mover
+        self._clock = clock
+        self._batch_size = batch_size
+        self._max_retries = max_retries
+        self._chunk = CHUNK_READINGS
+        self.failures = 0
+        """How often in a row the oldest entries could not be stored, for no fault of the disk."""
+
+    def step(self) -> Drained | None:
+        """Move the oldest entries, at most about `CHUNK_READINGS`; None when the spool is empty.
+
+        Raises:
+            StorageUnavailable, DiskFull: nothing was lost; try again.
+            Exception: something else failed; try again, for after `max_retries` times the
+                readings at fault are set aside.
+        """
+        entries = self._take()
+        if not entries:
+            return None
+        drained = Drained(sum(entry.readings for entry in entries))
+        try:
+            drained.parts = [self._mover.move(entries)]
+        except OutOfMemory:
+            self._chunk = max(min(self._chunk, drained.readings) // 2, self._batch_size)
+            if len(entries) > 1 and drained.readings > self._batch_size:
+                return self.step()
+            raise
+        except _STORAGE_FAULTS:
+            raise
+        except Exception:
+            if self.failures < self._max_retries:
+                self.failures += 1
+                raise
+            _log.exception("a batch failed %d times and is split", self.failures + 1)
+            drained.parts = self._isolate(entries)
+        self.failures = 0
+        self._chunk = min(self._chunk + self._chunk // 8, CHUNK_READINGS)
+        return drained
+
+    def _take(self) -> list[Entry]:
+        entries: list[Entry] = []
+        readings = 0
+        while readings < self._chunk:
+            after = entries[-1].seq if entries else 0
+            more = self._spool.take(self._batch_size, after)
+            if not more:
+                break
+            entries += more
+            readings += sum(entry.readings for entry in more)
+        return entries
+
+    def _attempt(self, entries: Sequence[Entry]) -> list[Flushed]:
+        try:
+            return [self._mover.move(entries)]
+        except _STORAGE_FAULTS:
+            raise
+        except Exception:
+            return self._isolate(entries)
+
+    def _isolate(self, entries: Sequence[Entry]) -> list[Flushed]:
+        """Halve what fails together, older half first, down to single entries."""
+        if len(entries) > 1:
+            middle = len(entries) // 2
+            return self._attempt(entries[:middle]) + self._attempt(entries[middle:])
+        [entry] = entries
+        letters: list[DeadLetter] = []
+        try:
+            parts = self._store_rows(unpack([entry.payload]), letters)
+        except _STORAGE_FAULTS:
+            raise
+        except Exception as error:
+            parts, letters = [], [self._letter(entry.payload, error)]
+        self._bury(entry, letters)
+        return parts
+
+    def _store_rows(self, batch: Batch, letters: list[DeadLetter]) -> list[Flushed]:
+        """Store what can be stored of one entry, which stays in the spool.
+
+        What a crash leaves stored here and still in the spool is a duplicate the next time.
+        """
+        try:
+            return [self._mover.store(batch, lambda _: None)] if len(batch) else []
+        except _STORAGE_FAULTS:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                letters.append(self._letter(_spelled_out(reading_at(batch, 0)), error))
+                return []
+        middle = len(batch) // 2
+        halves = (np.arange(middle), np.arange(middle, len(batch)))
+        return [part for rows in halves for part in self._store_rows(batch.take(rows), letters)]
+
+    def _bury(self, entry: Entry, letters: Sequence[DeadLetter]) -> None:
+        def work(connection: apsw.Connection) -> None:
+            bury(connection, letters)
+            count(connection, {"rejected": len(letters)})
+            self._spool.settle(connection, entry.seq)
+
+        self._database.write_and_wait(work)
+
+    def _letter(self, payload: bytes, error: Exception) -> DeadLetter:
+        return DeadLetter(
+            self._clock.now_us(),
+            "cannot_be_stored",
+            f"{type(error).__name__}: {error}"[:500],
+            payload[:MAX_PAYLOAD],
+        )
+
+
+def _spelled_out(reading: Reading) -> bytes:
+    """A reading as it could be sent again, or as it is where its time has no date."""
+    try:
+        return node_json.write(reading)
+    except OverflowError:
+        return msgspec.json.encode(reading)

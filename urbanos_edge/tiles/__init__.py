@@ -1,0 +1,1 @@
+"""Vector tiles of readings: `clusters` sums, `tiles` draws, `layers` adds rows, `mvt` encodes."""

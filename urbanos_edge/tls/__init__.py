@@ -1,0 +1,1 @@
+"""HTTPS: `authority` is the box's own, `tls` its certificate."""
