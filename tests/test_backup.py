@@ -314,7 +314,7 @@ def test_a_restore_that_is_killed_leaves_the_old_state_or_the_new_one(
 
 KILLED_AT = """
 import os, sys
-from urbanos_edge import steps
+from urbanos_edge.store import steps
 from urbanos_edge.cli import main
 wanted = sys.argv[1]
 steps.watcher = lambda step: os.kill(os.getpid(), 9) if step == wanted else None

@@ -98,7 +98,8 @@ CHILD = """
 import os, signal, sys
 from contextlib import closing
 from pathlib import Path
-from urbanos_edge import compact, engine, steps
+from urbanos_edge import engine
+from urbanos_edge.store import compact, steps
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
 
