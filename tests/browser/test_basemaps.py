@@ -20,7 +20,7 @@ MISSION_CREEK = "/#15/37.7745/-122.3940"
 PONTE_VECCHIO = "/#14.6/43.7680/11.2531"
 """Florence, on both sides of the Arno."""
 ROAD, WATER, GREEN = "#ffffff", "#d2d9dc", "#e3e6da"
-"""In the light palette of `basemap-style.ts`."""
+"""In the light palette of `ink.ts`."""
 REACH_PX = 190
 LEAST_PX = 1500
 """Of 144,400: a street is some 10 px wide and crosses the square many times."""

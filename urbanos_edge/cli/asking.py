@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 import click
@@ -19,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from urbanos_edge import control
-from urbanos_edge.errors import DirectoryInUse
+from urbanos_edge.cli.owner import by_owner
 from urbanos_edge.progress import Tell, ignore_progress
 from urbanos_edge.settings import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR
 
@@ -33,9 +32,6 @@ data_dir_option = click.option(
 )
 latitude = click.FloatRange(-90, 90)
 longitude = click.FloatRange(-180, 180)
-T = TypeVar("T")
-BUSY_S: Final = 10
-"""How long a command waits while a node starts or stops, or another command is at work."""
 PIPED_WIDTH: Final = 240
 """Of a table that goes into a file or another program."""
 _CONTROLS: Final = dict.fromkeys((*range(0x0A), *range(0x0B, 0x20), *range(0x7F, 0xA0)), "\ufffd")
@@ -58,24 +54,6 @@ def ask(
         partial(control.request, data_dir, command, arguments, on_progress),
         partial(_stand_in, data_dir, command, arguments or {}, on_progress),
     )
-
-
-def by_owner(there: Callable[[], T], here: Callable[[], T]) -> T:
-    """What `there` returns when a node runs, else what `here` does, which owns the directory.
-
-    Raises:
-        DirectoryInUse: somebody else owns it all the time, but does not answer.
-    """
-    deadline_s = time.monotonic() + BUSY_S
-    while True:
-        with suppress(control.NotRunning):
-            return there()
-        try:
-            return here()
-        except DirectoryInUse:
-            if time.monotonic() > deadline_s:
-                raise
-            time.sleep(0.1)
 
 
 def _stand_in(data_dir: Path, command: str, arguments: Mapping[str, Any], on_progress: Tell) -> Any:

@@ -19,7 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from urbanos_edge import control
 from urbanos_edge.api.export import box
-from urbanos_edge.cli.asking import by_owner, data_dir_option
+from urbanos_edge.cli.asking import data_dir_option
+from urbanos_edge.cli.owner import by_owner
 from urbanos_edge.cli.standing_in import standing_in
 from urbanos_edge.clock import day_or_moment_us, to_rfc3339
 from urbanos_edge.errors import EdgeError, Unprocessable

@@ -59,6 +59,20 @@ def list_nearby(data_dir: Path, as_json: bool) -> None:
         click.echo(f"{len(found)} of at most {MAX_DEVICES}; what left gives way to what is new")
 
 
+@inbox.command("refused")
+@data_dir_option
+@json_option
+def list_refused(data_dir: Path, as_json: bool) -> None:
+    """Show who was turned away at the doors of sensors since the start.
+
+    Wrong tokens, addresses and bodies, with what the sender was told. What came
+    with a good token and could not be read is among the 'dead-letters'.
+    """
+    found = ask(data_dir, "refused")
+    told = ("status", "message", "times", "first_at_us", "last_at_us")
+    show(found, ("address", "device", "door", *told), as_json)
+
+
 @inbox.command("claim")
 @data_dir_option
 @json_option

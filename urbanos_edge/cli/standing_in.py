@@ -13,7 +13,7 @@ import msgspec
 from anyio.from_thread import start_blocking_portal
 
 from urbanos_edge import control
-from urbanos_edge.cli.asking import by_owner
+from urbanos_edge.cli.owner import by_owner
 from urbanos_edge.commands import commands
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.node import Node

@@ -1,8 +1,8 @@
 /** What the page asks of the node; the shapes are the node's own, see `api-types.ts`. */
 
 import type { Answers } from './api-types';
-import type { NewReport } from './report-form';
-import { SPANS, type SpanName } from './series';
+import { SPANS, type SpanName } from './panel/series';
+import type { Place } from './state';
 
 /** The node was reached and refused, or was not reached at all (`status` 0). */
 export class ApiError extends Error {
@@ -16,6 +16,12 @@ export class ApiError extends Error {
   ) {
     super(`${path}: ${status === 0 ? 'no answer' : status}`);
   }
+}
+
+/** What somebody smells or sees. */
+export interface NewReport extends Place {
+  readonly kind: string;
+  readonly note: string;
 }
 
 /** When answers that the service worker had kept were said; see `worker/shelf.ts`. */

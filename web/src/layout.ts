@@ -2,7 +2,7 @@
 
 import { element, iconButton, nameButton } from './dom';
 import { icon } from './icons';
-import type { Insets } from './map';
+import type { Insets } from './map/map';
 import type { Part, View } from './view';
 
 export interface Floating {

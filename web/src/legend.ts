@@ -4,7 +4,7 @@ import type { Band, Standard } from './api-types';
 import { element, setText } from './dom';
 import { icon } from './icons';
 import { remember, remembered } from './preferences';
-import type { Palette } from './state';
+import type { Palette } from './standard';
 import { paintSimulatedMark, simulatedMark, type Part, type View } from './view';
 
 /** Smaller screens start with the legend folded, so that the map is seen. */

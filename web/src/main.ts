@@ -20,13 +20,13 @@ import { Layout } from './layout';
 import { Legend } from './legend';
 import { SensorList } from './list';
 import { Live, type GridUpdate } from './live';
-import { MapView } from './map';
-import { Panel } from './panel';
+import { MapView } from './map/map';
+import { Panel } from './panel/panel';
 import { remember, rememberedLanguage, rememberedPalette } from './preferences';
 import { Replay } from './replay';
-import { ReportForm } from './report-form';
-import { reportCard } from './report-card';
-import { colored } from './standard';
+import { ReportForm } from './reports/form';
+import { reportCard } from './reports/card';
+import { colored, type Palette } from './standard';
 import {
   initialState,
   shownLatest,
@@ -34,7 +34,6 @@ import {
   withReadings,
   withSelection,
   type Link,
-  type Palette,
   type State,
 } from './state';
 import { quietWatch, returnWhenIdle } from './idle';

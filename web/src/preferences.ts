@@ -1,7 +1,7 @@
 /** What a reader chose, remembered on their device; a full or forbidden storage is no obstacle. */
 
 import { isLanguage, preferredLanguage, type Language } from './i18n';
-import type { Palette } from './state';
+import type { Palette } from './standard';
 
 const PREFIX = 'urbanos.';
 

@@ -1,10 +1,12 @@
 import type { AveragingPeriod, Band, Standard } from './api-types';
-import type { Palette } from './state';
 
 /** The band an index falls in; one beyond the table belongs to the last band. */
 export function bandOfIndex(standard: Standard, index: number): Band | undefined {
   return standard.bands.findLast((band) => index >= band.low) ?? standard.bands[0];
 }
+
+/** The standard's own colours, or those for people who do not tell red from green. */
+export type Palette = 'standard' | 'assist';
 
 /** The standard with the colours of a palette. */
 export function colored(standard: Standard, palette: Palette): Standard {

@@ -11,7 +11,7 @@ import type {
   Standard,
 } from './api-types';
 import { QUANTITIES } from './quantities';
-import { bandOfIndex } from './standard';
+import { bandOfIndex, type Palette } from './standard';
 
 /** The most sensors the page keeps. The map, which draws tiles, shows those beyond it all the same. */
 export const SENSOR_LIMIT = 10_000;
@@ -61,9 +61,6 @@ export interface Selection {
   readonly averagedIndex: number | null;
   readonly problem: 'unknown' | 'unreachable' | null;
 }
-
-/** The standard's own colours, or those for people who do not tell red from green. */
-export type Palette = 'standard' | 'assist';
 
 export type Link = 'connecting' | 'live' | 'lost';
 

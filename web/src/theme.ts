@@ -1,6 +1,6 @@
 /** Light or dark: as the device says, unless the reader says otherwise. */
 
-import type { Theme } from './basemap-style';
+import type { Theme } from './map/ink';
 import { remember, remembered } from './preferences';
 
 export type ThemeChoice = 'auto' | Theme;

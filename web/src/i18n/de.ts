@@ -1,4 +1,4 @@
-import type { Messages } from './index';
+import type { Messages } from './en';
 
 export const de: Messages = {
   'page.title': 'Luftqualität in {place}',

@@ -235,3 +235,6 @@ export const en = {
   'advice.uk-defra-2013.10':
     'Everyone: less effort, above all outside. Older people and those with a lung or heart disease: no hard effort.',
 } as const;
+
+/** What a language says. */
+export type Messages = Readonly<Record<keyof typeof en, string>>;

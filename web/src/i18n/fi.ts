@@ -1,4 +1,4 @@
-import type { Messages } from './index';
+import type { Messages } from './en';
 
 export const fi: Messages = {
   'page.title': 'Ilmanlaatu: {place}',

@@ -1,4 +1,4 @@
-import type { Messages } from './index';
+import type { Messages } from './en';
 
 export const fr: Messages = {
   'page.title': 'Qualité de l’air à {place}',

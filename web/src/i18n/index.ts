@@ -5,7 +5,7 @@
 
 import type { AveragingPeriod, Band, Standard } from '../api-types';
 import { de } from './de';
-import { en } from './en';
+import { en, type Messages } from './en';
 import { es } from './es';
 import { fi } from './fi';
 import { fr } from './fr';
@@ -14,7 +14,7 @@ import { zhHant } from './zh-hant';
 type Period = AveragingPeriod['period'];
 
 export type MessageKey = keyof typeof en;
-export type Messages = Readonly<Record<MessageKey, string>>;
+export type { Messages };
 
 /** What has to be filled into a text. */
 type Placeholders<Text extends string> = Text extends `${string}{${infer Name}}${infer Rest}`

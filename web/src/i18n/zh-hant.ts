@@ -1,4 +1,4 @@
-import type { Messages } from './index';
+import type { Messages } from './en';
 
 export const zhHant: Messages = {
   'page.title': '{place}的空氣品質',

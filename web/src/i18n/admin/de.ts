@@ -1,6 +1,6 @@
 /** German words of the administration. */
 
-import type { AdminMessages } from '../../admin-words';
+import type { AdminMessages } from './en';
 
 export const de: AdminMessages = {
   title: 'Verwaltung von {place}',

@@ -176,3 +176,6 @@ export const en = {
   'col.success': 'Last success',
   'col.act': 'Do',
 } as const;
+
+/** What a language says. */
+export type AdminMessages = Readonly<Record<keyof typeof en, string>>;

@@ -1,6 +1,6 @@
 /** Spanish words of the administration. */
 
-import type { AdminMessages } from '../../admin-words';
+import type { AdminMessages } from './en';
 
 export const es: AdminMessages = {
   title: 'Administración de {place}',

@@ -1,6 +1,6 @@
 /** Finnish words of the administration. */
 
-import type { AdminMessages } from '../../admin-words';
+import type { AdminMessages } from './en';
 
 export const fi: AdminMessages = {
   title: '{place}: ylläpito',

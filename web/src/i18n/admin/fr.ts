@@ -1,6 +1,6 @@
 /** French words of the administration. */
 
-import type { AdminMessages } from '../../admin-words';
+import type { AdminMessages } from './en';
 
 export const fr: AdminMessages = {
   title: 'Administration de {place}',

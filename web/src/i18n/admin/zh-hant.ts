@@ -1,6 +1,6 @@
 /** Traditional Chinese words of the administration. */
 
-import type { AdminMessages } from '../../admin-words';
+import type { AdminMessages } from './en';
 
 export const zhHant: AdminMessages = {
   title: '{place} 管理',
