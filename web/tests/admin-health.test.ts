@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 
-import { inWords } from '../src/admin-health';
-import type { AdminView } from '../src/admin-view';
-import { sayIn, textIn, type AdminKey } from '../src/admin-words';
+import { inWords } from '../src/admin/health';
+import type { AdminView } from '../src/admin/view';
+import { sayIn, textIn, type AdminKey } from '../src/admin/words';
 import type { Sentence } from '../src/api-types';
 import { createFormat } from '../src/format';
 import { createWords, isLanguage, languages, type Language } from '../src/i18n';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { unrolled } from '../src/antimeridian';
+import { unrolled } from '../src/map/antimeridian';
 
 test('a ring across 180° goes on beyond it and comes back', () => {
   const fiji = [

@@ -2,8 +2,8 @@ import { validateStyleMin } from '@maplibre/maplibre-gl-style-spec';
 import { describe, expect, test } from 'vitest';
 
 import type { TileJson } from '../src/api-types';
-import { graticule } from '../src/graticule';
-import { buildStyle, type StyleInput } from '../src/style';
+import { graticule } from '../src/map/graticule';
+import { buildStyle, type StyleInput } from '../src/map/style';
 import { usEpa } from './samples';
 
 const input: StyleInput = {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import type { Buckets, Series } from '../src/api-types';
-import { asCsv, courseOf, lonePlaces, quantitiesIn, together } from '../src/series';
+import { asCsv, courseOf, lonePlaces, quantitiesIn, together } from '../src/panel/series';
 
 function series(avg: (number | null)[], flagged = avg.map(() => 0)): Series {
   const count = avg.map((value) => (value === null ? 0 : 3));

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { embedCode } from '../src/share';
+import { embedCode } from '../src/panel/share';
 
 test('a name that ends the attribute it stands in is written as text', () => {
   const code = embedCode('http://node/?sensor=a&embed=1', '"><script>alert(1)</script>');

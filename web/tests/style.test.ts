@@ -8,10 +8,10 @@ import type { LayerSpecification, SymbolLayerSpecification } from 'maplibre-gl';
 import { describe, expect, test } from 'vitest';
 
 import type { TileJson } from '../src/api-types';
-import { palettes } from '../src/basemap-style';
-import { parseMarkerName, selectedMarkerName } from '../src/marker-name';
+import { palettes } from '../src/map/ink';
+import { parseMarkerName, selectedMarkerName } from '../src/map/marker-name';
 import { relativeLuminance } from '../src/standard';
-import { buildStyle, NOW, readingTiles, type StyleInput } from '../src/style';
+import { buildStyle, NOW, readingTiles, type StyleInput } from '../src/map/style';
 import { usEpa } from './samples';
 
 const NOW_S = 1_780_000_000;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { initialState, withSensorList, type State } from '../src/state';
-import { isNight, nextStop, sameStop, sites } from '../src/tour';
+import { isNight, nextStop, sameStop, sites } from '../src/kiosk/tour';
 import { latestReading, MINUTE_MS, NOON_MS, sensorEntry } from './samples';
 
 function stateWith(...names: string[]): State {
