@@ -140,15 +140,14 @@ def _follow(requirement: Requirement, needed: set[str]) -> None:
 def _licence(name: str, said: PackageMetadata) -> str:
     if name in _BY_HAND:
         return _BY_HAND[name]
-    expression = said.get("License-Expression")
-    if expression:
+    for expression in said.get_all("License-Expression") or []:
         return str(expression)
     lines = said.get_all("Classifier") or []
     last = [line.rpartition(" :: ")[2] for line in lines if line.startswith("License")]
     known = [_CLASSIFIED[line] for line in last if line in _CLASSIFIED]
     if known:
         return " OR ".join(known)
-    licence = str(said.get("License") or "")
+    licence = " ".join(said.get_all("License") or [])
     if not re.fullmatch(r"[A-Za-z0-9.+-]+", licence):
         raise SystemExit(f"{name} does not say its licence in words of SPDX; see _BY_HAND")
     return licence

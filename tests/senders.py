@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
@@ -15,7 +15,7 @@ from urbanos_edge.node import Node
 
 SOMEWHERE = Arrival("airrohr", "192.0.2.10")
 ELSEWHERE = Arrival("airrohr", "198.51.100.7")
-HARBOUR = {"lat": 60.161, "lng": 24.951}
+HARBOUR: Final[dict[str, Any]] = {"lat": 60.161, "lng": 24.951}
 
 
 def sent(sender: str = "esp-1", pm25: float = 5.0, **more: Any) -> Candidate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,12 +152,13 @@ def test_a_number_beyond_any_and_bytes_that_are_no_text_spoil_only_themselves() 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"1", b"null", b"{", b"[" * 100_000, b"\xff\xfe"])
 def test_what_is_no_object_is_a_bad_request(body: bytes) -> None:
-    for read in (
+    readers: tuple[Callable[[], object], ...] = (
         lambda: airrohr.read(body),
         lambda: airgradient.read(body, "1"),
         lambda: purpleair.read(body),
         lambda: sensorthings.read(body, NO_MAP),
-    ):
+    )
+    for read in readers:
         with pytest.raises(BadRequest):
             read()
 

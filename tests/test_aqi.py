@@ -67,8 +67,8 @@ def test_every_published_us_breakpoint_has_its_index(data: Path) -> None:
             continue
         scale = 1000 if row["pollutant"] == "O3" else 1  # published in ppm, kept in ppb
         name = QUANTITY[row["pollutant"]]
-        assert index_of(**{name: float(low) * scale}) == int(row["category_lower"])
-        assert index_of(**{name: float(high) * scale}) == int(row["category_upper"])
+        assert index_of(US_EPA_2024, **{name: float(low) * scale}) == int(row["category_lower"])
+        assert index_of(US_EPA_2024, **{name: float(high) * scale}) == int(row["category_upper"])
         checked += 1
     assert checked == 30
 
@@ -99,7 +99,7 @@ def test_sulphur_dioxide_above_the_one_hour_scale_is_graded_by_the_day() -> None
 def test_beyond_the_us_scale_its_last_line_goes_on(
     concentration: dict[str, float], index: int
 ) -> None:
-    assert index_of(**concentration) == index
+    assert index_of(US_EPA_2024, **concentration) == index
 
 
 @pytest.mark.parametrize(

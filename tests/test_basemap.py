@@ -21,13 +21,13 @@ from tests.extracts import BOX, Extract, draw, silent, small_extract
 from urbanos_edge.basemap.basemap import (
     ATTRIBUTION,
     Basemap,
-    BasemapUnreadable,
     import_basemap,
     import_mbtiles,
     import_osm,
     installed,
 )
 from urbanos_edge.basemap.osm import header_bounds
+from urbanos_edge.basemap.tileset import BasemapUnreadable
 from urbanos_edge.errors import DiskFull, NotFound
 
 

@@ -13,7 +13,8 @@ import shapely
 from pmtiles.reader import MmapSource, all_tiles
 
 from tests.extracts import layer, silent
-from urbanos_edge.basemap.basemap import Basemap, BasemapUnreadable, import_basemap, import_osm
+from urbanos_edge.basemap.basemap import Basemap, import_basemap, import_osm
+from urbanos_edge.basemap.tileset import BasemapUnreadable
 
 CITY = "basemap/sf-downtown.osm.pbf"
 FLORENCE = "basemap/firenze_protomaps_ODbL.pmtiles"

@@ -12,7 +12,7 @@ import anyio
 import apsw
 import pytest
 
-from urbanos_edge.database import Database, migrate
+from urbanos_edge.database import Database, Work, migrate
 from urbanos_edge.errors import DiskFull, EdgeError
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations" / "edge"
@@ -51,15 +51,21 @@ def test_a_commit_reaches_the_disk_before_it_is_answered(database: Database) -> 
 
 
 def test_a_work_that_fails_takes_nothing_else_with_it(database: Database, tmp_path: Path) -> None:
+    def note(name: str) -> Work[None]:
+        def work(connection: apsw.Connection) -> None:
+            connection.execute(put(name, "1"))
+
+        return work
+
     def fail(connection: apsw.Connection) -> None:
-        connection.execute(put("half", "1"))
+        note("half")(connection)
         raise EdgeError("on purpose")
 
     async def all_at_once() -> list[object]:
         works = [
-            database.write(lambda connection: connection.execute(put("before", "1")) and None),
+            database.write(note("before")),
             database.write(fail),
-            database.write(lambda connection: connection.execute(put("after", "1")) and None),
+            database.write(note("after")),
         ]
         return list(await asyncio.gather(*works, return_exceptions=True))
 

@@ -122,7 +122,10 @@ class City:
         return {one["name"]: one for one in self.ask("nearby") if one["is_here"]}
 
     def last_seen_us(self, name: str) -> int:
-        return max(one["last_seen_at_us"] for one in self.ask("nearby") if one["name"] == name)
+        at_us: int = max(
+            one["last_seen_at_us"] for one in self.ask("nearby") if one["name"] == name
+        )
+        return at_us
 
     def wait_for(self, name: str) -> dict[str, Any]:
         wait_until(lambda: name in self.here(), 15, self.log.read_text)
@@ -200,7 +203,12 @@ async def look(service: str) -> AsyncServiceInfo:
 
 def test_avahi_finds_a_node_that_had_no_network_when_it_started(city: City) -> None:
     heard: list[list[str]] = []
-    wait_until(lambda: heard.extend(city.avahi.found(SERVICES[0])) or heard, 15, city.log.read_text)
+
+    def is_heard() -> bool:
+        heard.extend(city.avahi.found(SERVICES[0]))
+        return bool(heard)
+
+    wait_until(is_heard, 15, city.log.read_text)
     _, interface, _, name, _, _, host, address, port, properties = heard[0]
     assert (interface, name) == ("lan0", r"UrbanOS\032Edge")
     assert (host, port) == ("urbanos-edge.local", "8080")

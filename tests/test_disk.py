@@ -16,7 +16,7 @@ from tests.readings import reading
 from urbanos_edge.clock import DAY_US
 from urbanos_edge.disk import DiskGuard, forecast
 from urbanos_edge.errors import DiskFull
-from urbanos_edge.node import Node
+from urbanos_edge.node import OWN_TOKEN, Node
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -44,7 +44,7 @@ def test_readings_are_refused_below_the_reserve_and_taken_again_above(
     disk.free_mib = 255
     node.disk.look()
     with pytest.raises(DiskFull) as refusal:
-        anyio.run(node.ingest.accept, [], node.tokens)
+        anyio.run(node.ingest.accept, [], OWN_TOKEN)
     assert refusal.value.status == 507
     assert refusal.value.retry_after_s
     assert [fault.code for fault in node.faults()] == ["disk_low"]

@@ -258,7 +258,7 @@ def test_of_a_sender_the_newest_is_kept_and_the_rest_counted(
 
 def test_one_candidate_that_is_too_large_costs_no_other(node: Node) -> None:
     receive(node, SOMEWHERE, sent())
-    large = {f"{'x' * 100}{number}": 1.0 for number in range(3000)}
+    large: dict[str, float | None] = {f"{'x' * 100}{number}": 1.0 for number in range(3000)}
     receive(node, SOMEWHERE, Candidate(sensor_id="esp-1", values=large))
     [unknown] = node.inbox.list()
     assert (unknown.messages, unknown.kept, unknown.dropped) == (2, 1, 1)

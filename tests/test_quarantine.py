@@ -118,13 +118,15 @@ def test_a_file_set_aside_while_it_is_read_breaks_no_query(node: Node) -> None:
     store(node, reading("a", now_us))
     store(node, reading("b", now_us))
     first, second = node.store.files
-    real_lease, done = node.store.hold, []
+    real_lease, is_aside = node.store.hold, False
 
     def lease(wanted: Any) -> Any:
+        nonlocal is_aside
         held = real_lease(wanted)
         files = held.__enter__()  # the list is taken, then another thread is faster
-        if not done:
-            done.append(node.store.set_aside([(first, "is missing")]))
+        if not is_aside:
+            node.store.set_aside([(first, "is missing")])
+            is_aside = True
 
         class Held:
             def __enter__(self) -> Any:

@@ -53,7 +53,7 @@ def test_an_address_may_be_a_network(node: Node, network: str, inside: str, outs
 def test_claiming_again_changes_the_rule(node: Node) -> None:
     receive(node, SOMEWHERE, sent())
     claim(node, rule="address", name="Harbour")
-    again = {"lat": None, "lng": None}
+    again: dict[str, Any] = {"lat": None, "lng": None}
     claim(node, rule="address", address=ELSEWHERE.address, **again)
     assert receive(node, ELSEWHERE, sent()).accepted == 1
     assert refusals(receive(node, SOMEWHERE, sent())) == ["source_refused"]
@@ -138,7 +138,8 @@ def test_in_one_message_every_sender_has_its_own_fate(node: Node) -> None:
     claim(node, "closed", rule="token")
     broken = Malformed(ReadingRejected("no name", code="invalid_reading"), b"{}")
     nothing = Candidate(sensor_id="open", values={})
-    message = [sent("closed"), sent("open"), broken, sent("unknown"), nothing]
+    message: list[Candidate | Malformed] = [sent("closed"), sent("open"), broken]
+    message += [sent("unknown"), nothing]
     receipt = receive(node, SOMEWHERE, *message)
     assert (receipt.accepted, receipt.held) == (1, 1)
     told = [(refusal.index, refusal.code) for refusal in receipt.refused]

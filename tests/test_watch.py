@@ -293,7 +293,7 @@ def test_what_a_clock_in_doubt_stamped_is_not_compared(watch: Watch) -> None:
 def test_particles_that_two_channels_disagree_about_are_not_compared(watch: Watch) -> None:
     """Neither is the value an outlier, nor does it make one of what comes after it."""
     flags(watch, series(CALM))
-    torn = {"start_us": START_US + 12 * HOUR_US, "channels_disagree": True}
+    torn: dict[str, Any] = {"start_us": START_US + 12 * HOUR_US, "channels_disagree": True}
     assert flags(watch, series([90.0, 90.0], step_us=MINUTE_US, **torn)) == ["", ""]
     assert flags(watch, series([90.0], start_us=START_US + 13 * HOUR_US)) == ["spike"]
 

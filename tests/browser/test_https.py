@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, expect
 
-from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from bench.devtools import ARGUMENTS
+from tests.browser.conftest import CHROMIUM
 from tests.processes import NodeProcess, free_port
 
 CERTUTIL = "/usr/bin/certutil"

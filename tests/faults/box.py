@@ -16,7 +16,17 @@ from typing import Final
 import duckdb
 
 from bench.dataset import TEN_MILLION, Shape, prepared
-from tests.faults.city import BATCH, GATEWAYS, KIOSKS, Gateway, Kiosks, Reader, at_work, kiosks_at
+from tests.faults.city import (
+    BATCH,
+    GATEWAYS,
+    KIOSKS,
+    Gateway,
+    Helper,
+    Kiosks,
+    Reader,
+    at_work,
+    kiosks_at,
+)
 from tests.faults.figures import Figures
 from tests.faults.growth import settled
 from tests.faults.victim import DATABASE, patience
@@ -72,7 +82,8 @@ def live_in_a_box(folder: Path, minutes: int, before: Shape = TEN_MILLION) -> Fi
         gateways = [Gateway(node.port, token, number) for number in range(GATEWAYS)]
         reader = Reader(node.port)
         with kiosks_at(node.port) as kiosks, ExitStack() as stack:
-            for helper in (*gateways, reader):
+            helpers: list[Helper] = [*gateways, reader]
+            for helper in helpers:
                 stack.enter_context(at_work(helper, figures))
             looks = max(minutes, LOOKS)
             for_s = 60 * minutes / looks

@@ -23,7 +23,7 @@ import duckdb
 
 from urbanos_edge import database
 from urbanos_edge.cli import main
-from urbanos_edge.store import steps, store
+from urbanos_edge.store import integrity, steps, store
 
 STEPS = (
     *("file written", "file synced", "file renamed", "folder synced"),
@@ -64,7 +64,7 @@ def _at(step: str, occurrence: int, then: Callable[[], None]) -> None:
 
 
 def _without_store_sync(folders: bool) -> None:
-    sync = store.sync_path
+    sync = integrity.sync_path
 
     def sync_the_others(path: Path) -> None:
         if path.is_dir() != folders:

@@ -104,6 +104,7 @@ class Unit:
     """A unit's connection, and where its sensor was registered last."""
 
     place: tuple[float, float] | None = None
+    _used_s: float
 
     def __init__(self, port: int) -> None:
         self._port = port

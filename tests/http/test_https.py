@@ -24,8 +24,8 @@ I18N = Path(__file__).parents[2] / "web" / "src" / "i18n" / "index.ts"
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    settings = {"tls_port": free_port(), "tls_redirect": True, "flush_interval_s": 0.5}
-    settings |= {"allowed_hosts": "*"}
+    settings: dict[str, object] = {"tls_port": free_port(), "tls_redirect": True}
+    settings |= {"flush_interval_s": 0.5, "allowed_hosts": "*"}
     process = NodeProcess(tmp_path_factory.mktemp("https"), settings)
     yield process
     process.stop()

@@ -27,7 +27,11 @@ def client(server: NodeProcess, gateway: str) -> Iterator[InfluxDBClient]:
 
 
 def point(spot: Spot, sensor_id: str) -> Point:
-    return Point("air").tag("sensor_id", sensor_id).field("lat", spot.lat).field("lon", spot.lng)
+    made = Point("air")
+    made.tag("sensor_id", sensor_id)
+    made.field("lat", spot.lat)
+    made.field("lon", spot.lng)
+    return made
 
 
 def post(
