@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +22,7 @@ from urbanos_edge.settings import Settings
 PAGE: Final = Path(__file__).parents[1] / "web" / "src"
 HEAD: Final = """/**
  * What the node answers, made of its OpenAPI document; to make it anew, run
- * `.venv/bin/python -m scripts.api_types > web/src/api-types.ts`.
+ * `.venv/bin/python -m scripts.api_types`.
  */
 """
 _PLAIN: Final = {
@@ -68,7 +67,7 @@ def _fields(schema: Schema) -> list[str]:
 
 def _paths() -> set[str]:
     """The paths that the page asks for, as they stand in its source."""
-    sources = [file.read_text(encoding="utf-8") for file in PAGE.glob("*api.ts")]
+    sources = [file.read_text(encoding="utf-8") for file in PAGE.rglob("*api.ts")]
     return {path for source in sources for path in _ASKED.findall(source)}
 
 
@@ -133,4 +132,5 @@ async def _document() -> Any:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(types(asyncio.run(_document())))
+    made = types(asyncio.run(_document()))
+    (PAGE / "api-types.ts").write_text(made, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ PACKAGES = {
     " export atlas",
     "discovery": "networks announcement nearby search discovery",
     "tls": "authority tls",
-    "access": "proxies hosts visits door sessions access guests crowd",
+    "access": "proxies hosts visits refusals door sessions access guests crowd",
     "health": "summary health metrics",
     "upkeep": "rounds upkeep vigil amends past",
     "demo": "fleet reporting",
@@ -103,3 +104,17 @@ def test_every_stage_of_the_flow_exists() -> None:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_stays_below_500_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+
+
+def test_the_page_of_the_architecture_names_every_stage_in_its_order() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("| stage |")[2].partition("\n\n")[0]
+    cells = [row.split(" | ")[1] for row in table.splitlines()[2:]]
+    assert re.findall(r"`(\w+)/?`", " ".join(cells)) == [*STAGES[:-1]]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_heading_says_what_each_module_is_for(package: str) -> None:
+    heading = (PACKAGE / package / "__init__.py").read_text(encoding="utf-8")
+    for module in PACKAGES[package].split():
+        assert f"`{module}`" in heading or module == package

@@ -54,7 +54,7 @@ def test_a_monitor_that_was_found_waits_in_the_inbox_until_it_is_claimed(
     token = Wanted(sender=MONITOR, sensor="harbour", rule="address", address="192.0.2.1")
     anyio.run(node.registry.claim, token)
     failure = pulled(node, MONITOR).failure
-    assert failure == "nothing of it was taken: this sender is known at another address"
+    assert failure == f"nothing of it was taken: '{MONITOR}' is known at another address"
 
 
 def test_a_monitor_that_was_found_sends_the_node_nowhere(node: Node, publisher: Publisher) -> None:

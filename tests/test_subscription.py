@@ -306,7 +306,7 @@ def test_the_last_word_on_a_topic_is_taken_only_if_it_says_when(
 
 
 def test_a_message_nobody_can_read_holds_up_none_and_becomes_a_letter(
-    broker: Mosquitto, open_node: Callable[..., Node]
+    broker: Mosquitto, open_node: Callable[..., Node], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def check(node: Node) -> None:
         await claimed(node)
@@ -321,6 +321,9 @@ def test_a_message_nobody_can_read_holds_up_none_and_becomes_a_letter(
             assert subscription.counts.refused == 4
         codes = [letter.code for letter in node.dead_letters.list()]
         assert sorted(codes) == ["body_too_large", "invalid_json", "invalid_json"]
+        said = [record.getMessage() for record in caplog.records]
+        told = [line.split("'")[1] for line in said if "was not taken" in line]
+        assert told == [TOPIC, "urbanos/stranger/readings"], "once for each topic"
         async with subscribed(node) as subscription:
             await quiet(subscription)
             assert subscription.counts.messages == 5  # none of them came again

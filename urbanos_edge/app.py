@@ -20,7 +20,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge import __version__, api, ws
-from urbanos_edge.api import gate, ingest, metrics, pages
+from urbanos_edge.api import gate, ingest, metrics, pages, refusals
 from urbanos_edge.api.document import SCHEMES, ExactNumbers, documented
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
@@ -66,7 +66,8 @@ def create_app(node: Node, url: str, port: int) -> ASGIApp:
     )
     node.answers.drawing = drawing(node)
     inside = gate.guarded(ingest.past_the_router(app, node), node.access, pages.asset_names())
-    return head_as_get(named(metrics.counted(inside, node.traffic)))
+    noted = refusals.noted(inside, node.access.door.refusals)
+    return head_as_get(named(metrics.counted(noted, node.traffic)))
 
 
 def named(app: ASGIApp) -> ASGIApp:

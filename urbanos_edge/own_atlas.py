@@ -198,6 +198,7 @@ def _latest(node: Node, view: View, index: int) -> dict[str, Any]:
     dominant = int(view.latest["dominant"][index])
     return {
         "timestamp": row.timestamp,
+        "received_at": row.received_at,
         "aqi_value": row.aqi_value,
         "level": row.level,
         "dominant": node.standard.pollutants[dominant] if dominant >= 0 else None,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,52 @@ def test_a_sender_is_claimed_by_a_click_on_the_map(visit: Open, node: NodeProces
     )
     listed = node.client.get("/api/v1/sensors").json()["sensors"]
     assert "Harbour" in [sensor["name"] for sensor in listed]
+
+
+def test_a_sensor_at_another_address_is_seen_and_claimed_again(
+    visit: Open, node: NodeProcess
+) -> None:
+    """What it sends is refused, so it is silent; and what was refused is told of."""
+    node.client.post("/data.php", json=AIRROHR, headers={"X-Sensor": "esp8266-12"})
+    place = ("--lat", "60.19", "--lng", "24.96")
+    node.run("inbox", "ignore", "esp8266-12")
+    node.run("sensor", "add", "esp8266-12", "--name", "Market", *place)
+    known = ("--rule", "address", "--address", "192.0.2.7")
+    node.run("inbox", "claim", "esp8266-12", *known)
+    refused = node.client.post("/data.php", json=AIRROHR, headers={"X-Sensor": "esp8266-12"})
+    assert refused.status_code == 403
+    page = admin(visit, node)
+    task = page.locator(".task", has_text="esp8266-12 is refused")
+    expect(task).to_contain_text("it sends from another address than before. 1 so far")
+    expect(task).to_contain_text("127.0.0.1")
+    section(page, "Turned away at the door")
+    row = page.locator("tr", has_text="'esp8266-12' is known at another address")
+    expect(row).to_contain_text("/data.php")
+    task.get_by_role("button", name="Claim again").click()
+    form = page.locator(".fields").first
+    expect(form.locator("input").nth(0)).to_have_value("Market")
+    expect(page.get_by_label("Latitude")).to_have_value("60.190000")
+    expect(form.locator("select")).to_contain_text("the address it sends from (127.0.0.1)")
+    assert violations(page) == []
+    page.get_by_role("button", name="Claim it").click()
+    expect(task).to_have_count(0)
+    taken = node.client.post("/data.php", json=AIRROHR, headers={"X-Sensor": "esp8266-12"})
+    assert taken.status_code == 200
+
+
+def test_a_month_goes_out_as_a_table_of_one_sensor(visit: Open, node: NodeProcess) -> None:
+    page = admin(visit, node)
+    section(page, "Take readings out")
+    today = datetime.now(UTC).date()
+    page.get_by_label("First day").fill(str(today - timedelta(days=30)))
+    page.get_by_label("Last day").fill(str(today))
+    page.get_by_label("Sensor (not required)").fill("school-12")
+    assert violations(page) == []
+    with page.expect_download() as taken:
+        page.get_by_role("button", name="Download").click()
+    assert taken.value.suggested_filename.startswith("school-12_")
+    rows = list(csv.DictReader(taken.value.path().read_text().splitlines()))
+    assert [(row["sensor_id"], row["pm25"]) for row in rows] == [("school-12", "5.0")]
 
 
 def test_what_cannot_be_undone_has_to_be_typed(visit: Open, node: NodeProcess) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.pages import Visit, reading
+from tests.browser.pages import STALE_GREY, Visit, reading
 from tests.browser.standing import stand
 from tests.processes import NodeProcess
 
@@ -73,6 +73,31 @@ def test_a_kiosk_outlives_its_node(
     second.post(reading("a", 60.17, 24.94, 80.0), token).raise_for_status()
     second.client.close()
     expect(number).to_have_text("168")
+
+
+TOMORROW_NOON = """(() => {
+  const day_ms = 86_400_000, now = Date.now.bind(Date);
+  const ahead_ms = (Math.floor(now() / day_ms) + 1.5) * day_ms - now();
+  Date.now = () => now() + ahead_ms;
+})()"""
+
+
+def test_what_has_become_old_is_grey_on_the_map_behind_and_its_day_is_named(
+    start_node: Callable[..., NodeProcess], visit: Open
+) -> None:
+    """A day on the wall without a node that has anything to say."""
+    node = start_node(flush_interval_s=0.2)
+    node.post(reading("a", 60.17, 24.94, 9.0), node.token()).raise_for_status()
+    node.wait_until_flushed()
+    shown = visit(node, "/kiosk", viewport={"width": 1920, "height": 1080})
+    expect(shown.page.locator(".number")).to_have_text("50")
+    shown.wait_until_subscribed()
+    node.stop()
+    shown.page.evaluate(TOMORROW_NOON)
+    last = re.compile(r"^No connection\. Last data \d+ \w+ \d{4}, \d\d:\d\d$")
+    expect(shown.page.locator(".last")).to_have_text(last)
+    expect(shown.page.locator(".word")).to_have_text("No sensor has current data")
+    shown.wait_until(lambda: shown.pixels_in_middle(STALE_GREY, 500) > 100)
 
 
 def test_a_screen_stays_current_and_the_same_page_through_a_killed_node(tmp_path: Path) -> None:

@@ -39,5 +39,5 @@ def test_an_answer_has_the_shape_that_is_told_of_it(
 
 def test_the_pages_types_are_those_of_the_document(demo: NodeProcess) -> None:
     document = demo.client.get("/schema/openapi.json").json()
-    command = "run: .venv/bin/python -m scripts.api_types > web/src/api-types.ts"
+    command = "run: .venv/bin/python -m scripts.api_types"
     assert (PAGE / "api-types.ts").read_text(encoding="utf-8") == types(document), command

@@ -55,7 +55,7 @@ BAD_ELEMENTS = {
     "1e999": with_value("1e999"),
     "an integer of 400 digits": with_value("1" + "0" * 400),
     "an integer of 5000 digits": with_value("1" + "0" * 5000),
-    "a text for a value": with_value('"9.0"'),
+    "a word for a value": with_value('"warm"'),
     "a truth for a value": with_value("true"),
     "an array for a value": with_value("[9.0]"),
     "an array for all values": with_field("values", "[9.0]"),
@@ -207,6 +207,20 @@ def test_an_unknown_quantity_alone_is_unprocessable_and_counted(
     sent = reading(spot, "odd", values={"radon_alone": 3.0})
     assert_is_error(server.post(sent, gateway), 422)
     assert server.status()["unknown_quantities"]["radon_alone"] == 1
+
+
+def test_numbers_may_come_as_texts_and_what_is_none_costs_no_other(
+    server: NodeProcess, gateway: str, spot: Spot
+) -> None:
+    """As ESPHome's and Arduino's JSON often has them."""
+    values = {"pm25": "12.5", "pm10": 20, "o3": "n/a", "co": True, "no2": [4.0], "humidity": ""}
+    place = {"lat": f"{spot.lat}", "lng": f"{spot.lng}"}
+    sent = {"sensor_id": "texts", "location": place, "values": values}
+    assert server.post(sent, gateway).status_code == 202
+    assert server.post([sent | {"sensor_id": "texts-2"}], gateway).json()["accepted"] == 1
+    for sensor_id in ("texts", "texts-2"):
+        found = stored_of(server, sensor_id, "pm25, pm10, o3, co, no2, humidity, lat, lng")
+        assert found == [(12.5, 20.0, None, None, None, None, spot.lat, spot.lng)]
 
 
 def test_a_half_character_in_an_unknown_quantity_harms_nobody(

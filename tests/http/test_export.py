@@ -121,6 +121,16 @@ def test_moments_may_have_any_zone(full: NodeProcess) -> None:
     assert sorted(json.loads(line)["sensor_id"] for line in lines) == ["s5", "s6", "s7"]
 
 
+def test_one_sensor_leaves_the_others_out(full: NodeProcess) -> None:
+    answer = full.client.get(PATH, params=SPAN | {"sensor": "s7"})
+    rows = list(csv.DictReader(answer.text.splitlines()))
+    assert [row["sensor_id"] for row in rows] == ["s7"] * (BATCH * BATCHES // 50)
+    assert f'filename="s7_{DAY}_{NEXT_DAY}.csv"' in answer.headers["content-disposition"]
+    nobody = full.client.get(PATH, params=SPAN | {"sensor": "../ä"})
+    assert len(nobody.text.splitlines()) == 1
+    assert 'filename=".._' in nobody.headers["content-disposition"]
+
+
 def test_a_box_leaves_the_others_out(full: NodeProcess) -> None:
     there = full.client.get(PATH, params=SPAN | {"bbox": "24.9,60.1,25,60.2"})
     elsewhere = full.client.get(PATH, params=SPAN | {"bbox": "-25,60.1,-24.9,60.2"})
@@ -287,9 +297,10 @@ def _identities(path: Path) -> list[tuple[Any, ...]]:
 
 def test_the_command_writes_to_stdout(data_dir: Path) -> None:
     span = ("--from", f"{DAY}T00:00:00Z", "--to", f"{DAY}T00:00:00.003Z")
-    ended = run(data_dir, "export", *span, "--format", "csv", "-")
-    rows = list(csv.DictReader(ended.stdout.splitlines()))
-    assert sorted(row["sensor_id"] for row in rows) == ["s0", "s1", "s2"]
+    for more, expected in (((), ["s0", "s1", "s2"]), (("--sensor", "s1"), ["s1"])):
+        ended = run(data_dir, "export", *span, *more, "--format", "csv", "-")
+        rows = list(csv.DictReader(ended.stdout.splitlines()))
+        assert sorted(row["sensor_id"] for row in rows) == expected
 
 
 def test_a_file_that_exists_is_replaced_only_by_force(data_dir: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 from urbanos_edge.access.hosts import Hosts
 from urbanos_edge.access.proxies import Proxies
+from urbanos_edge.access.refusals import Refusals
 from urbanos_edge.access.visits import COOKIE, Visits
 from urbanos_edge.allowance import Allowance, Rate, Ruling, network
 from urbanos_edge.settings import Settings
@@ -99,6 +100,7 @@ class Door:
         self.proxies = Proxies(settings.trusted_proxies)
         self.limits = Limits(settings)
         self.visits = Visits(visit_key)
+        self.refusals = Refusals()
         self.public_read = settings.public_read
         self.cors_origins = frozenset(settings.cors_origins)
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from urbanos_edge.adapters import Candidate, Malformed, Message, plain
+from urbanos_edge.adapters.parts import number
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import BadRequest, ReadingRejected, Unprocessable
 from urbanos_edge.reading import Reading
@@ -27,6 +28,7 @@ _PLAIN_LINES: Final = msgspec.json.Decoder(plain.PlainReading)
 LARGE_BYTES: Final = 4096
 """From here on, some thirty readings, columns are cheaper than one reading after the other."""
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_WITH_NUMBERS: Final = frozenset(("values", "location"))
 _STRUCTURE: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]+|[\]}]+|,', re.DOTALL)
 """What cuts an array into its elements: strings (to step over), runs of brackets, commas."""
 
@@ -171,11 +173,23 @@ def _lenient(text: bytes) -> Any:
 
 
 def _as_candidate(element: Any) -> Candidate:
+    """A candidate; its numbers may be texts, and a value that is no number is left out."""
     _check_contents(element)
+    if isinstance(element, dict):
+        element = element | {
+            name: _numbers(element[name]) for name in _WITH_NUMBERS & element.keys()
+        }
     try:
         return msgspec.convert(element, Candidate)
     except msgspec.ValidationError as error:
         raise ReadingRejected(str(error), code="invalid_reading") from error
+
+
+def _numbers(given: Any) -> Any:
+    """Numbers also where firmware spelled them as texts, and None for what is none."""
+    if not isinstance(given, dict):
+        return given
+    return {name: one if type(one) in (int, float) else number(one) for name, one in given.items()}
 
 
 def _check_contents(element: Any) -> None:

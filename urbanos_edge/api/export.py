@@ -45,6 +45,7 @@ Box = Annotated[
     str | None,
     QueryParameter(name="bbox", description="minLng,minLat,maxLng,maxLat; the whole world"),
 ]
+OfSensor = Annotated[str, QueryParameter(name="sensor", description="its id; all sensors")]
 Format = Annotated[str, QueryParameter(name="format", description=", ".join(FORMATS))]
 Columns = Annotated[str, QueryParameter(name="columns", description=" or ".join(COLUMNS))]
 
@@ -74,6 +75,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         bbox: Box = None,
         kind: Format = "csv",
         columns: Columns = COLUMNS[0],
+        sensor: OfSensor = "",
     ) -> ASGIResponse:
         """The stored readings of a span as one file, in no particular order.
 
@@ -85,7 +87,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         until_us = day_or_moment_us("to", to)
         if until_us is None:
             until_us = max(node.clock.now_us(), since_us)
-        wanted = Wanted(since_us, until_us, kind, box(bbox), columns)
+        wanted = Wanted(since_us, until_us, kind, box(bbox), columns, sensor)
         return _Export(node.exports, checked(wanted))
 
     return [export]

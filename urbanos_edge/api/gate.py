@@ -48,6 +48,8 @@ _EXPOSED_FIELDS: Final = (
     " RateLimit-Reset"
 )
 _PREFLIGHT_LIVES_S: Final = 600
+LONGEST_HOST: Final = 100
+"""Letters of a name that is not ours, in the words that refuse it."""
 Fields = Sequence[tuple[bytes, bytes]]
 
 
@@ -117,7 +119,8 @@ class _Visitor:
             raise BadRequest("name one Host", code="invalid_host")
         if self._host and not self._door.hosts.knows(self._host, self._link.local):
             raise Misdirected(
-                "this node is not called so; its operator can name it in 'allowed_hosts'"
+                f"this node is not called '{self._host[:LONGEST_HOST]}';"
+                " its operator can name it in 'allowed_hosts'"
             )
 
     def _believe_proxy(self) -> None:

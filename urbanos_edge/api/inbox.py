@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.types import ControllerRouterHandler
 
+from urbanos_edge.access.refusals import Refusal
 from urbanos_edge.api.acting import acting, demand
 from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
@@ -16,6 +17,7 @@ from urbanos_edge.api.shapes import told
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.ingest.inbox import LIMITS, Unknown
 from urbanos_edge.ingest.registry import Wanted
+from urbanos_edge.ingest.sources import RULES, Rule, Sources
 from urbanos_edge.node import Node
 
 
@@ -48,12 +50,38 @@ class Sender(msgspec.Struct):
     last: Any
 
 
+class Disbelieved(msgspec.Struct):
+    """A claimed sender in whose name came what does not satisfy its rule, since the start."""
+
+    sender: str
+    sensor_id: str
+    rule: Rule
+    messages: int
+    address: str
+    at: str
+
+
+class TurnedAway(msgspec.Struct):
+    """Requests that were refused at a door of sensors, since the start: see `refusals.Refusal`."""
+
+    address: str
+    door: str
+    device: str
+    status: int
+    message: str
+    times: int
+    first_at: str
+    last_at: str
+
+
 class SenderList(msgspec.Struct):
-    """Unknown senders, the latest heard first, and since when others are ignored."""
+    """Unknown senders, the latest heard first; since when others are ignored; who is refused."""
 
     senders: list[Sender]
     count: int
     ignored: dict[str, str]
+    disbelieved: list[Disbelieved]
+    turned_away: list[TurnedAway]
     limits: dict[str, int]
 
 
@@ -77,6 +105,8 @@ def _list(node: Node) -> ControllerRouterHandler:
                 "senders": [_told(unknown) for unknown in senders],
                 "count": len(senders),
                 "ignored": {sender: to_rfc3339(us) for sender, us in node.inbox.ignored.items()},
+                "disbelieved": _disbelieved(node.sources),
+                "turned_away": [_turned_away(one) for one in node.access.door.refusals.list()],
                 "limits": LIMITS,
             }
         )
@@ -111,6 +141,23 @@ def _decisions(node: Node) -> list[ControllerRouterHandler]:
         return json(Heeded(data.sender, not data.undo))
 
     return [claim, ignore]
+
+
+def _disbelieved(sources: Sources) -> list[Disbelieved]:
+    found = []
+    for sender, last in sources.refused.items():
+        source = sources.find(sender)
+        sensor_id, rule = (source.sensor_id, source.rule) if source else (sender, RULES[0])
+        told = last.messages, last.address, to_rfc3339(last.at_us)
+        found.append(Disbelieved(sender, sensor_id, rule, *told))
+    return found
+
+
+def _turned_away(one: Refusal) -> dict[str, Any]:
+    told = msgspec.structs.asdict(one)
+    for moment in ("first_at", "last_at"):
+        told[moment] = to_rfc3339(told.pop(f"{moment}_us"))
+    return told
 
 
 def _told(unknown: Unknown) -> dict[str, Any]:

@@ -38,6 +38,12 @@ _CODES: Final = {
 }
 
 
+_WORDS: Final = {
+    404: "there is nothing at this address",
+    405: "there is nothing at this address that takes this method",
+}
+
+
 async def cached(
     request: Request[Any, Any, Any],
     entry: Entry,
@@ -112,7 +118,7 @@ def refusal(error: EdgeError) -> Response[bytes]:
 
 def _http_error(error: HTTPException) -> Response[bytes]:
     code = _CODES.get(error.status_code, "bad_request")
-    message = "there is nothing at this address" if error.status_code == 404 else error.detail
+    message = _WORDS.get(error.status_code, error.detail)
     response = _error_body(error.status_code, code, message, error.extra)
     for name, value in (error.headers or {}).items():
         response.headers[name] = value

@@ -168,8 +168,11 @@ class Standard(msgspec.Struct):
     bands: list[Band]
 
 
-class LatestReading(msgspec.Struct):
-    """A sensor's latest reading, with the index of its own concentrations."""
+class LatestReading(msgspec.Struct, kw_only=True):
+    """A sensor's latest reading, with the index of its own concentrations.
+
+    `received_at`, which a centre does not know, is when it arrived at the node.
+    """
 
     timestamp: str
     aqi_value: int | None
@@ -180,6 +183,7 @@ class LatestReading(msgspec.Struct):
     lat: float
     lng: float
     reported_aqi: float | None
+    received_at: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class MeasuredValue(msgspec.Struct):

@@ -160,7 +160,7 @@ class Answers:
 
     def __init__(self, cache: Cache, traffic: Traffic, door: Door) -> None:
         self._cache = cache
-        self._door = door
+        self.door = door
         self.traffic = traffic
         self.drawing: Drawing = _nothing
         self._served: dict[bytes, _Served] = {}
@@ -179,7 +179,7 @@ class Answers:
 
     def link(self, peer: str, local: str) -> Link:
         """What `ready` wants to know of a connection."""
-        return self._door.link(peer, local)
+        return self.door.link(peer, local)
 
     def ready(self, request: bytes, link: Link) -> Sequence[bytes] | None:
         """The whole answer to exactly one whole GET request; None: it must go the normal way.
@@ -234,7 +234,7 @@ class Answers:
         self.traffic.note_target(target)
         self.traffic.note_fetched(route, hit)
         self.traffic.note("GET", route, given.status, time.perf_counter() - began_s)
-        wire = on_the_wire(given, kind.media_type, self._door.fields)
+        wire = on_the_wire(given, kind.media_type, self.door.fields)
         return wire.status_line, limits, wire.rest
 
     def _make(
@@ -249,7 +249,7 @@ class Answers:
         variant = given.status, given.headers["ETag"]
         wire = served.answers.get(variant)
         if wire is None:
-            wire = on_the_wire(given, served.kind.media_type, self._door.fields)
+            wire = on_the_wire(given, served.kind.media_type, self.door.fields)
             served.answers[variant] = wire
             self._count(len(wire.rest))
         count = self.traffic.ready_count(served.route, given.status)
@@ -259,7 +259,7 @@ class Answers:
         self, fields: dict[bytes, str], link: Link, limit: LimitKind
     ) -> Admission | None:
         """What the door wants to know of a request; None: the normal way has more to look at."""
-        door, cookies = self._door, fields.get(b"cookie", "")
+        door, cookies = self.door, fields.get(b"cookie", "")
         is_foreign = bool(door.cors_origins) and b"origin" in fields
         if not door.public_read or is_foreign or SESSION in cookies:
             return None
@@ -273,10 +273,10 @@ class Answers:
     def _admit(self, admission: Admission, link: Link) -> bytes | None:
         """Count a request of who it says sends it; the fields that tell what is left."""
         limit, visit, forwarded_for = admission
-        client = self._door.client(link, forwarded_for) if link.is_proxy else link.client
+        client = self.door.client(link, forwarded_for) if link.is_proxy else link.client
         if visit is None:
-            return self._door.limits.admit(limit, client, None)
-        return self._door.limits.admit(limit, visit, client)
+            return self.door.limits.admit(limit, client, None)
+        return self.door.limits.admit(limit, visit, client)
 
     def _count(self, more: int) -> None:
         self._bytes += more

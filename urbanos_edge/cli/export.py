@@ -59,6 +59,7 @@ class Sink:
 @click.option("--from", "since", required=True, metavar="WHEN", help="A day or a moment; included.")
 @click.option("--to", "until", metavar="WHEN", help="The same; not included.  [default: now]")
 @click.option("--bbox", metavar="BOX", help="minLng,minLat,maxLng,maxLat in degrees.")
+@click.option("--sensor", metavar="ID", default="", help="One sensor's alone.")
 @click.option(
     "--format",
     "kind",
@@ -81,6 +82,7 @@ def export(
     since: str,
     until: str | None,
     bbox: str | None,
+    sensor: str,
     kind: str,
     columns: str,
     force: bool,
@@ -91,7 +93,7 @@ def export(
     2026-11-23T10:00:00Z; at most 366 days at once. OUT appears when it is complete. What came in
     during the last seconds may not be stored yet.
     """
-    wanted = _wanted(since, until, bbox, kind, columns)
+    wanted = msgspec.structs.replace(_wanted(since, until, bbox, kind, columns), sensor=sensor)
     with _sink(out, kind, force) as sink:
         by_owner(
             lambda: _fetch(control.request(data_dir, "status")["url"], wanted, sink),
@@ -100,14 +102,21 @@ def export(
 
 
 def _wanted(since: str, until: str | None, bbox: str | None, kind: str, columns: str) -> Wanted:
+    since_us, until_us = _when_us("from", since) or 0, _when_us("to", until)
     try:
-        since_us = day_or_moment_us("from", since) or 0
-        until_us = day_or_moment_us("to", until)
         if until_us is None:
             until_us = max(time.time_ns() // 1000, since_us)
         return checked(Wanted(since_us, until_us, kind, box(bbox), columns))
     except Unprocessable as error:
         raise click.UsageError(error.message) from error
+
+
+def _when_us(option: str, text: str | None) -> int | None:
+    try:
+        return day_or_moment_us(option, text)
+    except Unprocessable as error:
+        what = "a day like 2026-11-23, or a moment with its zone like 2026-11-23T10:00:00Z"
+        raise click.UsageError(f"--{option} must be {what}") from error
 
 
 @contextmanager
@@ -158,6 +167,7 @@ def _fetch(url: str, wanted: Wanted, sink: Sink) -> None:
         "bbox": edges,
         "format": wanted.format,
         "columns": wanted.columns,
+        "sensor": wanted.sensor,
     }
     try:
         # No proxy that the environment names stands between a command and its own machine.

@@ -290,10 +290,11 @@ class Ingest:
         }
         if values or (not given and candidate.aqi is not None):
             return values
-        code = "no_known_quantity" if given.keys() - _KNOWN else "no_values"
-        raise ReadingRejected(
-            f"no value of a known quantity ({', '.join(QUANTITY_NAMES)})", code=code
-        )
+        names = ", ".join(QUANTITY_NAMES)
+        if given.keys() - _KNOWN:
+            message = f"no value of a known quantity ({names})"
+            raise ReadingRejected(message, code="no_known_quantity")
+        raise ReadingRejected(f"no value; in JSON 'values' has them ({names})", code="no_values")
 
     def _set_aside(self, given: dict[str, float | None]) -> None:
         for name in (name[:120] for name in given.keys() - _KNOWN):

@@ -266,7 +266,7 @@ class Registry:
         source = Source(wanted.sender, sensor_id, protocol, wanted.rule, now_us)
         self._check_fits(wanted)
         if wanted.rule == "address":
-            address = wanted.address or (unknown.address if unknown else "")
+            address = wanted.address or self._last_address(wanted.sender, unknown)
             if not address:
                 raise Unprocessable(
                     "say from which address it will come (--address)", code="address_missing"
@@ -279,6 +279,11 @@ class Registry:
             made = None if wanted.password else password
             return msgspec.structs.replace(source, user=user, proof=proof), made
         return source, None
+
+    def _last_address(self, sender: str, unknown: Unknown | None) -> str:
+        """Where a sender was last heard from, also where it was not believed there."""
+        refused = self._sources.refused.get(sender)
+        return unknown.address if unknown else refused.address if refused else ""
 
     def _check_fits(self, wanted: Wanted) -> None:
         """Refuse what the rule would leave out without a word."""

@@ -79,9 +79,9 @@ class Source(msgspec.Struct, frozen=True):
 
 
 _REFUSALS: Final[dict[Rule, str]] = {
-    "token": "this sender needs its token",
-    "basic": "this sender needs its user and password",
-    "address": "this sender is known at another address",
+    "token": "needs its token",
+    "basic": "needs its user and password",
+    "address": "is known at another address",
 }
 
 
@@ -148,7 +148,8 @@ class Sources:
             return None
         if source is None or not source.believes(came):
             self._note_refused(sender, came)
-            raise Forbidden(_REFUSALS[source.rule if source else "token"], code="source_refused")
+            why = _REFUSALS[source.rule if source else "token"]
+            raise Forbidden(f"'{sender}' {why}", code="source_refused")
         return sensor_id
 
     def save(self, connection: apsw.Connection, source: Source) -> None:

@@ -40,6 +40,10 @@ LONGEST_BACKLOG_S: Final = 30.0
 """It has come by then, too, where there is never quiet: brokers bound what they hold."""
 HELD_UP_S: Final = 60.0
 """When messages were held up here for so long, nobody stands by the time of their arrival."""
+MAX_TOLD: Final = 100
+"""Topics that the log hears of."""
+LONGEST_TOLD: Final = 200
+"""Letters of a topic there."""
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +86,8 @@ class Subscription:
         """Why there is none, or which topics the broker refuses."""
         self._confirmed: deque[tuple[int, bytes]] = deque(maxlen=MAX_UNCONFIRMED)
         """Numbers and digests of what was confirmed last; the broker may not have learnt of it."""
+        self._told: set[str] = set()
+        """Topics of which the log has heard that something was not taken."""
         self._failures = 0
 
     async def listen_forever(self) -> None:
@@ -180,13 +186,22 @@ class Subscription:
         except EdgeError as error:
             sender = mqtt.sender_of(message.topic)
             await self._reception.refuse(sender, message.payload, error)
-            self.counts.refused += 1
+            self._note_refused(message, error)
             return
         if not readings:
             self.counts.passed_over += 1
             return
         receipt = await self._reception.receive(readings, came)
-        self.counts.refused += bool(receipt.errors)
+        if receipt.errors:
+            self._note_refused(message, receipt.errors[0])
+
+    def _note_refused(self, message: Delivered, error: EdgeError) -> None:
+        """Its sender hears of nothing, so the log does, once for each topic."""
+        self.counts.refused += 1
+        topic = message.topic[:LONGEST_TOLD]
+        if topic not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(topic)
+            _log.warning("what came on %r was not taken: %s", topic, error.message)
 
     def _read(self, message: Delivered) -> Message:
         """What a message says; of a retained one only what says when.

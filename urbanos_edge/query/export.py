@@ -9,6 +9,7 @@ the machine with it.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -50,6 +51,8 @@ PIECE_BYTES: Final = 512 << 10
 LOOK_S: Final = 0.01
 """Between two looks whether a copy has noticed that it should stop."""
 WORLD: Final = Bounds(-180, -90, 180, 90)
+_UNUSUAL: Final = re.compile(r"[^A-Za-z0-9._-]")
+"""In the name of a file."""
 
 
 class Busy(Unavailable):
@@ -60,13 +63,17 @@ class Busy(Unavailable):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """The readings with since ≤ timestamp < until in a box, its edges included."""
+    """The readings with since ≤ timestamp < until in a box, its edges included.
+
+    Of one sensor, where one is named.
+    """
 
     since_us: int
     until_us: int
     format: str = "csv"
     box: Bounds = WORLD
     columns: str = "own"
+    sensor: str = ""
 
     @property
     def media_type(self) -> str:
@@ -81,8 +88,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
     @property
     def file_name(self) -> str:
-        """`readings_2026-11-23_2026-11-24T100000Z.csv`: no colons, which not every system takes."""
-        return f"readings_{_brief(self.since_us)}_{_brief(self.until_us)}.{self.format}"
+        """`readings_2026-11-23_2026-11-24T100000Z.csv`, or with the sensor in place of 'readings'.
+
+        No colons and the like, which not every system takes.
+        """
+        whose = _UNUSUAL.sub("_", self.sensor) or "readings"
+        return f"{whose}_{_brief(self.since_us)}_{_brief(self.until_us)}.{self.format}"
 
     def is_in(self, file: File) -> bool:
         """Whether a file may hold any of them."""
@@ -270,6 +281,7 @@ class _Copy:
         parameters = {
             "since_us": wanted.since_us,
             "until_us": wanted.until_us,
+            "sensor": wanted.sensor,
             **wanted.box._asdict(),
         }
         readings = "no_readings"

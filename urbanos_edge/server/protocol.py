@@ -21,6 +21,7 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 
 from urbanos_edge.access.crowd import Crowd, Seat
+from urbanos_edge.access.refusals import PLAIN_PORT
 from urbanos_edge.api.export import LINE
 from urbanos_edge.cache.answers import Answers
 from urbanos_edge.ws import WAY
@@ -63,6 +64,8 @@ _TOO_LARGE: Final = _last_words(
 _TOO_MANY: Final = _last_words(
     HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", "too many connections are open"
 )
+_TLS_HANDSHAKE: Final = b"\x16\x03"
+"""What who wants HTTPS says first: a record of a handshake, of SSL 3 or any TLS (RFC 8446, 5.1)."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -132,6 +135,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse what was read until a request must wait; the rest has its turn after an answer."""
         while self._unparsed and not self.pipeline and not self.transport.is_closing():
             piece, self._unparsed = self._unparsed[:PIECE_BYTES], self._unparsed[PIECE_BYTES:]
+            if bytes(piece[:2]) == _TLS_HANDSHAKE and not self._in_message:
+                self._note_mistaken_port()
             super().data_received(bytes(piece))
             self._message_bytes += len(piece)
             most_bytes = MAX_HEAD_BYTES + MAX_FRAMING * self._body_bytes
@@ -139,6 +144,13 @@ class HttpProtocol(HttpToolsProtocol):
                 self._end(_TOO_LARGE)
         if self._is_idle() and not self.transport.is_closing():
             self.flow.resume_reading()
+
+    def _note_mistaken_port(self) -> None:
+        """Who speaks TLS to the plain port understands no answer, so the operator gets one."""
+        refusals, peer = self._answers.door.refusals, self.client[0] if self.client else ""
+        refusals.note(
+            peer, PLAIN_PORT, "", HTTPStatus.BAD_REQUEST, "it speaks HTTPS; switch it off"
+        )
 
     def _nothing_waits(self) -> bool:
         return not self.pipeline and not self._unparsed

@@ -1,6 +1,6 @@
 /**
  * What the node answers, made of its OpenAPI document; to make it anew, run
- * `.venv/bin/python -m scripts.api_types > web/src/api-types.ts`.
+ * `.venv/bin/python -m scripts.api_types`.
  */
 
 export interface Alert {
@@ -117,6 +117,7 @@ export interface Buckets {
 }
 
 export interface DetailedReading {
+  values: Record<string, MeasuredValue>;
   timestamp: string;
   aqi_value: number | null;
   level: number | null;
@@ -126,7 +127,16 @@ export interface DetailedReading {
   lat: number;
   lng: number;
   reported_aqi: number | null;
-  values: Record<string, MeasuredValue>;
+  received_at?: string;
+}
+
+export interface Disbelieved {
+  sender: string;
+  sensor_id: string;
+  rule: 'token' | 'basic' | 'address' | 'open';
+  messages: number;
+  address: string;
+  at: string;
 }
 
 export interface DiskState {
@@ -217,6 +227,7 @@ export interface LatestReading {
   lat: number;
   lng: number;
   reported_aqi: number | null;
+  received_at?: string;
 }
 
 export interface Letter {
@@ -404,6 +415,8 @@ export interface SenderList {
   senders: Sender[];
   count: number;
   ignored: Record<string, string>;
+  disbelieved: Disbelieved[];
+  turned_away: TurnedAway[];
   limits: Record<string, number>;
 }
 
@@ -548,6 +561,17 @@ export interface Totals {
   duplicates: number;
   rejected: number;
   dead_letters: number;
+}
+
+export interface TurnedAway {
+  address: string;
+  door: string;
+  device: string;
+  status: number;
+  message: string;
+  times: number;
+  first_at: string;
+  last_at: string;
 }
 
 export interface ValueTold {

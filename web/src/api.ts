@@ -31,12 +31,13 @@ const keptMoments = new WeakMap<object, number>();
 export const api = {
   status: () => ask('/api/v1/status'),
   standard: () => ask('/api/v1/standard'),
-  sensors: (limit: number) => ask('/api/v1/sensors', {}, { limit: String(limit) }),
+  sensors: (limit: number, how?: RequestInit) =>
+    ask('/api/v1/sensors', {}, { limit: String(limit) }, how),
   sensor: (id: string) => ask('/api/v1/sensors/{sensor_id}', { sensor_id: id }),
   history: (id: string, span: SpanName, to_ms: number) =>
     ask('/api/v1/sensors/{sensor_id}/history', { sensor_id: id }, spanQuery(span, to_ms)),
   explain: (id: string) => ask('/api/v1/sensors/{sensor_id}/explain', { sensor_id: id }),
-  alerts: () => ask('/api/v1/alerts', {}, { limit: '100' }),
+  alerts: (how?: RequestInit) => ask('/api/v1/alerts', {}, { limit: '100' }, how),
   readingTiles: () => ask('/tiles/readings.json'),
   basemap: () => nullIfMissing(ask('/basemap.json')),
   report: (report: NewReport) => send('POST', '/api/v1/reports', report),
@@ -56,11 +57,12 @@ export async function ask<Path extends keyof Answers>(
   path: Path,
   parts: Readonly<Record<string, string>> = {},
   query: Readonly<Record<string, string>> = {},
+  how: RequestInit = {},
 ): Promise<Answers[Path]> {
   const filled = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(parts[name] ?? ''));
   const search = new URLSearchParams(query).toString();
   const address = search ? `${filled}?${search}` : filled;
-  const response = await reached(address, { headers: { Accept: 'application/json' } });
+  const response = await reached(address, { ...how, headers: { Accept: 'application/json' } });
   const answer = (await response.json()) as Answers[Path];
   const keptAt = response.headers.get(KEPT_AT);
   if (keptAt !== null) keptMoments.set(answer, Number(keptAt));

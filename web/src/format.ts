@@ -19,6 +19,8 @@ export interface Format {
   /** The same of a quantity by its name; an index is a bare number. */
   measured(quantity: string, value: number): string;
   count(value: number): string;
+  /** A bare number as an axis has it: up to two decimals. */
+  tick(value: number): string;
   /** A share of 1 in per cent, rounded down: 99.949 % are not 99.95 %. */
   share(value: number): string;
   /** How much of a work is done, in whole per cent. */
@@ -33,6 +35,8 @@ export interface Format {
   clock(at_ms: number, now_ms: number): string;
   /** The time of day to the second, as on a wall clock. */
   second(at_ms: number): string;
+  /** The same, as long as it is of today; else as `clock`. */
+  lately(at_ms: number, now_ms: number): string;
   /** The time of day by 24 hours, short enough for an axis. */
   hour(at_ms: number): string;
   /** Day and month. */
@@ -60,6 +64,8 @@ export function createFormat(locale: string, timeZone?: string): Format {
     );
     return (at_ms: number) => written.format(at_ms);
   };
+  const second = writer({ timeStyle: 'medium' });
+  const date = writer({ dateStyle: 'medium' });
   return {
     index: (value) => whole.format(Math.round(value)),
     quantity: (value, unit) => withUnit(locale, value, unit),
@@ -69,6 +75,7 @@ export function createFormat(locale: string, timeZone?: string): Format {
       return unit ? withUnit(locale, value, unit) : whole.format(Math.round(value));
     },
     count: (value) => whole.format(value),
+    tick: (value) => hundredths.format(value),
     share: (value) => percent.format(Math.floor(value * 1e4 + 1e-6) / 1e4),
     done: (value) => wholePercent.format(value),
     span: (length_s) => span(locale, length_s),
@@ -81,7 +88,9 @@ export function createFormat(locale: string, timeZone?: string): Format {
       return `${whole.format(amount)}\u00a0${symbol}`;
     },
     clock: (at_ms, now_ms) => clock(locale, zone, at_ms, now_ms),
-    second: writer({ timeStyle: 'medium' }),
+    second,
+    lately: (at_ms, now_ms) =>
+      date(at_ms) === date(now_ms) ? second(at_ms) : clock(locale, zone, at_ms, now_ms),
     hour: writer({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }),
     day: writer({ day: 'numeric', month: 'short' }),
     moment: writer({ day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' }),

@@ -48,8 +48,6 @@ import './side.css';
 const TICK_MS = 1000;
 /** How often all sensors are read again: live updates only tell of those in view. */
 const LIST_EVERY_MS = 60_000;
-/** How often the map looks again at which sensors have become stale. */
-const STALE_CHECK_MS = 30_000;
 
 const store = new Store<State>({ ...initialState, palette: rememberedPalette() });
 const knowledge = new Knowledge(store, () => setLink('lost'));
@@ -100,7 +98,6 @@ function assemble(): void {
   if (kiosk) returnWhenIdle(kiosk);
   store.listen(render);
   window.setInterval(render, TICK_MS);
-  window.setInterval(() => map?.setNow(epochSeconds()), STALE_CHECK_MS);
   render();
 }
 

@@ -22,6 +22,9 @@ const LINK_PATIENCE_MS = 2000;
 /** A sensor is stale when its latest reading is older than this. */
 export const STALE_AFTER_S = 15 * 60;
 
+/** The latest reading of a sensor that arrives later than this was stamped by a doubtful clock. */
+const LATE_AFTER_MS = 3_600_000;
+
 /** A sensor's latest reading: `at` in ms since 1970, `index` null when nothing could be graded. */
 export interface Latest {
   readonly at: number;
@@ -29,6 +32,8 @@ export interface Latest {
   readonly level: number | null;
   readonly dominant: string | null;
   readonly flags: readonly string[];
+  /** When it arrived, where that is known. */
+  readonly arrivedAt?: number;
 }
 
 /** Degrees, WGS 84. */
@@ -108,6 +113,11 @@ export const initialState: State = {
 };
 
 const byName = new Intl.Collator();
+
+/** Whether the clock that a reading has its time from seems to be behind. */
+export function isLate({ at, arrivedAt }: Latest): boolean {
+  return arrivedAt !== undefined && arrivedAt - at > LATE_AFTER_MS;
+}
 
 export type Condition = 'fresh' | 'flagged' | 'stale' | 'stale-flagged';
 
@@ -245,13 +255,14 @@ function sensorOfRow(row: Row, state: State): Sensor {
 }
 
 function latestOf(reading: LatestReading): Latest {
-  const { timestamp, aqi_value, level, dominant, flags } = reading;
+  const { timestamp, aqi_value, level, dominant, flags, received_at } = reading;
   return {
     at: Date.parse(timestamp),
     index: nonNegative(aqi_value),
     level: nonNegative(level),
     dominant,
     flags: flags ?? [],
+    ...(received_at && { arrivedAt: Date.parse(received_at) }),
   };
 }
 

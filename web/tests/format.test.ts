@@ -33,6 +33,10 @@ describe('measured values', () => {
   });
 });
 
+test('an axis tells apart what lies close together', () => {
+  expect([0, 0.25, 0.5, 1013].map(german.tick)).toEqual(['0', '0,25', '0,5', '1013']);
+});
+
 test('an index is a whole number', () => {
   expect(english.index(56.5)).toBe('57');
 });
@@ -67,6 +71,11 @@ describe('times', () => {
 
   test('of another day carry the date', () => {
     expect(german.clock(at, at + 24 * HOUR)).toBe('01.06.2026, 10:42');
+  });
+
+  test('of a wall display go to the second on the same day, and name an earlier one', () => {
+    expect(german.lately(at, at + HOUR)).toBe('10:42:00');
+    expect(german.lately(at, at + 24 * HOUR)).toBe('01.06.2026, 10:42');
   });
 
   test('survive a zone this browser does not know', () => {

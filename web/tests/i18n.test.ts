@@ -21,6 +21,12 @@ describe.each(Object.entries(languages))('%s', (_, { messages }) => {
   });
 });
 
+test('the page about trust speaks the same languages', () => {
+  const files = Object.keys(import.meta.glob('../../urbanos_edge/api/trust_words/*.json'));
+  const tags = files.map((file) => file.replace(/^.*\/|\.json$/g, ''));
+  expect(tags.sort()).toEqual(Object.keys(languages).sort());
+});
+
 test('placeholders are filled in', () => {
   expect(createWords('de').say('link.lost', { time: '10:42' })).toBe(
     'Daten von 10:42, Verbindung wird gesucht',

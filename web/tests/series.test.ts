@@ -75,10 +75,13 @@ test('only quantities of which something is known are offered', () => {
 
 test('a spreadsheet gets a line per bucket, and nothing where nothing was measured', () => {
   const told = history(['12:00', '12:05'], { pm25: series([12.5, null], [0, 1]) });
-  expect(asCsv(told).split('\r\n')).toEqual([
-    'at,pm25_avg (µg/m³),pm25_min (µg/m³),pm25_max (µg/m³),pm25_count,pm25_flagged',
-    '2026-06-01T12:00:00Z,12.5,12.5,12.5,3,0',
-    '2026-06-01T12:05:00Z,,,,0,1',
+  const own = { ...told, time_zone: 'Europe/Helsinki' };
+  expect(asCsv(own).split('\r\n')).toEqual([
+    'at,time (Europe/Helsinki),pm25_avg (µg/m³),pm25_min (µg/m³),pm25_max (µg/m³),pm25_count,pm25_flagged',
+    '2026-06-01T12:00:00Z,2026-06-01 15:00:00,12.5,12.5,12.5,3,0',
+    '2026-06-01T12:05:00Z,2026-06-01 15:05:00,,,,0,1',
     '',
   ]);
+  const third = asCsv(history(['12:00'], { pm25: series([100 / 3]) }));
+  expect(third).toContain(',33.333,33.333,33.333,3,0\r\n');
 });

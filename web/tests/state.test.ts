@@ -6,6 +6,7 @@ import {
   conditionOf,
   initialState,
   isCutOff,
+  isLate,
   listedSensors,
   SENSOR_LIMIT,
   simulation,
@@ -29,6 +30,17 @@ function sensorsWithIndexes(...indexes: number[]): SensorEntry[] {
     sensorEntry(`s${place}`, latestReading({ aqi_value: index })),
   );
 }
+
+test('a reading that took longer than an hour to arrive tells of a wrong clock', () => {
+  const at = '2026-06-01T12:00:00Z';
+  const took = (received_at?: string) =>
+    stateOf(
+      sensorEntry('a', latestReading({ timestamp: at, ...(received_at && { received_at }) })),
+    ).sensors.get('a')!.latest!;
+  expect(isLate(took('2026-06-01T13:00:00Z'))).toBe(false);
+  expect(isLate(took('2026-06-01T13:00:01Z'))).toBe(true);
+  expect(isLate(took())).toBe(false);
+});
 
 describe('live readings', () => {
   test('a newer reading replaces the known one and keeps the name', () => {

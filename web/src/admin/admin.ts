@@ -1,7 +1,7 @@
 /** For who looks after the node: first how it is, then what waits for them, then everything. */
 
 import { desk as node } from './api';
-import { ClaimForm } from './claim';
+import { ClaimForm, type ClaimInput } from './claim';
 import { confirmed } from './confirm';
 import { mayAdminister, readDesk } from './desk';
 import { LoginForm } from './login';
@@ -132,9 +132,23 @@ function showSensor(id: string): void {
 }
 
 function openClaim(sender: string): void {
-  claim = new ClaimForm({ say, format, acts, sender, onPlace: mark, onClose: closeClaim });
+  const known = knownOf(sender);
+  claim = new ClaimForm({ say, format, acts, ...known, onPlace: mark, onClose: closeClaim });
+  if (known.place) mark(known.place);
   page?.claim.replaceChildren(claim.element);
   claim.focus();
+}
+
+/** What the node knows of a sender: of its sensor, or from what it said itself. */
+function knownOf(sender: string): Pick<ClaimInput, 'sender' | 'name' | 'place' | 'address'> {
+  const { senders = [], disbelieved = [] } = desk?.inbox ?? {};
+  const unknown = senders.find((one) => one.sender === sender);
+  const refused = disbelieved.find((one) => one.sender === sender);
+  const sensor = desk?.sensors.find(({ id }) => id === (refused?.sensor_id ?? sender));
+  const said = unknown?.last as { location?: Place | null } | null | undefined;
+  const address = (unknown ?? refused)?.address ?? '';
+  const place = sensor?.place ?? said?.location ?? null;
+  return { sender, name: sensor?.name ?? sender, place, address };
 }
 
 function closeClaim(): void {
@@ -151,7 +165,7 @@ async function act(button: HTMLButtonElement, action: Act): Promise<void> {
   );
   await read();
   button.disabled = false;
-  page?.tell(told);
+  page?.tellAfter(told, button);
 }
 
 function reason(error: unknown): string {

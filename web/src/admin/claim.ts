@@ -15,6 +15,10 @@ export interface ClaimInput {
   readonly format: Format;
   readonly acts: Acts;
   readonly sender: string;
+  /** What is known of it: its sensor's name, where it stands, and the address it sends from. */
+  readonly name: string;
+  readonly place: Place | null;
+  readonly address: string;
   /** Somewhere was pointed at, by hand or by click. */
   onPlace(place: Place): void;
   onClose(): void;
@@ -33,12 +37,15 @@ export class ClaimForm {
   readonly element: HTMLFormElement;
 
   constructor(input: ClaimInput) {
-    const { say, sender, onClose } = input;
+    const { say, sender, name, place, address, onClose } = input;
     this.#input = input;
     this.#title = element('h3', { tabindex: '-1' }, say('claim.title', { sender }));
-    this.#rule = select(RULES.map((rule) => [rule, say(`claim.${rule}`)]));
+    const from = address && ` (${address})`;
+    const added = (rule: RecognisedBy) => (rule === 'address' ? from : '');
+    this.#rule = select(RULES.map((rule) => [rule, say(`claim.${rule}`) + added(rule)]));
     this.#go = element('button', { type: 'submit', class: 'button' }, say('claim.do'));
-    this.#name.value = sender;
+    this.#name.value = name;
+    if (place) this.point(place);
     const fields = [
       ['claim.name', this.#name],
       ['claim.lat', this.#lat],

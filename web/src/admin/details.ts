@@ -14,6 +14,7 @@ import { rejectionIn, type PlainAdminKey } from './words';
 import { api } from '../api';
 import type { BackupState, Found, Letter } from '../api-types';
 import { element } from '../dom';
+import { isLate, type Latest } from '../state';
 
 const MOST_SENSORS = 100;
 /** At how far a backup is. */
@@ -28,6 +29,7 @@ export const sections: readonly [PlainAdminKey, (view: AdminView, acts: Acts) =>
   ['ignored.title', ignored],
   ['nearby.title', nearby],
   ['letters.title', letters],
+  ['turned.title', turnedAway],
   ['pulls.title', pulls],
   ['keeping.title', keeping],
   ['settings.title', settings],
@@ -38,12 +40,18 @@ export function sensorTable(view: AdminView, acts: Acts): Cell[] {
   const shown = silentFirst(desk.sensors).slice(0, MOST_SENSORS);
   const rows = shown.map(({ id, name, latest }) => [
     plainButton(name, () => acts.showSensor(id)),
-    latest ? format.clock(latest.at, view.now_ms) : say('never'),
+    latest ? lastReading(view, latest) : say('sensors.unheard'),
   ]);
   const total = desk.status.sensors.total;
   const counts = { shown: format.count(shown.length), count: format.count(total) };
   const note = total > shown.length ? [say('more', counts)] : [];
   return [...table(view, ['col.name', 'col.last'], rows), ...note];
+}
+
+function lastReading({ say, format, now_ms }: AdminView, latest: Latest): string {
+  const time = format.clock(latest.at, now_ms);
+  if (!isLate(latest)) return time;
+  return say('sensors.late', { time, arrived: format.clock(latest.arrivedAt ?? 0, now_ms) });
 }
 
 function ignored(view: AdminView, acts: Acts): Cell[] {
@@ -77,10 +85,24 @@ function letters(view: AdminView, acts: Acts): Cell[] {
   const rows = view.desk.letters.letters.map((letter: Letter) => [
     moment(view, letter.rejected_at),
     whyRefused(view, letter),
-    element('code', {}, shortened(JSON.stringify(letter.payload))),
+    element('code', {}, shortened(asText(letter.payload))),
     actButton(view.say('letters.retry'), acts, async () => void (await node.requeue(letter.id))),
   ]);
   return table(view, ['col.when', 'col.why', 'col.sent', 'col.act'], rows);
+}
+
+/** What was said to devices stands as they heard it. */
+function turnedAway(view: AdminView): Cell[] {
+  const rows = view.desk.inbox.turned_away.map((one) => [
+    one.address,
+    one.device,
+    element('code', {}, one.door),
+    element('span', { lang: 'en' }, `${one.status}: ${one.message}`),
+    view.format.count(one.times),
+    moment(view, one.last_at),
+  ]);
+  const told = ['col.told', 'col.times', 'col.when'] as const;
+  return table(view, ['col.address', 'col.device', 'col.door', ...told], rows);
 }
 
 /** In the reader's words, then in the node's, which name the part that is wrong. */
@@ -190,6 +212,11 @@ export function table(
       made,
     ),
   ];
+}
+
+/** As it was sent, where that was text. */
+function asText(payload: unknown): string {
+  return typeof payload === 'string' ? payload : JSON.stringify(payload);
 }
 
 function shortened(text: string): string {

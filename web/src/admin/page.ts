@@ -1,6 +1,7 @@
 /** How the administration is laid out; each part is drawn again only when it has changed. */
 
 import { sensorTable, sections } from './details';
+import { ExportForm } from './export';
 import { healthLines } from './health';
 import { ruleForm, ruleTable } from './rules';
 import { tasks } from './tasks';
@@ -21,15 +22,17 @@ export class AdminPage {
   readonly element: HTMLElement;
   readonly #acts: Acts;
   readonly #title = element('h1');
-  readonly #notice = element('p', { class: 'notice', role: 'status' });
+  readonly #notice = element('p', { class: 'notice', role: 'status', tabindex: '-1' });
   readonly #health = element('ul', { class: 'health' });
   readonly #tasks = element('ul', { class: 'tasks' });
   readonly #sensors = element('div');
   readonly #rules = element('div');
+  readonly #export: ExportForm;
   readonly #details: readonly [HTMLElement, (typeof sections)[number][1]][];
 
   constructor(say: Say, words: Words, acts: Acts, actions: PageActions) {
     this.#acts = acts;
+    this.#export = new ExportForm(say);
     this.#details = sections.map(([, build]) => [element('div'), build]);
     const rules = [this.#rules, ruleForm(say, words, acts)];
     const details = sections.map(([key], place) =>
@@ -44,6 +47,7 @@ export class AdminPage {
       part(say, 'tasks.title', this.#tasks),
       part(say, 'sensors.title', this.claim, this.map, this.#sensors),
       folded(say, 'rules.title', ...rules),
+      folded(say, 'export.title', this.#export.element),
       ...details,
     );
   }
@@ -57,11 +61,19 @@ export class AdminPage {
     redraw(this.#tasks, tasks(view, this.#acts));
     redraw(this.#sensors, sensorTable(view, this.#acts));
     redraw(this.#rules, ruleTable(view, this.#acts));
+    this.#export.offer(desk.sensors);
     for (const [target, build] of this.#details) redraw(target, build(view, this.#acts));
   }
 
   tell(text: string): void {
     setText(this.#notice, text);
+  }
+
+  /** Tell what came of an act; who works by the keyboard goes on from its button, if it is there. */
+  tellAfter(text: string, button: HTMLButtonElement): void {
+    this.tell(text);
+    if (document.activeElement !== document.body) return;
+    (button.isConnected ? button : this.#notice).focus({ preventScroll: true });
   }
 }
 

@@ -2,10 +2,11 @@
 
 import { desk as node } from './api';
 import { titled } from './rules';
-import { actButton, moment, plainButton, type Acts, type AdminView } from './view';
+import { actButton, isSilent, moment, plainButton, type Acts, type AdminView } from './view';
 import { rejectionIn } from './words';
-import type { Alert, Sender, Shown } from '../api-types';
+import type { Alert, Disbelieved, Sender, Shown } from '../api-types';
 import { element } from '../dom';
+import { QUANTITIES } from '../quantities';
 import { reportKind } from '../reports/card';
 
 /** Of a kind; what lies below them comes when these are done. */
@@ -17,15 +18,15 @@ export function tasks(view: AdminView, acts: Acts): HTMLElement[] {
   const found = [
     ...raised.slice(0, MOST).map((alert) => alertTask(view, acts, alert)),
     ...inbox.senders.slice(0, MOST).map((sender) => senderTask(view, acts, sender)),
+    ...missed(view).map((sender) => refusedTask(view, acts, sender)),
     ...reports.reports.slice(0, MOST).map((report) => reportTask(view, acts, report)),
     ...(letters.count > 0 ? [lettersTask(view, acts)] : []),
   ];
   return found.length > 0 ? found : [element('li', { class: 'muted' }, view.say('tasks.none'))];
 }
 
-function task(text: string, more: string, ...buttons: HTMLElement[]): HTMLElement {
-  const words = element('p', {}, text);
-  if (more) words.append(element('q', {}, more));
+function task(text: string, more: HTMLElement | '', ...buttons: HTMLElement[]): HTMLElement {
+  const words = element('p', {}, text, more);
   return element('li', { class: 'task' }, words, element('div', { class: 'acts' }, ...buttons));
 }
 
@@ -38,12 +39,48 @@ function alertTask(view: AdminView, acts: Acts, alert: Alert): HTMLElement {
   return task(view.say('tasks.alert', { rule, name, time }), '', show);
 }
 
-function senderTask({ say }: AdminView, acts: Acts, { sender, protocol }: Sender): HTMLElement {
+function senderTask(view: AdminView, acts: Acts, unknown: Sender): HTMLElement {
+  const { say } = view;
+  const { sender, protocol, address, last_seen_at: at, last } = unknown;
+  const values = measured(view, last);
   return task(
     say('tasks.sender', { sender, protocol }),
-    '',
+    said(say('tasks.heard', { address, time: moment(view, at), values })),
     plainButton(say('tasks.claim'), () => acts.claim(sender)),
     actButton(say('tasks.ignore'), acts, async () => void (await node.ignore(sender))),
+  );
+}
+
+function said(text: string): HTMLElement {
+  return element('span', { class: 'said' }, text);
+}
+
+/** By what a sender says one knows which device it is. */
+function measured({ words, format }: AdminView, last: unknown): string {
+  const values = (last as { values?: Record<string, unknown> } | null)?.values ?? {};
+  const known = QUANTITIES.filter(({ name }) => typeof values[name] === 'number');
+  const told = known.map(({ name, unit }) => {
+    return `${words.quantity(name)} ${format.quantity(values[name] as number, unit)}`;
+  });
+  return told.join(', ');
+}
+
+/** Claimed senders that are refused and by nothing else heard of: something is set up wrongly. */
+function missed({ desk, now_ms }: AdminView): Disbelieved[] {
+  const silent = desk.sensors.filter((sensor) => isSilent(sensor, now_ms)).map(({ id }) => id);
+  const missing = new Set(silent);
+  return desk.inbox.disbelieved.filter(({ sensor_id }) => missing.has(sensor_id)).slice(0, MOST);
+}
+
+function refusedTask(view: AdminView, acts: Acts, refused: Disbelieved): HTMLElement {
+  const { say, format } = view;
+  const { sender, rule, messages, address, at } = refused;
+  const why = rule === 'open' ? '' : say(`tasks.refused.${rule}`);
+  const count = format.count(messages);
+  return task(
+    say('tasks.refused', { sender, why, count, address, time: moment(view, at) }),
+    '',
+    plainButton(say('tasks.again'), () => acts.claim(sender)),
   );
 }
 
@@ -54,7 +91,7 @@ function reportTask(view: AdminView, acts: Acts, { id, kind, note, at }: Shown):
     void (await node.decide(id, verdict));
   return task(
     text,
-    note,
+    note && element('q', {}, note),
     actButton(say('tasks.approve'), acts, decide('approve')),
     actButton(say('tasks.reject'), acts, decide('reject')),
   );

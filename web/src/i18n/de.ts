@@ -43,7 +43,9 @@ export const de: Messages = {
   'panel.averaged': 'Nach den Mitteln des Standards: {index}, {word}',
   'panel.measured': 'gemessen {age}',
   'panel.silent': 'Keine Daten seit {time}',
-  'panel.never': 'Noch keine Messung',
+  'panel.late':
+    'Die letzte Messung kam {arrived} an und gibt {time} als ihre Zeit an. Vielleicht geht die Uhr falsch.',
+  'panel.never': 'Keine Messung in den letzten 24 Stunden',
   'panel.doubtful': 'Nicht verlässlich',
   'panel.flagged': 'Warum nicht verlässlich: {reasons}. Zählt in keinem Mittel mit.',
   'panel.values': 'Letzte Werte',
@@ -57,6 +59,7 @@ export const de: Messages = {
   'trend.span': 'Zeitraum',
   'trend.day': '24 h',
   'trend.week': '7 T',
+  'trend.month': '31 T',
   'trend.quarter': '90 T',
   'trend.quantity': 'Was gezeigt wird',
   'trend.compare': 'Vergleichen mit',

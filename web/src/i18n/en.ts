@@ -41,7 +41,9 @@ export const en = {
   'panel.averaged': 'By the standard’s own averages: {index}, {word}',
   'panel.measured': 'measured {age}',
   'panel.silent': 'No data since {time}',
-  'panel.never': 'No reading yet',
+  'panel.late':
+    'Its latest reading arrived {arrived} and says that it is from {time}. Its clock may be wrong.',
+  'panel.never': 'No reading in the last 24 hours',
   'panel.doubtful': 'Not trusted',
   'panel.flagged': 'Why not trusted: {reasons}. Left out of all averages.',
   'panel.values': 'Latest values',
@@ -53,6 +55,7 @@ export const en = {
   'trend.span': 'Span of time',
   'trend.day': '24 h',
   'trend.week': '7 d',
+  'trend.month': '31 d',
   'trend.quarter': '90 d',
   'trend.quantity': 'What to show',
   'trend.compare': 'Compare with',

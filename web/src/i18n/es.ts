@@ -43,7 +43,9 @@ export const es: Messages = {
   'panel.averaged': 'Según las medias de la norma: {index}, {word}',
   'panel.measured': 'medido {age}',
   'panel.silent': 'Sin datos desde {time}',
-  'panel.never': 'Aún sin mediciones',
+  'panel.late':
+    'Su última lectura llegó {arrived} y dice ser de {time}. Puede que su reloj vaya mal.',
+  'panel.never': 'Ninguna medición en las últimas 24 horas',
   'panel.doubtful': 'No es fiable',
   'panel.flagged': 'Por qué no es fiable: {reasons}. Fuera de todas las medias.',
   'panel.values': 'Últimos valores',
@@ -56,6 +58,7 @@ export const es: Messages = {
   'trend.span': 'Periodo',
   'trend.day': '24 h',
   'trend.week': '7 d',
+  'trend.month': '31 d',
   'trend.quarter': '90 d',
   'trend.quantity': 'Qué mostrar',
   'trend.compare': 'Comparar con',

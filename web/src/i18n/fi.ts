@@ -42,7 +42,9 @@ export const fi: Messages = {
   'panel.averaged': 'Standardin keskiarvoilla: {index}, {word}',
   'panel.measured': 'mitattu {age}',
   'panel.silent': 'Ei tietoja {time} jälkeen',
-  'panel.never': 'Ei vielä mittauksia',
+  'panel.late':
+    'Viimeisin mittaus saapui {arrived} ja kertoo olevansa ajalta {time}. Kello voi olla väärässä.',
+  'panel.never': 'Ei mittauksia viimeisten 24 tunnin aikana',
   'panel.doubtful': 'Ei luotettava',
   'panel.flagged': 'Miksi ei luotettava: {reasons}. Jätetty pois kaikista keskiarvoista.',
   'panel.values': 'Viimeisimmät arvot',
@@ -54,6 +56,7 @@ export const fi: Messages = {
   'trend.span': 'Aikaväli',
   'trend.day': '24 t',
   'trend.week': '7 pv',
+  'trend.month': '31 pv',
   'trend.quarter': '90 pv',
   'trend.quantity': 'Mitä näytetään',
   'trend.compare': 'Vertaa',

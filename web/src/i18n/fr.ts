@@ -43,7 +43,9 @@ export const fr: Messages = {
   'panel.averaged': 'Selon les moyennes de la norme : {index}, {word}',
   'panel.measured': 'mesuré {age}',
   'panel.silent': 'Pas de données depuis {time}',
-  'panel.never': 'Encore aucune mesure',
+  'panel.late':
+    'Sa dernière mesure est arrivée {arrived} et se dit de {time}. Son horloge est peut-être fausse.',
+  'panel.never': 'Aucune mesure ces dernières 24 heures',
   'panel.doubtful': 'Pas fiable',
   'panel.flagged': 'Pourquoi ce n’est pas fiable : {reasons}. Exclu de toutes les moyennes.',
   'panel.values': 'Dernières valeurs',
@@ -57,6 +59,7 @@ export const fr: Messages = {
   'trend.span': 'Période',
   'trend.day': '24 h',
   'trend.week': '7 j',
+  'trend.month': '31 j',
   'trend.quarter': '90 j',
   'trend.quantity': 'À montrer',
   'trend.compare': 'Comparer avec',

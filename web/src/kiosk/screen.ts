@@ -118,6 +118,6 @@ function nothing({ state, words }: View): string {
 
 function lastMessage({ state, words, format, now_ms }: View): string {
   if (state.heardAt === null) return words.say('kiosk.waiting');
-  const time = format.second(state.heardAt);
+  const time = format.lately(state.heardAt, now_ms);
   return words.say(isCutOff(state, now_ms) ? 'kiosk.lost' : 'kiosk.last', { time });
 }

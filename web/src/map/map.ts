@@ -64,6 +64,8 @@ const REFRESH_DELAY_MS = 150;
 const AHEAD_AFTER_MS = 500;
 const GLIDE_ZOOM = 15;
 const GLIDE_MS = 3000;
+/** How often the map looks again at which sensors have become stale, also without the node. */
+const STALE_CHECK_MS = 10_000;
 
 /** Pixels at each side of the map that something floats over. */
 export interface Insets {
@@ -141,6 +143,7 @@ export class MapView {
     this.#map.setMissingStyleImageResolver((name) => this.#addMarker(name));
     this.#listen();
     if (!isDrawable(input.basemap)) void this.#layFloor();
+    window.setInterval(() => this.#setNow(Math.floor(Date.now() / 1000)), STALE_CHECK_MS);
   }
 
   /** MapLibre's controls, to be placed where the page has room for them. */
@@ -183,13 +186,6 @@ export class MapView {
   placeAt(x: number, y: number): Place {
     const { lat, lng } = this.#map.unproject([x, y]).wrap();
     return { lat, lng };
-  }
-
-  /** Move ages on: what was fresh may be stale by now. */
-  setNow(now_s: number): void {
-    this.#input = { ...this.#input, now_s };
-    if (this.#input.hour !== null) return;
-    this.#whenStyled(() => this.#map.setGlobalStateProperty(NOW, now_s));
   }
 
   restyle(change: Partial<StyleInput>): void {
@@ -235,6 +231,13 @@ export class MapView {
   /** Go to the place of a sensor that a link names. */
   jumpTo(place: Place): void {
     this.#map.jumpTo({ center: place, zoom: Math.max(15, this.#map.getZoom()) });
+  }
+
+  /** Move ages on: what was fresh may be stale by now. */
+  #setNow(now_s: number): void {
+    this.#input = { ...this.#input, now_s };
+    if (this.#input.hour !== null) return;
+    this.#whenStyled(() => this.#map.setGlobalStateProperty(NOW, now_s));
   }
 
   /** Another layer, with the old one on screen until it has come: a new source would blink. */

@@ -7,6 +7,7 @@ import { Share } from './share';
 import { bandOfIndex, positionOnBands } from '../standard';
 import {
   conditionOf,
+  isLate,
   type Condition,
   type Latest,
   type Measured,
@@ -171,9 +172,16 @@ function notices(view: View, selection: Selection, sensor: Sensor | undefined): 
   if (selection.problem === 'unknown') found.push(words.say('panel.unknown', { id: selection.id }));
   if (selection.problem === 'unreachable') found.push(words.say('panel.unreachable'));
   if (sensor && !sensor.latest) found.push(words.say('panel.never'));
+  const latest = sensor?.latest;
+  if (latest && isLate(latest)) found.push(lateNotice(view, latest));
   const reasons = (sensor?.latest?.flags ?? []).map((flag) => words.flag(flag)).join(', ');
   if (reasons) found.push(words.say('panel.flagged', { reasons }));
   return found;
+}
+
+function lateNotice({ words, format, now_ms }: View, { at, arrivedAt = at }: Latest): string {
+  const [time, arrived] = [at, arrivedAt].map((moment) => format.clock(moment, now_ms));
+  return words.say('panel.late', { time: time ?? '', arrived: arrived ?? '' });
 }
 
 function valueRow(view: View, measured: Measured): HTMLElement {

@@ -6,6 +6,7 @@ import type { Buckets, Readings, Series } from '../api-types';
 export const SPANS = {
   day: { length_s: 86_400, resolution: '5m', step_s: 300, period: null },
   week: { length_s: 7 * 86_400, resolution: '1h', step_s: 3600, period: '1h' },
+  month: { length_s: 31 * 86_400, resolution: '1h', step_s: 3600, period: '1h' },
   quarter: { length_s: 90 * 86_400, resolution: '1d', step_s: 86_400, period: '24h' },
 } as const;
 
@@ -61,14 +62,23 @@ export function lonePlaces(column: readonly (number | null | undefined)[]): numb
   return places.filter((place) => isKnown(place) && !isKnown(place - 1) && !isKnown(place + 1));
 }
 
-/** RFC 4180: a line per bucket, and per quantity what it comes to; nothing where there is none. */
+/**
+ * RFC 4180: a line per bucket, and per quantity what it comes to; nothing where there is none. The
+ * beginning of a bucket stands there as the node says it and as clocks in its zone show it.
+ */
 export function asCsv(history: Buckets): string {
   const names = quantitiesIn(history);
   const parts = ['avg', 'min', 'max', 'count', 'flagged'] as const;
-  const head = ['at', ...names.flatMap((name) => parts.map((part) => titled(history, name, part)))];
+  const local = localTime(history.time_zone);
+  const head = [
+    'at',
+    `time (${history.time_zone})`,
+    ...names.flatMap((name) => parts.map((part) => titled(history, name, part))),
+  ];
   const lines = history.at.map((at, place) => [
     at,
-    ...names.flatMap((name) => parts.map((part) => history.series[name]?.[part][place] ?? '')),
+    local(at),
+    ...names.flatMap((name) => parts.map((part) => rounded(history.series[name]?.[part][place]))),
   ]);
   return [head, ...lines].map((line) => line.map(cell).join(',') + '\r\n').join('');
 }
@@ -116,9 +126,24 @@ function titled(history: Buckets, name: string, part: string): string {
   return hasUnit ? `${name}_${part} (${unit})` : `${name}_${part}`;
 }
 
+/** As precise as anything is told: to a thousandth. */
+function rounded(value: number | null | undefined): number | '' {
+  return value == null ? '' : Number(value.toFixed(3));
+}
+
 function cell(value: string | number): string {
   const text = String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** `2026-11-23 10:00:00`, which every spreadsheet takes for a moment; the locale is for its form. */
+function localTime(timeZone: string): (at: string) => string {
+  const written = new Intl.DateTimeFormat('sv-SE', {
+    dateStyle: 'short',
+    timeStyle: 'medium',
+    timeZone,
+  });
+  return (at) => written.format(new Date(at));
 }
 
 function epochSeconds(moment: string): number {

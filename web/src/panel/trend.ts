@@ -226,7 +226,7 @@ export class Trend {
       to,
       timeZone: state.status?.time_zone,
       writeMoment: (at) => (wanted.span === 'day' ? format.hour(at * 1000) : format.day(at * 1000)),
-      writeValue: (value) => format.count(value),
+      writeValue: (value) => format.tick(value),
       onPoint: (at, value, second) => {
         const moment = at === null ? '' : format.moment(at * 1000);
         const values = [value, second].map((one) => (one === null ? '' : written(one)));
