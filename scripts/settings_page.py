@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from urbanos_edge.feeds import Feed
 from urbanos_edge.settings import Settings
 
+PAGE: Final = Path(__file__).parents[1] / "docs" / "settings.md"
 HEAD = """# Settings
 
 Given as flags of `urbanos-edge serve` where it has them, in the environment as `URBANOS_<NAME>`,
 or in `urbanos.toml` (in the data directory, or named by `--config`). Flags win over the
-environment, the environment over the file, the file over the defaults. An unknown name or an
-impossible value stops the start with a line that names it.
+environment, the environment over the file, the file over the defaults. They are read at the start:
+after a change, `systemctl restart urbanos-edge`. An unknown name or an impossible value stops the
+start with a line that names it.
 
 | name | default | what it does |
 | --- | --- | --- |
@@ -50,4 +53,4 @@ def _description(kind: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    PAGE.write_text(page(), encoding="utf-8")

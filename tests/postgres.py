@@ -50,6 +50,7 @@ class Postgres:
         """Make the cluster's files."""
         password = self.folder / "password"
         password.write_text(PASSWORD)
+        give_to_owner(password)
         words = [*("-D", str(self.data)), "-U", OWNER, "--pwfile", str(password), "--no-sync"]
         words += ["--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8"]
         self.tool("initdb", *words, "--locale", "C.UTF-8")
@@ -119,9 +120,14 @@ def scratch() -> Iterator[Path]:
     """A folder, gone afterwards, that PostgreSQL reaches although it refuses to run as root."""
     with tempfile.TemporaryDirectory(prefix="urbanos-postgres-") as name:
         folder = Path(name)
-        if os.geteuid() == 0:
-            shutil.chown(folder, OWNER, OWNER)
+        give_to_owner(folder)
         yield folder
+
+
+def give_to_owner(path: Path) -> None:
+    """Let PostgreSQL reach what root has made, who may keep it from others."""
+    if os.geteuid() == 0:
+        shutil.chown(path, OWNER, OWNER)
 
 
 def binary(name: str) -> Path:

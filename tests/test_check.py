@@ -194,6 +194,7 @@ def test_a_damaged_file_is_brought_back_from_the_backup(
     spoil(only_file(node, "2025-11-22"), "flipped")
     report = report_of(node, repair=True)
     assert any(str(one.repaired).endswith("from a backup") for one in report.findings)
+    assert report.is_clean, "what was mended fails no check --repair"
     assert stored(node, "count(*)") == [(60,)]
     assert report_of(node).findings == []
 

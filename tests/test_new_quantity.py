@@ -24,7 +24,9 @@ reading.QUANTITY_NAMES += ("nh3",)
 reading.INDEXED += ("nh3",)
 
 from urbanos_edge.cli import main
+from urbanos_edge.demo.fleet import Fleet
 
+assert Fleet().readings(0), "the demonstration simulates what it did"
 main()
 """
 """The program with one quantity more, as if it stood in the table."""

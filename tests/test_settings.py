@@ -58,4 +58,4 @@ def test_what_tests_and_directories_need_is_no_setting() -> None:
 
 def test_the_page_of_settings_is_the_table() -> None:
     written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert written == page(), "run: .venv/bin/python -m scripts.settings_page > docs/settings.md"
+    assert written == page(), "run: .venv/bin/python -m scripts.settings_page"

@@ -39,7 +39,7 @@ from urbanos_edge.upkeep.vigil import add_rule, list_rules, remove_rule, try_rec
 READS: Final = frozenset(
     (
         *("tokens", "status", "dead_letters", "flush", "flags", "sensors", "sensor", "inbox"),
-        *("nearby", "ignored", "alert_rules", "alerts", "reports", "pulls", "audit"),
+        *("nearby", "ignored", "refused", "alert_rules", "alerts", "reports", "pulls", "audit"),
         *("copy", "recent_gets", "support", "tls_status", "sync_now", "sync_verify"),
     )
 )
@@ -101,13 +101,17 @@ def commands(node: Node, url: str | None = None) -> dict[str, Command | LongComm
     return {name: _noted(node.access.audit, name, command) for name, command in known.items()}
 
 
+def is_act(name: str, given: dict[str, Any]) -> bool:
+    """Whether a command with these arguments changes anything."""
+    only_looks = ONLY_LOOKS.get(name)
+    return name not in READS if only_looks is None else not only_looks(given)
+
+
 def _noted(audit: Audit, name: str, command: Command | LongCommand) -> Command | LongCommand:
     """The command, with a line in the log before it where it is an act."""
 
     def line(given: dict[str, Any]) -> AbstractAsyncContextManager[None]:
-        only_looks = ONLY_LOOKS.get(name)
-        is_act = name not in READS if only_looks is None else not only_looks(given)
-        return audit.act(LOCAL, name, given) if is_act else nullcontext()
+        return audit.act(LOCAL, name, given) if is_act(name, given) else nullcontext()
 
     async def run(given: dict[str, Any]) -> Any:
         async with line(given):
@@ -292,6 +296,9 @@ def _inbox_commands(node: Node) -> dict[str, Command | LongCommand]:
         found = node.inbox.ignored.items()
         return [{"sender": sender, "ignored_at_us": at_us} for sender, at_us in found]
 
+    async def refused(_: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(node.access.door.refusals.list())
+
     async def inbox_claim(arguments: dict[str, Any]) -> Any:
         wanted = msgspec.convert(arguments, Wanted)
         return node.registry.tell(await node.registry.claim(wanted))
@@ -304,6 +311,7 @@ def _inbox_commands(node: Node) -> dict[str, Command | LongCommand]:
         "inbox": inbox,
         "nearby": nearby,
         "ignored": ignored,
+        "refused": refused,
         "inbox_claim": inbox_claim,
         "inbox_ignore": inbox_ignore,
     }

@@ -88,7 +88,7 @@ def own(data_dir: Path) -> Iterator[None]:
     except BlockingIOError as error:
         os.close(descriptor)
         raise DirectoryInUse(
-            f"another node already runs on {data_dir}; stop it or name another --data-dir"
+            f"{data_dir} is in use by another node or command; stop it or name another --data-dir"
         ) from error
     try:
         yield

@@ -8,6 +8,7 @@ one that fails takes nothing else with it. A work is answered only after the com
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -52,6 +53,7 @@ class Database:
         self._readers = threading.local()
         self._opened: list[tuple[threading.Thread, apsw.Connection]] = []
         self._lock = threading.Lock()
+        _check_rights(path)
         with translated():
             self._connection = self._connect()
             self._connection.execute(_PRAGMAS).fetchall()  # stops at the first row otherwise
@@ -169,6 +171,19 @@ class Database:
             return None, error
         self._connection.execute("RELEASE work")
         return result, None
+
+
+def _check_rights(path: Path) -> None:
+    """SQLite says no more than that it cannot open a file.
+
+    Raises:
+        StorageUnavailable: the user we run as may not read and write it, or its folder.
+    """
+    for needed in (path.parent, path):
+        if needed.exists() and not os.access(needed, os.R_OK | os.W_OK):
+            raise StorageUnavailable(
+                f"{needed} may not be read and written; its owner may, or root"
+            )
 
 
 @contextmanager

@@ -349,7 +349,7 @@ def load(
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"setting: {error}") from error
+        raise SettingsError(_told(error)) from error
     _check_names(settings)
     return settings
 
@@ -406,6 +406,12 @@ def _from_list(name: str, value: Any) -> Any:
     if value.lstrip().startswith("["):
         return _from_json(name, value)
     return [word.strip() for word in value.split(",") if word.strip()]
+
+
+def _told(error: msgspec.ValidationError) -> str:
+    """`port: Expected …`, of a message that ends in where it is."""
+    what, _, where = str(error).partition(" - at `$.")
+    return f"{where.removesuffix('`') or 'setting'}: {what}"
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:

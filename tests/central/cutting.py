@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.postgres import Postgres, scratch
+from tests.postgres import OWNER, Postgres, give_to_owner, scratch
 from tests.processes import free_port, wait_until
 
 READY: Final = b"Z"
@@ -123,8 +121,9 @@ def pooled(postgres: Postgres, *dsns: str) -> Iterator[list[str]]:
             f"auth_type = scram-sha-256\nauth_file = {users}\npool_mode = transaction\n"
             f"default_pool_size = 2\nlogfile = {folder / 'log'}\n"
         )
-        _give_away(folder)
-        words = [BOUNCER, *(["-u", "postgres"] if os.geteuid() == 0 else []), str(config)]
+        for path in folder.iterdir():
+            give_to_owner(path)
+        words = [BOUNCER, *(["-u", OWNER] if os.geteuid() == 0 else []), str(config)]
         process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
         try:
             wait_until(lambda: _listens(port), 10)
@@ -132,12 +131,6 @@ def pooled(postgres: Postgres, *dsns: str) -> Iterator[list[str]]:
         finally:
             process.terminate()
             process.wait(timeout=10)
-
-
-def _give_away(folder: Path) -> None:
-    if os.geteuid() == 0:
-        for path in folder.iterdir():
-            shutil.chown(path, "postgres", "postgres")
 
 
 def _listens(port: int) -> bool:

@@ -75,10 +75,17 @@ def asked(servers: Servers, times: int = 6) -> set[int]:
     return anyio.run(work)
 
 
-def set_on(server: Postgres, setting: str, value: str) -> None:
-    with server.connect() as owner:
-        owner.execute(f"ALTER SYSTEM SET {setting} = '{value}'".encode())
-        owner.execute("SELECT pg_reload_conf()")
+def pause(replica: Postgres) -> None:
+    """Let it fall behind from now on."""
+    with replica.connect() as owner:
+        owner.execute("SELECT pg_wal_replay_pause()")
+        state = b"SELECT pg_get_wal_replay_pause_state()"
+        wait_until(lambda: owner.execute(state).fetchone() == ("paused",), 30)
+
+
+def go_on(replica: Postgres) -> None:
+    with replica.connect() as owner:
+        owner.execute("SELECT pg_wal_replay_resume()")
 
 
 def test_replicas_are_read_in_turn_and_the_primary_is_spared(pair: Pair) -> None:
@@ -110,13 +117,13 @@ def test_a_replica_that_is_behind_is_not_read_until_it_is_there(pair: Pair) -> N
 
     async def work() -> tuple[int, int]:
         async with servers.opened():
-            await anyio.to_thread.run_sync(set_on, pair.replica, "recovery_min_apply_delay", "1h")
+            await anyio.to_thread.run_sync(pause, pair.replica)
             put_bucket(pair.centre, "lag", cell_at(*PLACE), [10])
             await servers.look()
             await anyio.sleep(0.6)
             await servers.look()
             behind = await servers.read(port_of)
-            await anyio.to_thread.run_sync(set_on, pair.replica, "recovery_min_apply_delay", "0")
+            await anyio.to_thread.run_sync(go_on, pair.replica)
             with anyio.fail_after(10):
                 while not servers.readable:
                     await anyio.sleep(0.05)
@@ -137,14 +144,15 @@ def test_news_wait_for_the_replicas_that_are_read(pair: Pair) -> None:
 
     async def work() -> tuple[int, int, int]:
         async with servers.opened():
-            await anyio.to_thread.run_sync(set_on, pair.replica, "recovery_min_apply_delay", "800")
+            await anyio.to_thread.run_sync(pause, pair.replica)
             put_bucket(pair.centre, "news", cell_at(*PLACE), [10])
             place = pair.centre.value("SELECT (pg_current_wal_flush_lsn() - '0/0')::BIGINT")
             before = await servers.read(count)
-            await servers.caught_up(place)
-            after, port = await servers.read(count), await servers.read(port_of)
-            await anyio.to_thread.run_sync(set_on, pair.replica, "recovery_min_apply_delay", "0")
-            return before, after, port
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.to_thread.run_sync, go_on, pair.replica)
+                await servers.caught_up(place)
+                after = await servers.read(count)
+            return before, after, await servers.read(port_of)
 
     assert anyio.run(work) == (0, 1, pair.replica.port)
 

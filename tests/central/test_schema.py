@@ -118,11 +118,11 @@ def test_who_cannot_reach_the_centre_is_told_why(postgres: Postgres) -> None:
         postgres.dsn("postgres", password="wrong"): "password authentication failed",
         postgres.dsn("nowhere"): 'database "nowhere" does not exist',
         "host=127.0.0.1 port=1 dbname=postgres": "refused",
-        "nonsense": "missing",
+        "nonsense": "host=",
     }
     for dsn, why in wrong.items():
         ended = CliRunner().invoke(main, ["central", "nodes", "--dsn", dsn])
-        assert ended.exit_code == 1
+        assert ended.exit_code == (2 if dsn == "nonsense" else 1)
         assert why in ended.stderr
         assert len(ended.stderr.splitlines()) == 1
 
@@ -135,12 +135,13 @@ def test_a_centre_is_founded_and_a_node_let_in_by_commands(postgres: Postgres) -
         assert ended.exit_code == code, ended.output
         return ended.stdout, ended.stderr
 
-    assert "make one with central init" in run("migrate", code=1)[1]
+    for command in ("migrate", "tend"):
+        assert "make one with central init" in run(command, code=1)[1]
     assert f"schema {newest_schema()}" in run("init")[1]
     assert f"schema {newest_schema()}" in run("init")[1], "founding it twice does no harm"
     password, note = run("add-node", "founded-1", "--name", "Oulu")
     assert "postgresql://urbanos_node_founded_1:PASSWORD@127.0.0.1" in note
-    assert "exists already" in run("add-node", "founded-1", code=1)[1]
+    assert "--renew" in run("add-node", "founded-1", code=1)[1]
     assert "Oulu" in run("nodes")[0]
     assert '"node_id": "founded-1"' in run("nodes", "--json")[0]
     renewed, _ = run("add-node", "founded-1", "--renew")

@@ -78,7 +78,10 @@ def test_what_is_no_span_is_wrong_usage(run: Callable[..., Result]) -> None:
     assert run("backfill", "--from", "yesterday", "--to", "2026-11-02").exit_code == 2
 
 
-def test_without_a_centre_the_commands_say_so(tmp_path: Path) -> None:
+def test_without_a_centre_the_commands_say_so(
+    open_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    open_node().close()
     result = CliRunner().invoke(main, ["sync", "now", "--data-dir", str(tmp_path)])
     assert (result.exit_code, "sync_dsn" in result.stderr) == (1, True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
@@ -18,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from tests.central.conftest import Centre
 from tests.central.mirror import counted, sync, told
 from tests.faults.disks import new_disk, skip_without_disks
-from tests.postgres import OWNER, Postgres, scratch
+from tests.postgres import Postgres, give_to_owner, scratch
 from tests.processes import free_port
 from tests.readings import reading
 from tests.test_flush import store
@@ -138,10 +137,10 @@ def test_a_full_disk_at_the_centre(
 def small_tablespace(centre: Centre) -> Iterator[Path]:
     """A disk of 8 MiB that new partitions lie on."""
     with scratch() as folder, new_disk(folder / "small", 8) as disk:
-        shutil.chown(folder / "small", OWNER, OWNER)
+        give_to_owner(folder / "small")
         place = disk.mount / "tables"
         place.mkdir()
-        shutil.chown(place, OWNER, OWNER)
+        give_to_owner(place)
         # A file system keeps some blocks for a process of the superuser, which fills it here.
         centre.owner.execute(f"CREATE TABLESPACE small LOCATION '{place}'".encode())
         database = f"ALTER DATABASE {centre.database} SET default_tablespace = "
@@ -244,8 +243,7 @@ def speaking_tls(centre: Centre, cert: Path) -> Iterator[None]:
         copy = centre.postgres.data / path.name
         shutil.copy(path, copy)
         copy.chmod(0o600)
-        if os.geteuid() == 0:
-            shutil.chown(copy, OWNER, OWNER)
+        give_to_owner(copy)
         centre.owner.execute(f"ALTER SYSTEM SET {name} = '{path.name}'".encode())
     switch(centre, "on")
     try:

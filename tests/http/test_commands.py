@@ -75,7 +75,23 @@ def test_a_token_is_made_listed_and_revoked(data_dir: Path) -> None:
     assert next(t for t in listed if t["id"] == token["id"])["revoked_at_us"] is not None
 
 
+def test_who_only_looks_where_there_is_no_node_makes_none(tmp_path: Path) -> None:
+    mistyped = tmp_path / "urbanos-dta"
+    for words in ("status", "check", "token list", "export --from 2026-11-01 -"):
+        assert_failed(run(mistyped, *words.split()), str(mistyped), "--data-dir")
+    assert not mistyped.exists()
+
+
+def test_a_mistyped_command_is_told_the_right_one(tmp_path: Path) -> None:
+    for words, meant in ((["stauts"], "'status'"), (["sensor", "ad"], "'add'")):
+        ended = run(tmp_path, *words)
+        assert ended.returncode == 2
+        assert len(ended.stderr.splitlines()) == 1
+        assert meant in ended.stderr
+
+
 def test_status_and_lists_are_told_to_people_and_to_programs(data_dir: Path) -> None:
+    run(data_dir, "token", "create", "--scope", "gateway")
     status = outcome(run(data_dir, "status", "--json"))
     assert status["spool"]["readings"] >= 0
     assert isinstance(outcome(run(data_dir, "sensor", "list", "--json")), list)

@@ -24,19 +24,14 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-class Values(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The known quantities: NaN where none was sent, None where null was."""
-
-    pm1: float | None = NAN
-    pm25: float | None = NAN
-    pm10: float | None = NAN
-    o3: float | None = NAN
-    no2: float | None = NAN
-    so2: float | None = NAN
-    co: float | None = NAN
-    temperature: float | None = NAN
-    humidity: float | None = NAN
-    pressure: float | None = NAN
+Values: Final = msgspec.defstruct(
+    "Values",
+    [(name, float | None, NAN) for name in QUANTITY_NAMES],
+    frozen=True,
+    gc=False,
+    forbid_unknown_fields=True,
+)
+"""The known quantities: NaN where none was sent, None where null was."""
 
 
 class PlainReading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -53,7 +48,7 @@ class PlainReading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     type: Label = "air"
     priority: Priority = 5
     aqi: float | None = None
-    values: Values
+    values: Values  # type: ignore[valid-type]
     channels_disagree: bool = False
 
     def candidate(self) -> Candidate:

@@ -25,8 +25,14 @@ from urbanos_edge.node import Node
 
 CERTIFICATE: Final = "application/x-x509-ca-cert"
 """What makes a phone offer to install it."""
-LANGUAGES: Final = ("en", "de", "es", "fi", "fr", "zh-Hant")
-"""The first is for who reads none of them."""
+_FOLDER: Final = files("urbanos_edge.api") / "trust_words"
+_USUAL: Final = "en"
+"""For who reads none of them."""
+LANGUAGES: Final = sorted(
+    (file.name.removesuffix(".json") for file in _FOLDER.iterdir()),
+    key=lambda tag: (tag != _USUAL, tag),
+)
+"""BCP 47 tags: a language is a file of words."""
 _HEADERS: Final = {"Cache-Control": "no-store"}
 _TRADITIONAL: Final = {"hant", "tw", "hk", "mo"}
 """Subtags of Chinese that is written so."""
@@ -73,9 +79,8 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def words_by_language() -> dict[str, Words]:
     """The page's words by BCP 47 tag."""
-    folder = files("urbanos_edge.api") / "trust_words"
     return {
-        tag: msgspec.json.decode((folder / f"{tag}.json").read_bytes(), type=Words)
+        tag: msgspec.json.decode((_FOLDER / f"{tag}.json").read_bytes(), type=Words)
         for tag in LANGUAGES
     }
 
@@ -132,7 +137,7 @@ def preferred(accept: str) -> str:
     for liking, tag in sorted(liked, key=lambda one: -one[0]):
         if liking > 0 and (found := _offered(tag)):
             return found
-    return LANGUAGES[0]
+    return _USUAL
 
 
 def _offered(tag: str) -> str | None:

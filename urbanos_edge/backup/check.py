@@ -200,7 +200,8 @@ class Check:
             self._check_doubles(day, intact)
             self._add_checksums(intact)
         for file, reason in damaged:
-            self._find("file", file.path, f"{reason}; {file.rows:,} readings")
+            mended = "it is set aside" if self._repair else None
+            self._find("file", file.path, f"{reason}; {file.rows:,} readings", mended)
         self.damaged += len(damaged)
         if damaged and self._repair:
             self._store.set_aside(damaged)

@@ -108,11 +108,10 @@ def unpack(shelf: Shelf, catalogue: Catalogue, folder: Path, tell: Tell) -> None
 
 def _check_room(parent: Path, catalogue: Catalogue) -> None:
     parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(parent).free
-    if free < catalogue.bytes + _SPARE_BYTES:
+    free, needed = shutil.disk_usage(parent).free, catalogue.bytes + _SPARE_BYTES
+    if free < needed:
         raise RestoreFailed(
-            f"the backup needs {catalogue.bytes >> 20} MiB beside the old state,"
-            f" {free >> 20} MiB are free"
+            f"a restore needs {needed >> 20} MiB beside the old state, {free >> 20} MiB are free"
         )
 
 

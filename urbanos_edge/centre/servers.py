@@ -47,6 +47,7 @@ class Server:
         self.address = address(dsn)
         self.place: int | None = None
         self.is_replica = False
+        self._failure = ""
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             dsn,
             min_size=0,
@@ -67,8 +68,16 @@ class Server:
                     row = await (await connection.execute(_PLACE.encode())).fetchone()
             assert row is not None
             self.is_replica, self.place = row
-        except (psycopg.Error, TimeoutError):
+            self._failure = ""
+        except (psycopg.Error, TimeoutError) as error:
             self.place = None
+            self._tell(" ".join(str(error).split()) or f"nothing within {CONNECT_WITHIN_S} s")
+
+    def _tell(self, failure: str) -> None:
+        """Write down why it does not answer, once until that changes."""
+        if failure != self._failure:
+            _log.warning("%s does not answer: %s", self.address, failure)
+        self._failure = failure
 
     @asynccontextmanager
     async def _probe(self) -> AsyncIterator[Connection]:

@@ -26,7 +26,7 @@ class OneLineErrors(GroupedCommands):
             error.show()
             sys.exit(error.exit_code)
         except click.ClickException as error:
-            click.echo(f"urbanos-edge: {' '.join(error.format_message().split())}", err=True)
+            click.echo(f"urbanos-edge: {_said(error)}", err=True)
             sys.exit(error.exit_code)
         except EdgeError as error:
             click.echo(f"urbanos-edge: {error.message}", err=True)
@@ -39,3 +39,11 @@ class OneLineErrors(GroupedCommands):
 @click.version_option(__version__, prog_name="urbanos-edge", hidden=True)
 def main() -> None:
     """A city's air-quality network in one box; COMMAND --help tells more."""
+
+
+def _said(error: click.ClickException) -> str:
+    """What is wrong in one line, and for wrong usage what the right one is, or where it is told."""
+    text = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None and not text.endswith("?"):
+        return f"{text.rstrip('.')}; see '{error.ctx.command_path} --help'"
+    return text

@@ -94,6 +94,6 @@ def show(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], as_json: bool
 def _cell(field: str, value: Any) -> str:
     if value is None:
         return ""
-    if field.endswith("_at_us"):
+    if field == "at_us" or field.endswith("_at_us"):
         return datetime.fromtimestamp(value / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     return str(value).translate(_CONTROLS)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from urbanos_edge.cli.asking import json_option, progress_bar, show
 from urbanos_edge.errors import EdgeError
@@ -20,8 +22,27 @@ _FIELDS: Final = (
     *("revision", "last_seen_at_us", "last_synced_at_us"),
 )
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Dsn(click.ParamType[str]):
+    """How libpq names a database."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        try:
+            conninfo_to_dict(value)
+        except psycopg.ProgrammingError as error:
+            what = " ".join(str(error).split())
+            self.fail(f"{what}; write postgresql://… or host=… dbname=… user=…", param, ctx)
+        return str(value)
+
+
 dsn_option = click.option(
-    "--dsn", required=True, help="The centre's PostgreSQL, as libpq names it: a URL or key=value."
+    "--dsn",
+    type=Dsn(),
+    required=True,
+    help="The centre's PostgreSQL, as libpq names it: a URL or key=value.",
 )
 
 
@@ -50,7 +71,7 @@ def migrate(dsn: str) -> None:
     """Bring the centre's schema up to this version's."""
     with centre.connected(dsn) as connection, progress_bar("migrating") as tell:
         if not centre.schema_of(connection):
-            raise EdgeError("there is no centre in this database; make one with central init")
+            raise EdgeError(centre.NO_CENTRE)
         _tell(centre.migrate(connection, tell), centre.newest_schema())
 
 
@@ -100,7 +121,8 @@ def add_node(dsn: str, node_id: str, name: str, renew: bool) -> None:
             password = centre.add_node(connection, node_id, name)
         role = next(n.role_name for n in centre.nodes(connection) if n.node_id == node_id)
         where = connection.info
-        address = f"postgresql://{role}:PASSWORD@{where.host}:{where.port}/{where.dbname}"
+        host = "HOST" if where.host.startswith("/") else where.host  # a socket is of this machine
+        address = f"postgresql://{role}:PASSWORD@{host}:{where.port}/{where.dbname}"
     click.echo(f"sync_dsn {address}?sslmode=verify-full&sslrootcert=system", err=True)
     click.echo(password)
 

@@ -67,12 +67,16 @@ class GroupedCommands(click.Group):
         return [name for commands in GROUPS.values() for name in commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of the command that is called."""
+        """Import the module of the command that is called.
+
+        Raises:
+            NoSuchCommand: there is none; it names those that are spelled much alike.
+        """
         for commands in GROUPS.values():
             if cmd_name in commands:
                 name = commands[cmd_name].module or cmd_name.replace("-", "_")
                 return _command_of(f"urbanos_edge.cli.{name}", cmd_name)
-        return None
+        raise click.NoSuchCommand(cmd_name, possibilities=self.list_commands(ctx), ctx=ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the groups; there is no room for options beside them, and `--help` is known."""

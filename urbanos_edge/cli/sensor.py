@@ -57,7 +57,8 @@ def show_sensor(data_dir: Path, as_json: bool, sensor_id: str) -> None:
         click.echo(f"correction {correction_line(correction)}")
     for token in found["tokens"]:
         made = to_rfc3339(token["created_at_us"])
-        click.echo(f"token {token['id']} {token['name']}, made {made}")
+        called = f" {token['name']}" if token["name"] else ""
+        click.echo(f"token {token['id']}{called}, made {made}")
 
 
 @sensor.command("add")

@@ -14,8 +14,9 @@ from anyio.from_thread import start_blocking_portal
 
 from urbanos_edge import control
 from urbanos_edge.cli.owner import by_owner
-from urbanos_edge.commands import commands
-from urbanos_edge.errors import EdgeError
+from urbanos_edge.commands import commands, is_act
+from urbanos_edge.database import DATABASE_NAME
+from urbanos_edge.errors import EdgeError, NotFound
 from urbanos_edge.node import Node
 from urbanos_edge.progress import Tell, ignore_progress
 from urbanos_edge.settings import default_config, load
@@ -37,7 +38,7 @@ def attending(data_dir: Path) -> Iterator[Callable[[str, Mapping[str, Any]], Any
         def here() -> Callable[[str, Mapping[str, Any]], Any]:
             with ExitStack() as opened:
                 portal = opened.enter_context(start_blocking_portal())
-                block = portal.wrap_async_context_manager(standing_in(data_dir))
+                block = portal.wrap_async_context_manager(standing_in(data_dir, may_begin=True))
                 known = commands(opened.enter_context(block))
                 stack.push(opened.pop_all())
             return lambda command, given: portal.call(_answered, known, command, given)
@@ -46,8 +47,16 @@ def attending(data_dir: Path) -> Iterator[Callable[[str, Mapping[str, Any]], Any
 
 
 @asynccontextmanager
-async def standing_in(data_dir: Path, *, keep_unlisted: bool = False) -> AsyncIterator[Node]:
-    """A node that does not serve, on a directory that is owned until the block ends."""
+async def standing_in(
+    data_dir: Path, *, may_begin: bool = False, keep_unlisted: bool = False
+) -> AsyncIterator[Node]:
+    """A node that does not serve, on a directory that is owned until the block ends.
+
+    Raises:
+        NotFound: there is no node's data, and it `may_begin` none.
+    """
+    if not (may_begin or (data_dir / DATABASE_NAME).exists()):
+        raise NotFound(f"there is no node's data in {data_dir}; name its directory with --data-dir")
     with control.own(data_dir):
         settings = load({}, config=default_config(data_dir))
         node = Node(settings, data_dir, keep_unlisted=keep_unlisted)
@@ -65,7 +74,8 @@ async def ask_here(
     Raises:
         EdgeError: the command's own refusal.
     """
-    async with standing_in(data_dir, keep_unlisted=command == "check") as node:
+    begins, checks = is_act(command, dict(arguments)), command == "check"
+    async with standing_in(data_dir, may_begin=begins, keep_unlisted=checks) as node:
         return await _answered(commands(node), command, arguments, on_progress)
 
 

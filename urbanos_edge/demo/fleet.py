@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from urbanos_edge.reading import QUANTITY_NAMES, Reading
+from urbanos_edge.reading import Reading
 
 Column = npt.NDArray[Any]
 
@@ -34,6 +34,8 @@ _CLIMATE: Final = ("temperature", "humidity", "pressure")
 _AEROSOL: Final = ("pm1", *_PM, *_CLIMATE)
 _GASES: Final = ("no2", "o3", "temperature", "humidity")
 _STATION: Final = (*_PM, "o3", "no2", "so2", "co", *_CLIMATE)
+_SIMULATED: Final = ("pm1", *_STATION)
+"""What there is to measure, in the order of its noise: with one more all of it would be another."""
 _KINDS: Final = (
     _STATION, _PM, _AEROSOL, _GASES, _PM, _AEROSOL, _PM, _GASES, _AEROSOL, _PM, _PM, _AEROSOL,
 )  # fmt: skip
@@ -120,12 +122,12 @@ class Fleet:
         truth = self._truth(numbers, seconds)
         columns = {
             name: _sensed(name, truth[name], noise[:, index])
-            for index, name in enumerate(QUANTITY_NAMES)
+            for index, name in enumerate(_SIMULATED)
         }
         self._break(columns, numbers, noise[:, -1])
-        rows = zip(*(columns[name].tolist() for name in QUANTITY_NAMES), strict=True)
+        rows = zip(*(columns[name].tolist() for name in _SIMULATED), strict=True)
         return [
-            self._reading(number, second, dict(zip(QUANTITY_NAMES, row, strict=True)))
+            self._reading(number, second, dict(zip(_SIMULATED, row, strict=True)))
             for number, second, row in zip(numbers.tolist(), seconds.tolist(), rows, strict=True)
             if self.sensors[number].fault != "silent" or second % _DAY_S < _BATTERY_S
         ]
@@ -145,7 +147,7 @@ class Fleet:
     def _noise(self, numbers: Column, seconds: Column) -> Column:
         """Standard normal, of shape (n, quantities + 1), the same for a sensor's same minute."""
         minutes, places = np.unique(seconds // PERIOD_S, return_inverse=True)
-        shape = (len(self.sensors), len(QUANTITY_NAMES) + 1)
+        shape = (len(self.sensors), len(_SIMULATED) + 1)
         drawn = np.stack(
             [np.random.default_rng([self._seed, minute]).normal(size=shape) for minute in minutes]
         )

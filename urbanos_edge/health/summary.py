@@ -160,7 +160,8 @@ def _backup(status: Status) -> Iterator[Sentence]:
     if failure is not None:
         yield _failing("backup_failed", "The last backup failed", failure)
     if proven is None:
-        said = "No backup was ever proven by restoring it: set 'backup_target'."
+        todo = "the next one will be" if backup["has_target"] else "set 'backup_target'"
+        said = f"No backup was ever proven by restoring it: {todo}."
         yield Sentence("look", "backup_unproven", said, {})
     elif _seconds(proven, now) > PROVEN_WITHIN_DAYS * DAY_S:
         said = f"The last proven backup is of {_day(proven)}: look at its target."

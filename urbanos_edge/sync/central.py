@@ -31,6 +31,7 @@ _NODE_ID: Final = re.compile(r"[a-z0-9-]{1,40}")
 _PASSWORD_BYTES: Final = 24
 _MIGRATION_LOCK: Final = 7_284_911_735_026
 """Any number, the same in all versions."""
+NO_CENTRE: Final = "there is no centre in this database; make one with central init"
 _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version INTEGER PRIMARY KEY,
@@ -201,6 +202,10 @@ def add_node(connection: Connection, node_id: str, name: str = "") -> str:
     _check_schema(connection)
     if _NODE_ID.fullmatch(node_id) is None:
         raise CentreRefused(f"'{node_id}' is no node's id: 1 to 40 of a-z, 0-9 and -")
+    if any(node.node_id == node_id for node in nodes(connection)):
+        raise CentreRefused(
+            f"the centre knows '{node_id}' already; --renew gives it a new password", code="exists"
+        )
     role = ROLE_PREFIX + node_id.replace("-", "_")
     password = secrets.token_urlsafe(_PASSWORD_BYTES)
     with connection.transaction():
@@ -266,6 +271,8 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 def _check_schema(connection: Connection) -> None:
     found, newest = schema_of(connection), newest_schema()
+    if not found:
+        raise CentreRefused(NO_CENTRE, code="centre_schema")
     if found != newest:
         todo = "run urbanos-edge central migrate" if found < newest else "install the newer version"
         raise CentreRefused(
