@@ -56,7 +56,8 @@ def test_a_letter_is_delivered_once_its_fault_is_mended(refused: NodeProcess) ->
 
 def test_a_letter_that_is_refused_again_is_a_letter_again(refused: NodeProcess) -> None:
     number = str(letters(refused)[0]["id"])
-    refused.run("dead-letters", "requeue", number)
+    ended = refused.run("dead-letters", "requeue", number, check=False)
+    assert (ended.returncode, "refused again" in ended.stderr) == (1, True)
     newest, oldest = letters(refused)
     assert (oldest["code"], newest["code"]) == ("no_location", "invalid_reading")
     assert str(newest["id"]) != number
@@ -77,6 +78,7 @@ def test_letters_are_thrown_away_by_number_or_all(refused: NodeProcess) -> None:
     refused.run("dead-letters", "purge", "--all")
     assert letters(refused) == []
     assert refused.run("dead-letters", "purge", check=False).returncode == 2
+    assert refused.run("dead-letters", "purge", "1", check=False).returncode == 1
 
 
 def test_operators_do_the_same_over_http(refused: NodeProcess) -> None:

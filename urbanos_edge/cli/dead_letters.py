@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
+from urbanos_edge.errors import EdgeError
 
 
 @click.group("dead-letters")
@@ -31,7 +32,7 @@ def list_dead_letters(data_dir: Path, as_json: bool, limit: int) -> None:
 def requeue(data_dir: Path, ids: tuple[int, ...], everything: bool) -> None:
     """Send letters through the door again, by number or --all."""
     accepted = ask(data_dir, "requeue", {"ids": _chosen(ids, everything)})
-    click.echo(f"{accepted:,} readings accepted", err=True)
+    _tell(accepted, ids, "readings accepted")
 
 
 @dead_letters.command("purge")
@@ -41,10 +42,21 @@ def requeue(data_dir: Path, ids: tuple[int, ...], everything: bool) -> None:
 def purge(data_dir: Path, ids: tuple[int, ...], everything: bool) -> None:
     """Throw letters away for good, by number or --all."""
     purged = ask(data_dir, "purge", {"ids": _chosen(ids, everything)})
-    click.echo(f"{purged:,} letters thrown away", err=True)
+    _tell(purged, ids, "letters thrown away")
 
 
 def _chosen(ids: tuple[int, ...], everything: bool) -> list[int] | None:
     if bool(ids) == everything:
         raise click.UsageError("name letters by number, or --all")
     return None if everything else list(ids)
+
+
+def _tell(count: int, ids: tuple[int, ...], what: str) -> None:
+    """Say what became of the letters.
+
+    Raises:
+        EdgeError: not of all that were named.
+    """
+    click.echo(f"{count:,} {what}", err=True)
+    if count < len(set(ids)):
+        raise EdgeError("not all of these: what is not known, refused again or held in the inbox")
