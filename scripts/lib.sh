@@ -27,8 +27,10 @@ set_up() {
   exec 9>&-
 }
 
+# An environment knows where it was made, and works nowhere else: a folder that was moved or copied
+# gets another one.
 make_environment() {
-  if [[ -x $VENV/bin/python ]]; then return; fi
+  if [[ -x $VENV/bin/python ]] && grep -qsF "venv --clear $VENV" "$VENV/pyvenv.cfg"; then return; fi
   local python=${PYTHON:-python3}
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     die "Python 3.11 or newer is needed (apt install python3 python3-venv)"
@@ -64,29 +66,31 @@ build_page() {
   mark_done page "$print"
 }
 
-# build_wheel DIR: the wheel of what lies here; its path is the only thing on stdout.
-build_wheel() {
+# build KIND DIR: the wheel or the sdist of what lies here; its path is the only thing on stdout.
+build() {
   set_up runtime >&2
-  say "building the wheel"
+  say "building the $1"
   local folder files
-  folder=$(mktemp -d "$CACHE/wheel.XXXXXX")
-  pip wheel --no-index --no-deps --no-build-isolation --wheel-dir "$folder" "$ROOT" >&2
-  files=("$folder"/*.whl)
-  mkdir -p "$1"
-  mv "${files[0]}" "$1/"
+  folder=$(mktemp -d "$CACHE/$1.XXXXXX")
+  (cd "$ROOT" && "$VENV/bin/python" -m hatchling build --target "$1" --directory "$folder") >&2
+  files=("$folder"/*)
+  mkdir -p "$2"
+  mv "${files[0]}" "$2/"
   rmdir "$folder"
-  echo "$1/$(basename "${files[0]}")"
+  echo "$2/$(basename "${files[0]}")"
 }
 
 # make_slot SLOT WHEEL [WHEELHOUSE]: an environment of its own with the wheel and what it needs,
 # each with the hash of the lock file; from the wheelhouse, where there is one, and nowhere else.
-make_slot() {
-  local offline=()
+# Another user than the one who makes it runs it.
+make_slot() (
+  umask 022
+  offline=()
   if [[ -n ${3:-} ]]; then offline=(--no-index --find-links "$3"); fi
   "${PYTHON:-python3}" -m venv --clear "$1"
   VENV=$1 pip install "${offline[@]}" --require-hashes --requirement "$LOCKS/runtime.txt"
   VENV=$1 pip install --no-index --no-deps "$2"
-}
+)
 
 install_page_packages() {
   local print
@@ -120,6 +124,31 @@ mark_done() {
   echo "$2" >"$VENV/.done/$1"
 }
 
+# set_up_tests: all that tests and long runs use, beginning with what Debian has.
+set_up_tests() {
+  NEEDED=(
+    "chromium /usr/bin/chromium the browser tests drive it"
+    "libatomic1 /usr/lib/*/libatomic.so.1 the driver's Node is linked with it"
+    "fonts-dejavu-core /usr/share/fonts/*/* Chromium draws no text without any font"
+    "strace /usr/bin/strace the fault tests let syncs fail with it and read their order"
+    "e2fsprogs /sbin/mkfs.ext4 the fault tests fill and cut small filesystems"
+    "mosquitto /usr/sbin/mosquitto the alert tests publish to it"
+    "minisign /usr/bin/minisign the deploy tests sign releases with it"
+    "mosquitto-clients /usr/bin/mosquitto_sub and hear of it by its own client"
+    "postgresql-15-postgis-3 /usr/share/postgresql/*/extension/postgis.control the centre's tests run it"
+    "pgbouncer /usr/sbin/pgbouncer nodes reach the centre by way of it in a test"
+    "libnss3-tools /usr/bin/certutil a browser test trusts the node's certificates with it"
+    "prometheus /usr/bin/promtool the alert rules are tried with its tool"
+    "systemd /usr/bin/systemd-analyze it reads the units, and hands sockets over"
+    "shellcheck /usr/bin/shellcheck it reads these scripts"
+  )
+  install_debian_packages "the tests need"
+  set_up test
+  install_page_packages
+}
+
+asks_for_help() { [[ " $* " == *" --help "* || " $* " == *" -h "* ]]; }
+
 # install_debian_packages WHY: those in NEEDED (lines of package, file it brings, what it is for)
 # that are not there; WHY begins the sentence for who has to do it by hand.
 install_debian_packages() {
@@ -128,12 +157,12 @@ install_debian_packages() {
     compgen -G "$file" >/dev/null || missing+=("$package")
   done < <(printf '%s\n' "${NEEDED[@]}")
   if ((${#missing[@]} == 0)); then return; fi
-  mkdir -p "$CACHE"
   local as_root=()
   if ((EUID != 0)); then as_root=(sudo -n); fi
   "${as_root[@]}" apt-get --version >/dev/null 2>&1 ||
-    die "$1: sudo apt-get install --no-install-recommends ${missing[*]}"
+    die "$1 what only root can install: apt-get install --no-install-recommends ${missing[*]}"
   say "installing ${missing[*]}"
+  mkdir -p "$CACHE"
   {
     "${as_root[@]}" apt-get update &&
       "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \

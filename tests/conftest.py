@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.processes import NodeProcess
@@ -18,6 +19,10 @@ DATA = Path(
     os.environ.get("URBANOS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")
 ).resolve()
 
+
+# How long an example may take is no matter of the machine's other work.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 LONG = ("faults", "browser", "central")
 """Folders whose files take longest: begun first, they do not keep one process at work alone."""

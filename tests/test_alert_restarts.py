@@ -103,9 +103,7 @@ def test_rows_that_moved_in_time_are_looked_at_again(node: Node) -> None:
     assert told(look(node, at(0, 36))) == RAISED
 
 
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(
@@ -157,9 +155,7 @@ def _has_held(seen: list[tuple[int, int]], is_raised: bool, span_us: int) -> boo
     return bool(agreeing) and agreeing[0] - agreeing[-1] >= span_us
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(
         st.tuples(

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from urbanos_edge.aqi import complete_mean, nowcast, running_mean
@@ -60,7 +60,6 @@ def test_clean_air_and_drift_below_zero_have_a_nowcast_of_zero() -> None:
     assert nowcast(np.array([[0.0, -1.5]] * 12)).tolist() == [0.0, 0.0]
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.floats(0, 1000) | st.just(NAN), min_size=12, max_size=12),

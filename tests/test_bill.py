@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
 
 import pytest
 
 from scripts.advisories import findings
-from scripts.bill import BILL, PAGE, ROOT, Part, bill, page, parts
+from scripts.bill import BILL, PAGE, Part, bill, page, parts
 
 EVERYTHING = parts()
 
@@ -33,19 +28,6 @@ def test_each_licence_is_an_expression_of_spdx() -> None:
     word = r"[A-Za-z0-9.+-]+"
     for part in EVERYTHING:
         assert re.fullmatch(rf"{word}(?: (?:AND|OR|WITH) {word})*", part.licence), part
-
-
-def test_the_wheel_carries_the_bill(tmp_path: Path) -> None:
-    words = ["pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [sys.executable, "-m", *words, "--wheel-dir", str(tmp_path), str(ROOT)], check=True
-    )
-    (path,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(path) as wheel:
-        (name,) = [name for name in wheel.namelist() if ".dist-info/sboms/" in name]
-        found = json.loads(wheel.read(name))
-    assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.6")
-    assert {one["purl"] for one in found["components"]} == {part.purl for part in EVERYTHING}
 
 
 @pytest.mark.parametrize(

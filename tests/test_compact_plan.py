@@ -65,7 +65,7 @@ def test_a_day_of_flushes_every_ten_seconds_never_has_more_than_89_files() -> No
     assert {one.kind for one in settled(files, later_us)} == {SEALED}
 
 
-@examples(max_examples=30, deadline=None)
+@examples(max_examples=30)
 @given(
     st.lists(
         st.tuples(

@@ -1,4 +1,4 @@
-"""The recipe for an image, as far as it can be read; scripts/prove.py does what it says."""
+"""The recipe for an image, as far as it can be read; `scripts/prove container` does it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from scripts.prove import instructions
+from tests.proofs.container import instructions
 
 ROOT = Path(__file__).parents[1]
 LINES = list(instructions((ROOT / "Containerfile").read_text(encoding="utf-8")))

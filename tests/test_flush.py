@@ -73,7 +73,6 @@ def test_a_revision_replaces_the_stored_row_quantity_by_quantity(node: Node) -> 
 
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(batches=st.lists(st.lists(readings, min_size=1, max_size=8), min_size=1, max_size=4))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from urbanos_edge.batch import finest_tiles
@@ -44,7 +44,6 @@ def assert_lists(neighbourhood: Neighbourhood, places: dict[int, tuple[float, fl
         assert surely <= listed or len(listed) == NEAREST
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(places, min_size=1, max_size=12), min_size=1, max_size=8))
 def test_whoever_has_few_near_has_them_all_however_they_came_and_moved(
     moves: list[list[tuple[int, float, float]]],

@@ -154,7 +154,6 @@ elements = st.builds(
 
 @settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(elements, max_size=8), st.booleans(), st.sampled_from([GATEWAY, OF_A]))

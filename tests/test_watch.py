@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.readings import NOW_US, reading
@@ -335,7 +335,6 @@ def told(stream: list[tuple[str, int, float, float]]) -> list[Reading]:
     return readings
 
 
-@settings(deadline=None)
 @given(streams, st.sets(st.integers(1, 120)))
 def test_however_a_stream_is_split_its_flags_are_the_same(
     stream: list[tuple[str, int, float, float]], cuts: set[int]
@@ -347,7 +346,6 @@ def test_however_a_stream_is_split_its_flags_are_the_same(
     assert [flag for part in parts if part for flag in flags(watch, part)] == whole
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([8.0, 12.0, 45.0, 90.0, 300.0]), min_size=1, max_size=30), st.randoms()
 )
@@ -372,7 +370,6 @@ def test_the_order_of_arrival_in_a_batch_does_not_matter(
 said = st.tuples(st.integers(0, 5), st.integers(0, 400), st.sampled_from([8.0, 45.0, 90.0, 300.0]))
 
 
-@settings(deadline=None)
 @given(st.lists(said, min_size=1, max_size=60, unique_by=lambda one: one[:2]))
 def test_neighbours_are_found_as_one_by_one(told: list[tuple[int, int, float]]) -> None:
     """What each of the others said last before, or else first after; within two hours."""

@@ -213,9 +213,7 @@ def test_the_ingest_door_cannot_be_read(server: NodeProcess) -> None:
 junk = st.text(max_size=30) | st.from_regex(r"\Az-?[0-9]{1,8}-x-?[0-9]{1,8}-y-?[0-9]{1,8}\Z")
 
 
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk, st.sampled_from(["/api/v1/grids/{}/data", "/api/v1/grids/{}", "/tiles/readings/{}"]))
 def test_no_address_makes_the_node_fail(server: NodeProcess, words: str, form: str) -> None:
     try:

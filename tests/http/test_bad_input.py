@@ -310,9 +310,7 @@ names = ["sensor_id", "location", "timestamp", "source", "type", "priority", "aq
 almost_readings = st.dictionaries(st.sampled_from(names), json_values).map(
     lambda given: reading(spot_number(5000), "fuzz") | given
 )
-fuzz = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+fuzz = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @fuzz

@@ -185,6 +185,8 @@ def test_the_node_needs_no_memory_that_is_written_and_then_executed(tmp_path: Pa
 @pytest.fixture(scope="module")
 def units(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unit files, with programs in their place that this machine has."""
+    if os.geteuid() != 0 and not Path("/run/systemd").exists():
+        pytest.skip("systemd-analyze takes /run/systemd, which only root can make")
     folder = tmp_path_factory.mktemp("units")
     for path in UNITS.glob("urbanos-*.s*"):
         text = re.sub(
@@ -196,7 +198,9 @@ def units(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_systemd_finds_no_fault_in_the_units(units: Path) -> None:
     paths = sorted(str(path) for path in units.iterdir())
-    ended = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True)
+    ended = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
 
 

@@ -61,7 +61,7 @@ def test_files_are_woven_together_by_time_and_a_stop_loses_nothing(
     assert len(node.stored) == len(node.arrived) == 319
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     minutes=st.lists(st.lists(st.none() | st.integers(0, 20), max_size=12), min_size=1, max_size=3),
     run_rows=st.integers(1, 5),

@@ -1,0 +1,1 @@
+"""The node on bare Debians: what `scripts/prove` runs."""
