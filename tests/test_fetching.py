@@ -78,9 +78,17 @@ def test_what_cannot_be_used_is_told(publisher: Publisher, page: Page, said: str
     assert len(publisher.asked) == (6 if "redirects" in said else 1)
 
 
-def test_a_host_that_is_not_there_is_told() -> None:
-    with pytest.raises(FetchFailed, match="it could not be reached: ConnectError"):
-        brought("http://127.0.0.1:9/x")
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://127.0.0.1:9/x", "Connection refused"),
+        ("http://nobody.invalid/x", "Name or service not known|Temporary failure"),
+        ("https://{place}/x", "no TLS came about"),
+    ],
+)
+def test_a_host_that_is_not_there_is_told(publisher: Publisher, address: str, why: str) -> None:
+    with pytest.raises(FetchFailed, match=f"it could not be reached: ({why})"):
+        brought(address.format(place=publisher.url.removeprefix("http://")))
 
 
 @pytest.mark.parametrize(

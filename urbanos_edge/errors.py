@@ -7,6 +7,9 @@ place. Anything outside this family is a fault of ours and is answered with an o
 from __future__ import annotations
 
 import errno
+import os
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -155,3 +158,22 @@ class SettingsError(EdgeError):
     """A setting is unknown or has an impossible value; the node does not start."""
 
     code = "settings"
+
+
+def why_unreached(error: BaseException) -> str:
+    """Why a connection failed, as the system says it; a library's own words may name an address.
+
+    Where no system call failed it is the error's name.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):
+            return f"no TLS came about ({cause.reason})"
+        if isinstance(cause, socket.gaierror):
+            return str(cause.strerror)
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__

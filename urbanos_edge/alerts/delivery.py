@@ -26,7 +26,7 @@ import msgspec
 from urbanos_edge.alerts.events import Event
 from urbanos_edge.alerts.outbox import MQTT, Outbox, Waiting
 from urbanos_edge.clock import SECOND_US, Clock
-from urbanos_edge.errors import EdgeError
+from urbanos_edge.errors import EdgeError, why_unreached
 from urbanos_edge.mqtt.broker import broker_at, pause_s
 from urbanos_edge.settings import Settings
 
@@ -173,7 +173,7 @@ class Delivery:
                     status, is_confirmed = answer.status_code, answer.is_success
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             # Its message may name the address, which may hold a secret.
-            raise Undelivered(f"it could not be reached: {type(error).__name__}") from error
+            raise Undelivered(f"it could not be reached: {why_unreached(error)}") from error
         if not is_confirmed:
             raise Undelivered(f"it answered {status}")
 

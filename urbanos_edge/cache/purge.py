@@ -15,6 +15,7 @@ import httpx
 import msgspec
 import numpy as np
 
+from urbanos_edge.errors import why_unreached
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Tile
 from urbanos_edge.rollup.rollup import View
 
@@ -91,7 +92,7 @@ class Purge:
                 self._tell(None if answer.is_success else f"it answered {answer.status_code}")
             except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
                 # Its message may name the address, which may hold a secret.
-                self._tell(type(error).__name__)
+                self._tell(why_unreached(error))
 
     def _take(self) -> list[Changed]:
         """What waits, as requests; from now on it waits no more."""

@@ -18,7 +18,7 @@ import msgspec
 from urbanos_edge import control
 from urbanos_edge.deploy.comparison import percentile, shape
 from urbanos_edge.deploy.rehearsal import ALWAYS_ASKED
-from urbanos_edge.errors import EdgeError
+from urbanos_edge.errors import EdgeError, why_unreached
 
 PROBES: Final = 20
 """Targets that are asked in turn: some that every node answers, and the latest of its users."""
@@ -86,7 +86,7 @@ class Lookout:
         try:
             got = self._node.get(probe.target)
         except httpx.HTTPError as error:
-            return f"was not answered ({type(error).__name__})"
+            return f"was not answered ({why_unreached(error)})"
         if got.status_code == httpx.codes.TOO_MANY_REQUESTS:
             return None
         if got.status_code != httpx.codes.OK:

@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from urbanos_edge import __version__
-from urbanos_edge.errors import EdgeError
+from urbanos_edge.errors import EdgeError, why_unreached
 
 MAX_REDIRECTS: Final = 5
 LONGEST_WAIT_S: Final = 86_400.0
@@ -98,7 +98,7 @@ class Getter:
             limit = f"{self._way.timeout_s:g} s"
             raise FetchFailed(f"there was no whole answer within {limit}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise FetchFailed(f"it could not be reached: {type(error).__name__}") from error
+            raise FetchFailed(f"it could not be reached: {why_unreached(error)}") from error
 
     async def _follow(self, url: httpx.URL, marks: Marks) -> Answer:
         """Follow redirects; the key goes to no other origin than the first."""
