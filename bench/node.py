@@ -19,6 +19,8 @@ from urbanos_edge.settings import Settings
 READY_WITHIN_S: Final = 60
 LOADED_WITHIN_S: Final = 120
 UNLIMITED: Final = "1000000/second"
+CONNECTIONS: Final = 16_384
+"""A quarter of them may be of one address, which is that of all here."""
 
 
 class RunningNode:
@@ -92,7 +94,8 @@ def served(
 
 def _environment(settings: Mapping[str, object]) -> dict[str, str]:
     limits = [name for name in Settings.__struct_fields__ if name.endswith("rate_limit")]
-    values = {"announce": False, "discover": False, **dict.fromkeys(limits, UNLIMITED), **settings}
+    lifted = {**dict.fromkeys(limits, UNLIMITED), "max_connections": CONNECTIONS}
+    values = {"announce": False, "discover": False, **lifted, **settings}
     return {f"URBANOS_{name.upper()}": str(value) for name, value in values.items()}
 
 

@@ -59,6 +59,8 @@ def _one_at_a_time(bench: Bench, running: RunningNode, sender: Sender) -> Iterat
     chosen = {z: looked_at(z, bench.few(n), bench.city.sensors) for z, n in PER_ZOOM.items()}
     ours: dict[int, list[list[float]]] = defaultdict(list)
     theirs: dict[int, list[list[float]]] = defaultdict(list)
+    with Connection(bench.tipg) as other:  # its first answer may take longer than ours is patient
+        peer(other, path_of(*next(iter(chosen.values()))[0]))
     for _ in range(bench.rounds):
         sender.freshen()
         with Connection(running.port) as mine, Connection(bench.tipg) as other:

@@ -17,6 +17,7 @@ from urbanos_edge.allowance import Allowance, Rate, Ruling, network
 from urbanos_edge.settings import Settings
 
 _LINES: Final = 4096
+_LINKS: Final = 4096
 """Remembered, as most are asked for again."""
 Kind = Literal["api", "tiles", "ingest"]
 """Which of the limits counts: that of the JSON API, of messages with readings, or of the rest."""
@@ -103,15 +104,14 @@ class Door:
         self.refusals = Refusals()
         self.public_read = settings.public_read
         self.cors_origins = frozenset(settings.cors_origins)
-
-    @property
-    def fields(self) -> list[tuple[str, str]]:
+        self.fields = [("x-content-type-options", "nosniff")]
         """What every answer says, whatever it is."""
-        always = [("x-content-type-options", "nosniff")]
-        return [*always, ("vary", "Origin")] if self.cors_origins else always
-
-    def link(self, peer: str, local: str) -> Link:
+        if self.cors_origins:
+            self.fields.append(("vary", "Origin"))
+        self.link = lru_cache(_LINKS)(self._link)
         """What is known of a connection from its two addresses."""
+
+    def _link(self, peer: str, local: str) -> Link:
         return Link(peer, local, self.proxies.trusts(peer), network(peer).encode())
 
     def client(self, link: Link, forwarded_for: str) -> bytes:

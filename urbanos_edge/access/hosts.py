@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 ANY: Final = "*"
+_REMEMBERED: Final = 256
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -31,12 +33,13 @@ class Hosts:
         self._endings = tuple(_plain(name)[1:] for name in allowed if name.startswith("*."))
         self._announced = re.compile(rf"{re.escape(label)}(-[0-9]+)?\.local")
         self._is_open = ANY in allowed
-
-    def knows(self, host: str, local_address: str) -> bool:
+        self.knows = lru_cache(_REMEMBERED)(self._knows)
         """Whether a Host field names this node.
 
-        `local_address` is where the connection came in, and so an address of this machine.
+        The second argument is where the connection came in, and so an address of this machine.
         """
+
+    def _knows(self, host: str, local_address: str) -> bool:
         if self._is_open:
             return True
         name = host_name(host)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from litestar.enums import ScopeType
@@ -48,6 +49,7 @@ _EXPOSED_FIELDS: Final = (
     " RateLimit-Reset"
 )
 _PREFLIGHT_LIVES_S: Final = 600
+_LINES: Final = 4096
 LONGEST_HOST: Final = 100
 """Letters of a name that is not ours, in the words that refuse it."""
 Fields = Sequence[tuple[bytes, bytes]]
@@ -95,7 +97,8 @@ class _Visitor:
             known = self._said.get(name)
             self._said[name] = value if known is None else b"%s,%s" % (known, value)
             self._hosts += name == b"host"
-        self._path: str = _SLASHES.sub("/", self._scope["path"])
+        path: str = self._scope["path"]
+        self._path = _SLASHES.sub("/", path) if "//" in path else path
         self._method: str = self._scope.get("method", "GET")
         peer, local = scope.get("client"), scope.get("server")
         self._link = self._door.link(peer[0] if peer else "", local[0] if local else "")
@@ -213,8 +216,7 @@ class _Visitor:
         """What the answer says beside what the routes make it say."""
         found = [(name.encode(), value.encode()) for name, value in self._door.fields]
         if self._ruling is not None:
-            lines = self._door.limits.fields(*self._ruling).split(b"\r\n")
-            found += [_pair(line) for line in lines if line]
+            found += _pairs(self._door.limits.fields(*self._ruling))
         origin = self._text(b"origin")
         if origin and is_listed(origin, self._door.cors_origins):
             found.append((b"access-control-allow-origin", origin.encode("latin-1")))
@@ -270,9 +272,11 @@ def _private(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     return (name, b"no-store") if name == b"cdn-cache-control" else field
 
 
-def _pair(line: bytes) -> tuple[bytes, bytes]:
-    name, _, value = line.partition(b": ")
-    return name, value
+@lru_cache(_LINES)
+def _pairs(lines: bytes) -> Fields:
+    """The fields of lines of an answer's head."""
+    parted = (line.partition(b": ") for line in lines.split(b"\r\n") if line)
+    return [(name, value) for name, _, value in parted]
 
 
 async def _answer_preflight(send: Send, fields: Fields) -> None:
