@@ -276,7 +276,7 @@ def _private(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 def _pairs(lines: bytes) -> Fields:
     """The fields of lines of an answer's head."""
     parted = (line.partition(b": ") for line in lines.split(b"\r\n") if line)
-    return [(name, value) for name, _, value in parted]
+    return tuple((name, value) for name, _, value in parted)
 
 
 async def _answer_preflight(send: Send, fields: Fields) -> None:

@@ -93,7 +93,7 @@ def export(
     2026-11-23T10:00:00Z; at most 366 days at once. OUT appears when it is complete. What came in
     during the last seconds may not be stored yet.
     """
-    wanted = msgspec.structs.replace(_wanted(since, until, bbox, kind, columns), sensor=sensor)
+    wanted = _wanted(since, until, bbox, kind, columns, sensor)
     with _sink(out, kind, force) as sink:
         by_owner(
             lambda: _fetch(control.request(data_dir, "status")["url"], wanted, sink),
@@ -101,12 +101,14 @@ def export(
         )
 
 
-def _wanted(since: str, until: str | None, bbox: str | None, kind: str, columns: str) -> Wanted:
+def _wanted(
+    since: str, until: str | None, bbox: str | None, kind: str, columns: str, sensor: str
+) -> Wanted:
     since_us, until_us = _when_us("from", since) or 0, _when_us("to", until)
     try:
         if until_us is None:
             until_us = max(time.time_ns() // 1000, since_us)
-        return checked(Wanted(since_us, until_us, kind, box(bbox), columns))
+        return checked(Wanted(since_us, until_us, kind, box(bbox), columns, sensor))
     except Unprocessable as error:
         raise click.UsageError(error.message) from error
 
