@@ -43,7 +43,7 @@ PACKAGES = {
 STAGES = (
     *("errors", "clock", "progress", "grid", "reading", "units", "names", "batch"),
     *("aqi", "schemas", "slowness", "database", "quality"),
-    *("archives", "feeds", "settings", "disk", "secrecy", "logbook"),
+    *("archives", "feeds", "settings", "disk", "secrecy", "logbook", "memory"),
     *("adapters", "tokens", "allowance", "audit", "ingest", "mqtt", "pulls"),
     *("engine", "store", "hours", "expire", "rollup", "sync", "alerts", "backup"),
     *("discovery", "tls", "access", "cache", "tiles", "query", "live", "basemap", "uptime"),

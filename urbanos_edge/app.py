@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -30,6 +29,7 @@ from urbanos_edge.demo.reporting import run_fleet
 from urbanos_edge.discovery.discovery import run_discovery
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.logbook import begin_request
+from urbanos_edge.memory import Garbage
 from urbanos_edge.node import Node
 from urbanos_edge.own_atlas import drawing
 from urbanos_edge.upkeep import rounds
@@ -138,8 +138,10 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
                 _reach_out(tasks, node, port)
             if node.tls.port is not None:
                 tasks.start_soon(kept_running, node.tls.renew_forever)
-            _forget_what_stays()
-            yield
+            garbage = Garbage()
+            tasks.start_soon(kept_running, garbage.look_through_forever)
+            with garbage.set_aside():
+                yield
             tasks.cancel_scope.cancel()
     finally:
         await _stop(node, control)
@@ -161,16 +163,6 @@ def _reach_out(tasks: TaskGroup, node: Node, port: int) -> None:
     if settings.announce or settings.discover:
         reached_at = port, node.tls.port
         tasks.start_soon(kept_running, run_discovery, node.nearby, settings, *reached_at)
-
-
-def _forget_what_stays() -> None:
-    """Let the collector of garbage pass over all that was made at the start.
-
-    It would look at every object of it now and then, with the interpreter lock held: 60 ms in which
-    nobody is answered.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 async def kept_running(work: Callable[..., Awaitable[None]], *arguments: Any) -> None:

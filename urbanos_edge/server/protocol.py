@@ -124,7 +124,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.server_state.total_requests += 1
             self._note_answered()
         else:
-            self._unparsed = memoryview(bytes(self._unparsed) + data)
+            self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
             self._parse()
 
     def on_response_complete(self) -> None:
@@ -135,7 +135,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse what was read until a request must wait; the rest has its turn after an answer."""
         while self._unparsed and not self.pipeline and not self.transport.is_closing():
             piece, self._unparsed = self._unparsed[:PIECE_BYTES], self._unparsed[PIECE_BYTES:]
-            if bytes(piece[:2]) == _TLS_HANDSHAKE and not self._in_message:
+            if piece[:2] == _TLS_HANDSHAKE and not self._in_message:
                 self._note_mistaken_port()
             super().data_received(bytes(piece))
             self._message_bytes += len(piece)
@@ -200,8 +200,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._due_at_s = self.loop.time() + BODY_WITHIN_S
         super().on_headers_complete()
         cycle = cast("RequestResponseCycle | None", self.cycle)
-        if self._is_last and cycle is not None:
-            cycle.keep_alive = False
+        if cycle is not None:
+            cycle.transport = cast(asyncio.Transport, _HeadAndBody(self.transport, self.loop))
+            cycle.keep_alive = cycle.keep_alive and not self._is_last
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -257,6 +258,43 @@ class HttpProtocol(HttpToolsProtocol):
             self._watch_idle_for(self.timeout_keep_alive - idle_s)
         else:
             super().timeout_keep_alive_handler()
+
+
+class _HeadAndBody:
+    """What an application's answer is written to: the head leaves with the body's first piece.
+
+    Uvicorn writes them one after the other, uvloop sends each at once, and a second call of the
+    system costs more than an answer's head takes to make. Where no body follows in this turn of the
+    loop, as in a stream of events, the head leaves alone.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._has_begun = False
+
+    def write(self, data: bytes) -> None:
+        if not self._has_begun:
+            self._has_begun, self._head = True, data
+            self._loop.call_soon(self._let_go)
+        elif self._head is None:
+            self._transport.write(data)
+        else:
+            head, self._head = self._head, None
+            self._transport.write(head + data)
+
+    def _let_go(self) -> None:
+        head, self._head = self._head, None
+        if head is not None and not self._transport.is_closing():
+            self._transport.write(head)
+
+    def close(self) -> None:
+        self._let_go()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class _Flow(FlowControl):

@@ -1,0 +1,102 @@
+"""Garbage that is set aside, and blocks that go back to the system."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+
+import anyio
+import pytest
+
+from urbanos_edge import memory
+from urbanos_edge.memory import Garbage
+
+FREED_MIB = 64
+ASKED = f"""
+import re, sys
+from urbanos_edge.memory import give_back_large_blocks
+if sys.argv[1:] == ["apart"]:
+    give_back_large_blocks()
+def held_mib():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10
+large = bytearray(24 << 20)
+del large  # what was freed raises the size from which blocks are kept apart
+blocks, between = [], []
+for _ in range({FREED_MIB}):
+    blocks.append(bytearray(b"x") * (1 << 20))
+    between.append(bytes(2000 + len(blocks)))
+before = held_mib()
+del blocks
+print(before - held_mib())
+"""
+
+
+class Node:
+    """Something that can be part of a circle."""
+
+    def __init__(self) -> None:
+        self.other = self
+
+
+def test_what_outlives_a_look_at_everything_is_not_looked_at_again() -> None:
+    garbage = Garbage()
+    with garbage.set_aside():
+        kept = [Node() for _ in range(1000)]
+        before = gc.get_freeze_count()
+        gc.collect()
+        assert gc.get_freeze_count() >= before + len(kept)
+        seen = {id(one) for one in gc.get_objects()}
+        assert not any(id(one) in seen for one in kept)
+    assert gc.get_freeze_count() == 0
+
+
+def test_circles_among_what_was_set_aside_are_found_by_a_look_through() -> None:
+    garbage = Garbage()
+    with garbage.set_aside():
+        circle = Node()
+        gc.collect()
+        gone = weakref.ref(circle)
+        del circle
+        gc.collect()
+        assert gone() is not None
+        garbage.look_through()
+        assert gone() is None
+
+
+def test_a_look_through_comes_once_it_has_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "LOOK_EVERY_S", 0.01)
+
+    async def look_on() -> None:
+        garbage = Garbage()
+        with garbage.set_aside():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(garbage.look_through_forever)
+                circle = Node()
+                gc.collect()
+                gone = weakref.ref(circle)
+                del circle
+                await anyio.sleep(0.1)
+                assert gone() is not None
+                kept = [Node() for _ in range(2 * gc.get_freeze_count())]
+                gc.collect()
+                with anyio.fail_after(10):
+                    while gone() is not None:
+                        await anyio.sleep(0.01)
+                assert kept
+                tasks.cancel_scope.cancel()
+
+    anyio.run(look_on)
+
+
+def test_large_blocks_go_back_when_they_are_freed() -> None:
+    assert _freed_mib("apart") > FREED_MIB * 0.9
+    assert _freed_mib() < FREED_MIB * 0.5
+
+
+def _freed_mib(*words: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, *words], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
