@@ -146,6 +146,27 @@ def test_readings_that_come_late_are_not_forgotten(node: Node) -> None:
     assert_same(node)
 
 
+def test_the_pieces_of_an_hour_that_is_over_are_gathered(node: Node) -> None:
+    at_us = node.clock.now_us() // HOUR_US * HOUR_US - 3 * HOUR_US
+    load(node)
+    for count in (40, 11, 4, 1):
+        store(node, *[reading(f"s{n}", at_us + 100 * count + n) for n in range(count)])
+    assert node.recent.tidy(node.clock.now_us())
+    assert not node.recent.tidy(node.clock.now_us()), "16 rows of 40 are laid to them"
+    store(node, reading("late", at_us))
+    assert not node.recent.tidy(node.clock.now_us()), "a single one is not worth it"
+    assert node.recent.rows == 57
+    assert_same(node)
+
+
+def test_the_running_hour_is_left_in_pieces(node: Node) -> None:
+    load(node)
+    at_us = node.clock.now_us() // HOUR_US * HOUR_US
+    for count in (40, 11, 4, 1):
+        store(node, *[reading(f"s{n}", at_us - 100 * count - n) for n in range(count)])
+    assert not node.recent.tidy(at_us - 1)
+
+
 def test_lists_of_several_grids_are_those_of_the_files(node: Node) -> None:
     store(node, *arrivals(node, 300, 4))
     first, last = tile_at(60.2, 24.9, 14), tile_at(60.1, 25.0, 14)

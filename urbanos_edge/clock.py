@@ -13,9 +13,8 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
@@ -198,20 +197,13 @@ def to_rfc3339(moment_us: int) -> str:
 
 
 def all_to_rfc3339(moments_us: npt.NDArray[np.int64]) -> list[str]:
-    """`to_rfc3339` of many moments at once: what lies close together shares its minute."""
-    minutes, within_us = np.divmod(moments_us, 60 * SECOND_US)
-    seconds, micros = np.divmod(within_us, SECOND_US)
-    columns = minutes.tolist(), seconds.tolist(), micros.tolist()
-    return [
-        f"{_minute(minute)}{second:02}.{micro:06}Z" if micro else f"{_minute(minute)}{second:02}Z"
-        for minute, second, micro in zip(*columns, strict=True)
-    ]
-
-
-@lru_cache(maxsize=1 << 12)
-def _minute(number: int) -> str:
-    """`2026-11-23T10:00:` for a minute since 1970."""
-    return (EPOCH + timedelta(minutes=number)).isoformat()[:17]
+    """`to_rfc3339` of many moments at once."""
+    is_whole, moments = moments_us % SECOND_US == 0, moments_us.astype("datetime64[us]")
+    unit: Literal["s", "us"] = "s" if is_whole.all() else "us"
+    spelled: list[str] = np.datetime_as_string(moments, unit=unit, timezone="UTC").tolist()
+    if unit == "us" and is_whole.any():
+        return [text.replace(".000000Z", "Z") for text in spelled]
+    return spelled
 
 
 def _is_synchronised() -> bool:

@@ -40,6 +40,8 @@ MOST_ROWS: Final = 4 * LOAD_ROWS
 """What is denser than this even in the shortest span is left to the files."""
 DROPPED_US: Final = HOUR_US // 8
 """Gives way at a time: of a busy hour all at once would leave the memory empty for long."""
+TAIL: Final = 8
+"""What comes late to an hour is laid to the rest of it once it is more than this part of it."""
 _ORIGIN_BYTES: Final = 200
 """What an origin costs, with its strings and its places in the indexes, roughly."""
 
@@ -138,6 +140,24 @@ class Recent:
                 state, rows["origin"] = _with_origins(state, keys, rows["origin"])
                 state = _with_rows(state, rows)
             self._state = self._within_bounds(state, now_us)
+
+    def tidy(self, now_us: int) -> bool:
+        """Gather the pieces of an hour that is over; False when none is in pieces any more.
+
+        Nothing may be stored meanwhile.
+        """
+        hours = self._state.hours
+        over = (hour for hour in sorted(hours, reverse=True) if (hour + 1) * HOUR_US <= now_us)
+        hour = next((one for one in over if _is_in_pieces(hours[one])), None)
+        if hour is None:
+            return False
+        first, *others = hours[hour]
+        later = merged(others)
+        parts = (merged([first, later]),) if _is_in_pieces((first, later)) else (first, later)
+        with self._lock:
+            state = self._state
+            self._state = _State(state.horizon_us, state.origins, {**state.hours, hour: parts})
+        return True
 
     def newest(self, tile: Tile, since_us: int, limit: int) -> tuple[Batch, int]:
         """Rows of a tile after a moment, newest first, at most `limit`; and the horizon.
@@ -312,6 +332,11 @@ def _with_rows(state: _State, rows: Table) -> _State:
             parts[-2:] = [merged(parts[-2:])]
         hours[hour] = tuple(parts)
     return _State(state.horizon_us, state.origins, hours)
+
+
+def _is_in_pieces(parts: Sequence[Segment]) -> bool:
+    """Whether there are more than two, or a second one that is not small."""
+    return len(parts) > 2 or (len(parts) == 2 and TAIL * len(parts[1]) > len(parts[0]))
 
 
 def _since(state: _State, horizon_us: int) -> _State:

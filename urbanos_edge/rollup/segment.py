@@ -88,8 +88,10 @@ class Segment:
         """The rows of some origins, which are sorted."""
         wanted = origins[origins <= np.iinfo(self.origin.dtype).max]
         wanted = wanted.astype(self.origin.dtype)  # of another type, all of ours would be converted
-        starts = np.searchsorted(self.origin, wanted, "left")
-        lengths = np.searchsorted(self.origin, wanted, "right") - starts
+        starts = self.origin.searchsorted(wanted, "left")
+        lengths = self.origin.searchsorted(wanted, "right") - starts
+        if len(wanted) == 1:
+            return np.arange(starts[0], starts[0] + lengths[0])
         first = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
         return first + np.arange(len(first))
 

@@ -61,18 +61,22 @@ async def count_hours_forever(node: Node) -> None:
 
 
 async def load_recent_forever(node: Node) -> None:
-    """Bring the readings of the last 24 hours into memory, beside everything else."""
+    """Bring the readings of the last 24 hours into memory and tidy up there, beside all else."""
     while True:
         began_s = anyio.current_time()
         try:
             async with node.flushing:
-                load = partial(node.recent.load_more, node.clock.now_us())
-                has_loaded = await anyio.to_thread.run_sync(load)
+                is_under_way = await anyio.to_thread.run_sync(_load_or_tidy, node)
         except EdgeError as error:
-            has_loaded = False
+            is_under_way = False
             _log.error("recent readings could not be loaded: %s", error.message)
         took_s = anyio.current_time() - began_s
-        await anyio.sleep(took_s * LOAD_PAUSE if has_loaded else LOOK_AT_RECENT_S)
+        await anyio.sleep(took_s * LOAD_PAUSE if is_under_way else LOOK_AT_RECENT_S)
+
+
+def _load_or_tidy(node: Node) -> bool:
+    now_us = node.clock.now_us()
+    return node.recent.load_more(now_us) or node.recent.tidy(now_us)
 
 
 async def expire_forever(node: Node) -> None:
