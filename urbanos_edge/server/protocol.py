@@ -43,6 +43,8 @@ MAX_HEAD_BYTES: Final = 64 << 10
 """A request's head, and what follows its body."""
 MAX_FRAMING: Final = 8
 """Bytes of chunks for each of the body; pieces of one byte take six."""
+WORTH_JOINING: Final = 16 << 10
+"""A body below this is copied behind its head; to hand over two pieces costs as much."""
 FAREWELL_S: Final = 2.0
 """How long a client may still send after a frame that was refused."""
 
@@ -135,7 +137,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse what was read until a request must wait; the rest has its turn after an answer."""
         while self._unparsed and not self.pipeline and not self.transport.is_closing():
             piece, self._unparsed = self._unparsed[:PIECE_BYTES], self._unparsed[PIECE_BYTES:]
-            if piece[:2] == _TLS_HANDSHAKE and not self._in_message:
+            if bytes(piece[:2]) == _TLS_HANDSHAKE and not self._in_message:
                 self._note_mistaken_port()
             super().data_received(bytes(piece))
             self._message_bytes += len(piece)
@@ -282,7 +284,10 @@ class _HeadAndBody:
             self._transport.write(data)
         else:
             head, self._head = self._head, None
-            self._transport.write(head + data)
+            if len(data) < WORTH_JOINING:
+                self._transport.write(head + data)
+            else:
+                self._transport.writelines((head, data))
 
     def _let_go(self) -> None:
         head, self._head = self._head, None
