@@ -1,4 +1,4 @@
-"""What the process does with memory: garbage is found in small pieces, large blocks go back.
+"""What the process does with memory: garbage is found in small pieces, and what is free goes back.
 
 Both are of the process as a whole: CPython's collector and the C library's allocator.
 """
@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import anyio
 
-LARGE_BYTES: Final = 256 << 10
-"""From this size on a block is got from the system and goes back to it when it is freed."""
 YOUNG: Final = 5_000
 """So many objects more than there were make the collector look at the young ones.
 
@@ -23,21 +21,18 @@ With CPython's 700, most that it sees belong to requests under way: 4 % of the t
 GROWTH: Final = 2
 """All is looked through again once so many times as much is set aside as there was then."""
 LOOK_EVERY_S: Final = 60.0
-_M_MMAP_THRESHOLD: Final = -3
-"""The name of that size in glibc's mallopt(3)."""
 
 
-def give_back_large_blocks() -> None:
-    """Keep large blocks apart from small ones.
+def give_back() -> None:
+    """Let the system have the memory that was freed.
 
-    glibc raises the size from which it does so, up to 32 MiB, with the largest block that was
-    freed. Arrays of readings then lie among small objects and leave holes that nothing fits into.
+    The C library keeps it, since it lies between blocks that are still in use.
     """
     try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:  # another C library
+        trim = ctypes.CDLL(None).malloc_trim
+    except AttributeError:  # a C library other than glibc
         return
-    mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+    trim(0)
 
 
 class Garbage:

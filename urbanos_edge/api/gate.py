@@ -16,7 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from urbanos_edge.access.access import Access
 from urbanos_edge.access.door import UNPROTECTED, Asker, Kind, cookie, kind_of
-from urbanos_edge.access.guests import Guests
+from urbanos_edge.access.guests import Guests, Reader
 from urbanos_edge.access.hosts import is_listed, is_same_origin
 from urbanos_edge.access.sessions import COOKIE as SESSION
 from urbanos_edge.access.visits import COOKIE as VISIT
@@ -31,6 +31,7 @@ from urbanos_edge.errors import (
     TooManyRequests,
     Unauthorized,
 )
+from urbanos_edge.tokens import Token
 
 PAGES: Final = frozenset(("/", "/kiosk", "/admin"))
 """Who loads one of these begins a visit."""
@@ -104,13 +105,16 @@ class _Visitor:
         self._link = self._door.link(peer[0] if peer else "", local[0] if local else "")
         self._address = self._link.peer
         self._host = self._text(b"host")
+        self._token: Token | Reader | None = None
+        """Also one that a login stands for."""
         self._ruling: tuple[Kind, Ruling] | None = None
         self._is_for_few = False
 
     def arrive(self) -> None:
         """Find out who is at the other end, and whether they mean this node.
 
-        What a trusted proxy says of host and scheme stands in the scope from here on.
+        From here on the scope has what a trusted proxy says of host and scheme and, as `auth`, the
+        token that the request carries.
 
         Raises:
             BadRequest: no host is named, or several.
@@ -125,6 +129,9 @@ class _Visitor:
                 f"this node is not called '{self._host[:LONGEST_HOST]}';"
                 " its operator can name it in 'allowed_hosts'"
             )
+        self._token = self._access.known(self._text(b"authorization"), self._text(b"cookie"))
+        if b"authorization" in self._said:
+            self._scope["auth"] = self._token
 
     def _believe_proxy(self) -> None:
         self._address = self._door.proxies.client(self._link.peer, self._text(b"x-forwarded-for"))
@@ -180,7 +187,7 @@ class _Visitor:
         if self._door.public_read or self._method not in UNPROTECTED:
             return
         self._is_for_few = not is_open(self._path) and self._path.lstrip("/") not in assets
-        if self._is_for_few and self._token_name() is None:
+        if self._is_for_few and self._token is None:
             raise Unauthorized("this node shows its readings to those with a token or a login only")
 
     def check_limit(self) -> None:
@@ -197,17 +204,12 @@ class _Visitor:
 
     def _asker(self) -> Asker:
         """Who is counted: a token first, then one of our pages that reads, then the address."""
-        name = self._token_name()
-        if name is not None:
-            return Asker(name)
+        if self._token is not None:
+            return Asker(b"token %d" % self._token.id)
         client = self._door.client(self._link, self._text(b"x-forwarded-for"))
         is_reading = self._method in UNPROTECTED
         visit = self._door.visit(self._text(b"cookie")) if is_reading else None
         return Asker(client) if visit is None else Asker(visit, client)
-
-    def _token_name(self) -> bytes | None:
-        token = self._access.known(self._text(b"authorization"), self._text(b"cookie"))
-        return None if token is None else b"token %d" % token.id
 
     def _text(self, name: bytes) -> str:
         return self._said.get(name, b"").decode("latin-1")

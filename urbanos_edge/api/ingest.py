@@ -99,7 +99,7 @@ def _door(node: Node) -> ASGIApp:
 async def _take(node: Node, scope: Scope, receive: Receive) -> tuple[int, bytes]:
     """Read a request and make its readings durable; return status and body of the answer."""
     headers = dict(scope["headers"])
-    token = node.reception.token(_text(headers, b"authorization"))
+    token = scope.get("auth") or node.reception.token(_text(headers, b"authorization"))
     token.demand("sensor", "gateway")
     limit = node.settings.max_body_bytes
     body = await read_body(receive, _text(headers, b"content-encoding"), limit)

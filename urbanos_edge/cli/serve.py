@@ -11,7 +11,6 @@ from urbanos_edge import __version__, control
 from urbanos_edge.basemap.basemap import import_basemap
 from urbanos_edge.cli.asking import data_dir_option, progress_bar
 from urbanos_edge.logbook import open_logbook
-from urbanos_edge.memory import give_back_large_blocks
 from urbanos_edge.node import Node
 from urbanos_edge.server.server import Listeners, listening, secure, serve_forever
 from urbanos_edge.settings import default_config, given, load
@@ -35,7 +34,6 @@ def serve(
     config = config or default_config(data_dir)
     settings = load(flags, config=config)
     open_logbook(settings)
-    give_back_large_blocks()
     with control.own(data_dir), listening(settings) as listeners:
         node = Node(settings, data_dir, origins=given(flags, config=config))
         try:

@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.memory import give_back
 from urbanos_edge.node import Node
 from urbanos_edge.store.restamp import known_doubt, remember_doubt
 from urbanos_edge.uptime import LOOK_EVERY_S
@@ -76,7 +77,10 @@ async def load_recent_forever(node: Node) -> None:
 
 def _load_or_tidy(node: Node) -> bool:
     now_us = node.clock.now_us()
-    return node.recent.load_more(now_us) or node.recent.tidy(now_us)
+    has_done = node.recent.load_more(now_us) or node.recent.tidy(now_us)
+    if has_done:
+        give_back()
+    return has_done
 
 
 async def expire_forever(node: Node) -> None:
