@@ -126,17 +126,6 @@ def test_a_cluster_counts_and_averages(node: Node) -> None:
     }
 
 
-def test_where_sensors_are_shown_a_cluster_tells_of_the_day_only(node: Node) -> None:
-    store(node, reading("a", node.clock.now_us(), values={"pm25": 9.0}))
-    [feature] = decode(node, tile_at(*HELSINKI, 12))["clusters"]
-    assert feature["properties"] == {
-        "count": 1,
-        "avg_aqi": 50.0,
-        "max_aqi": 50,
-        "color": "#00e400",
-    }
-
-
 def test_a_layer_of_one_pollutant_shows_its_own_index_and_who_measures_it(node: Node) -> None:
     now_us = node.clock.now_us()
     store(
@@ -154,7 +143,7 @@ def test_a_layer_of_one_pollutant_shows_its_own_index_and_who_measures_it(node: 
         "d": (25, 1, "pm10"),
     }
     assert shown["d"]["flags"] == "range"
-    [cluster] = decode(node, tile_at(*HELSINKI, 11), "pm10")["clusters"]
+    [cluster] = layers["clusters"]
     assert cluster["properties"]["latest_aqi"] == 75.0
     assert cluster["properties"]["latest_max_aqi"] == 100
     assert cluster["properties"]["color"] == "#ffff00"

@@ -1,8 +1,7 @@
 """z/x/y → vector tile, from the rollup's spots.
 
 Layer `clusters` gathers the window's sites in an 8 × 8 raster per tile; layer `sensors` shows the
-latest reading of each sensor, from zoom 12 on or where a tile holds few. Below zoom 12 clusters
-stand for the sensors, and tell how those are now.
+latest reading of each sensor, from zoom 12 on or where a tile holds few.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ _AS_FEATURE: Final = 64
 NO_COLOR: Final = "#888888"
 _NOBODY: Final = [0, 0, 0, -1, -1]
 _LAST: Final = EXTENT - 1
-_CLUSTER: Final = ("count", "color", "avg_aqi", "max_aqi")
-"""The attributes of a cluster."""
-_STANDING_FOR_SENSORS: Final = ("sensors", "at", "latest_aqi", "latest_max_aqi")
-"""Those of one below `SENSORS_FROM_ZOOM`; 'latest' means of its sensors' last unflagged indexes."""
+_CLUSTER: Final = (
+    *("count", "color", "sensors", "at", "latest_aqi", "latest_max_aqi", "avg_aqi", "max_aqi"),
+)
+"""The attributes of a cluster; 'latest' means of its sensors' last unflagged indexes."""
 
 NameOf = Callable[[str], str]
 
@@ -87,17 +86,16 @@ def _clusters(
                 y // places >> shift & _LAST,
                 readings,
                 color_of(standard, tenths),
-                _HUNDREDTHS[(200 * total + graded) // (2 * graded)] if graded else None,
-                worst if graded else None,
                 number,
                 at if number else None,
                 None if tenths is None else _HUNDREDTHS[10 * tenths],
                 worst_now if rated else None,
+                _HUNDREDTHS[(200 * total + graded) // (2 * graded)] if graded else None,
+                worst if graded else None,
             )
         )
     x_on_tile, y_on_tile, *columns = zip(*rows, strict=True)
-    names = _CLUSTER if tile.z >= SENSORS_FROM_ZOOM else _CLUSTER + _STANDING_FOR_SENSORS
-    return points("clusters", x_on_tile, y_on_tile, dict(zip(names, columns, strict=False)))
+    return points("clusters", x_on_tile, y_on_tile, dict(zip(_CLUSTER, columns, strict=True)))
 
 
 def _sensors(view: View, tile: Tile, standard: aqi.Standard, name_of: NameOf, rows: slice) -> bytes:
