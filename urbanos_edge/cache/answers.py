@@ -9,9 +9,8 @@ then. Both pass the same `door` as all others.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -34,8 +33,6 @@ MAX_ANSWER_BYTES: Final = 128 << 10
 """A larger answer goes the normal way: its bytes cost more than the way."""
 _PACKED_TYPES: Final = ("image/", "application/vnd.apache.parquet")
 _COUNTED_WITH_REQUEST: Final = 256
-_HEADS: Final = 1024
-"""Heads of requests that are remembered, without their targets."""
 OF_INTEREST: Final = (b"accept-encoding", b"if-none-match")
 """The header fields of a request that shape an answer."""
 _OF_ASKER: Final = (b"host", b"cookie", b"origin", b"x-forwarded-for", b"x-forwarded-host")
@@ -206,7 +203,7 @@ class Answers:
         served = self._served.get(target)
         if served is None or not self._cache.is_fresh(served.entry):
             return self._drawn(target, request, link)
-        fields = simple_get(request[4 + len(target) :])
+        fields = simple_get(request)
         known = None if fields is None else self._make(target, served, fields, link)
         limits = None if known is None else self._admit(known.admission, link)
         if known is None or limits is None:
@@ -220,7 +217,7 @@ class Answers:
     def _drawn(self, target: bytes, request: bytes, link: Link) -> Sequence[bytes] | None:
         began_s = time.perf_counter()
         draw = self.drawing(target)
-        fields = None if draw is None else simple_get(request[4 + len(target) :])
+        fields = None if draw is None else simple_get(request)
         admission = None if fields is None else self._admission(fields, link, "tiles")
         if draw is None or fields is None or admission is None:
             return None
@@ -241,7 +238,7 @@ class Answers:
         return wire.status_line, limits, wire.rest
 
     def _make(
-        self, target: bytes, served: _Served, fields: Mapping[bytes, str], link: Link
+        self, target: bytes, served: _Served, fields: dict[bytes, str], link: Link
     ) -> _Ready | None:
         admission = self._admission(fields, link, kind_of(served.route, "GET"))
         coding = coding_for(served.entry, served.kind, fields.get(b"accept-encoding"))
@@ -259,7 +256,7 @@ class Answers:
         return _Ready(served.entry, wire, count, target, admission)
 
     def _admission(
-        self, fields: Mapping[bytes, str], link: Link, limit: LimitKind
+        self, fields: dict[bytes, str], link: Link, limit: LimitKind
     ) -> Admission | None:
         """What the door wants to know of a request; None: the normal way has more to look at."""
         door, cookies = self.door, fields.get(b"cookie", "")
@@ -315,17 +312,15 @@ class _Head:
         self.complete += 1
 
 
-@lru_cache(_HEADS)
-def simple_get(rest: bytes) -> Mapping[bytes, str] | None:
-    """The header fields that matter for an answer, when a GET is one whole and plain request.
+def simple_get(request: bytes) -> dict[bytes, str] | None:
+    """The header fields that matter for an answer, when the bytes are one whole and plain GET.
 
-    `rest` is what follows its target, which a browser says again and again. None for anything
-    else: more or less than one request, a body, HTTP/1.0, a connection to be closed or upgraded, a
-    token, a field given twice.
+    None for anything else: more or less than one request, a body, HTTP/1.0, a connection to be
+    closed or upgraded, a token, a field given twice.
     """
     head = _Head()
     try:
-        head.parser.feed_data(b"GET /" + rest)
+        head.parser.feed_data(request)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
     if (head.begun, head.complete, head.is_kept) != (1, 1, True):
