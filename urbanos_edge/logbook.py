@@ -24,7 +24,7 @@ KEPT_LINES: Final = 2000
 """The oldest goes when there is one more."""
 MAX_LINE_LETTERS: Final = 20_000
 """A longer text, as of a deep traceback, is cut in its middle."""
-_ids = random.Random()
+_ids: Final = random.Random()
 """They tell requests apart and guard nothing, so they need not cost a call of the system each."""
 _request: ContextVar[str] = ContextVar("request", default="")
 
