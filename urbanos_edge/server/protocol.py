@@ -44,7 +44,7 @@ MAX_HEAD_BYTES: Final = 64 << 10
 MAX_FRAMING: Final = 8
 """Bytes of chunks for each of the body; pieces of one byte take six."""
 WORTH_JOINING: Final = 16 << 10
-"""A body below this is copied behind its head; a larger one is handed over as a piece of its own."""
+"""A smaller body is copied behind its head; a larger one is handed over as a second piece."""
 FAREWELL_S: Final = 2.0
 """How long a client may still send after a frame that was refused."""
 
