@@ -43,7 +43,7 @@ LOOK_EVERY_S: Final = 1.0
 FRESH_FOR_S: Final = 60
 """One of the seven sites on the screen sends every 7 s."""
 BACK_WITHIN_S: Final = 30.0
-"""A kiosk asks again every 15 s at the latest; seen after the node is ready."""
+"""A kiosk asks again every 5 s at the latest; seen after the node is ready."""
 SETTLES_WITHIN_S: Final = 60.0
 _LOOK: Final = """(() => {
   const last = document.querySelector('.last');

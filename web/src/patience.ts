@@ -1,11 +1,15 @@
 /** How long to wait before asking again, so that a thousand screens do not ask at once. */
 
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 15_000;
+const FIRST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 5000;
 
-/** Full jitter over an exponential bound: `attempt` counts from 0, `random` lies in [0, 1). */
+/**
+ * From 1 s to 5 s: at least half of a bound that doubles and ends, the rest by chance.
+ *
+ * `attempt` counts from 0, `random` lies in [0, 1).
+ */
 export function waitBeforeAttempt(attempt: number, random: number): number {
-  const bound = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt);
+  const bound = Math.min(LONGEST_WAIT_MS, 2 * FIRST_WAIT_MS * 2 ** attempt);
   return bound / 2 + (random * bound) / 2;
 }
 

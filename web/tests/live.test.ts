@@ -24,8 +24,10 @@ test('garbage is something else, never an error', () => {
   }
 });
 
-test('waits grow to a bound and differ from screen to screen', () => {
-  const shortest = [0, 1, 2, 10, 1000].map((attempt) => waitBeforeAttempt(attempt, 0));
-  expect(shortest).toEqual([250, 500, 1000, 7500, 7500]);
-  expect(waitBeforeAttempt(1000, 0.5)).toBe(11_250);
+test('waits begin at 1 s, grow to 5 s and differ from screen to screen', () => {
+  const attempts = [0, 1, 2, 10, 1000];
+  const shortest = attempts.map((attempt) => waitBeforeAttempt(attempt, 0));
+  const longest = attempts.map((attempt) => waitBeforeAttempt(attempt, 1));
+  expect(shortest).toEqual([1000, 2000, 2500, 2500, 2500]);
+  expect(longest).toEqual([2000, 4000, 5000, 5000, 5000]);
 });
