@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from tests.proofs.container import instructions
+from tests.proofs.container import documented, instructions
 
 ROOT = Path(__file__).parents[1]
 LINES = list(instructions((ROOT / "Containerfile").read_text(encoding="utf-8")))
@@ -16,6 +22,13 @@ LAST_STAGE = LINES[max(n for n, (word, _) in enumerate(LINES) if word == "FROM")
 
 def the_last(word: str) -> str:
     return [rest for found, rest in LAST_STAGE if found == word][-1]
+
+
+def the_unit() -> configparser.SectionProxy:
+    unit = configparser.ConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(ROOT / "systemd" / "urbanos-edge.container")
+    return unit["Container"]
 
 
 def test_the_image_is_of_two_stages_of_one_named_version_and_nothing_is_fetched_by_address() -> (
@@ -31,16 +44,40 @@ def test_it_runs_as_a_user_that_is_not_root_and_owns_the_data_only() -> None:
     uid, gid = the_last("USER").split(":")
     assert int(uid) > 0 and int(gid) > 0
     assert f"--uid {uid}" in the_last("RUN")
-    assert re.search(rf"--owner urbanos .*{the_last('VOLUME')}$", the_last("RUN"))
+    assert re.search(rf"--owner urbanos .*{the_last('VOLUME')} &&", the_last("RUN"))
     assert LAST_STAGE.index(("USER", the_last("USER"))) < len(LAST_STAGE) - 1
 
 
 def test_its_health_is_that_of_the_node() -> None:
-    program, *words = json.loads(the_last("HEALTHCHECK").partition(" CMD ")[2])
+    program, *_ = json.loads(the_last("HEALTHCHECK").partition(" CMD ")[2])
     slot = the_last("COPY").split()[-1]
     assert program == f"{slot}/bin/python"
-    assert "http://127.0.0.1:8080/health/ready" in words[-1]
     assert json.loads(the_last("ENTRYPOINT")) == [f"{slot}/bin/urbanos-edge"]
+
+
+def test_its_health_is_asked_for_at_the_port_that_is_set() -> None:
+    """Else who sets another one has the container killed for it, again and again."""
+    asked = []
+
+    class Node(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+    _, *words = json.loads(the_last("HEALTHCHECK").partition(" CMD ")[2])
+    with HTTPServer(("127.0.0.1", 0), Node) as server:
+        threading.Thread(target=server.handle_request).start()
+        where = os.environ | {"URBANOS_PORT": str(server.server_port)}
+        subprocess.run([sys.executable, *words], env=where, check=True, timeout=30)
+    assert asked == ["/health/ready"]
+    assert shlex.split(the_unit()["HealthCmd"])[1:] == words
+
+
+def test_commands_are_given_in_the_container_as_the_documents_say() -> None:
+    slot = the_last("COPY").split()[-1]
+    assert f"ln --symbolic {slot}/bin/urbanos-edge /usr/local/bin/" in the_last("RUN")
+    assert {words[0] for words in documented(the_unit()["ContainerName"])} == {"urbanos-edge"}
 
 
 def test_what_git_leaves_out_does_not_go_into_the_image_either() -> None:
@@ -52,10 +89,7 @@ def test_what_git_leaves_out_does_not_go_into_the_image_either() -> None:
 
 
 def test_the_unit_for_podman_is_as_strict_as_the_recipe() -> None:
-    unit = configparser.ConfigParser(strict=False)
-    unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read(ROOT / "systemd" / "urbanos-edge.container")
-    found = unit["Container"]
+    found = the_unit()
     assert f"{found['User']}:{found['Group']}" == the_last("USER")
     assert found["ReadOnly"] == found["NoNewPrivileges"] == "true"
     assert found["DropCapability"] == "all"

@@ -11,9 +11,20 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from tests.proofs.trees import ROOT, Tree, bare_debian, copy_sources, running, say, wait_until
+from tests.proofs.trees import (
+    ROOT,
+    Box,
+    Tree,
+    bare_debian,
+    copy_sources,
+    running,
+    say,
+    wait_until,
+)
+
+PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def prove_container(folder: Path) -> dict[str, Any]:
@@ -49,6 +60,12 @@ def instructions(text: str) -> Iterator[tuple[str, str]]:
             yield word, rest
 
 
+def documented(name: str) -> list[list[str]]:
+    """Commands that docs/operations.md gives in a container of that name."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    return [shlex.split(line) for line in re.findall(rf"^podman exec {name} (.+)$", page, re.M)]
+
+
 def _run_container(tree: Tree, settings: dict[str, str]) -> dict[str, Any]:
     """As `podman run --read-only` would: nothing but /data and /tmp can be written."""
     data = tree.path.parent / "data"
@@ -66,6 +83,15 @@ def _run_container(tree: Tree, settings: dict[str, str]) -> dict[str, Any]:
         check = f"{shlex.join(json.loads(health))} >/dev/null 2>&1 && echo well"
         wait_until(lambda: box.run("sh", "-c", check) == "well", 90, "the health check fails")
         found = {"well after s": round(time.monotonic() - began_s, 1)}
+        for command in documented("urbanos-edge"):
+            say(f"podman exec {shlex.join(command)}")
+            assert _execute(box, uid, settings["ENV"], command)
         assert box.run("stat", "-c", "%u", "/data/lock") == str(uid)
         assert box.run("sh", "-c", "touch /opt/x 2>&1 || true").endswith("Read-only file system")
     return found
+
+
+def _execute(box: Box, uid: int, variables: str, command: list[str]) -> str:
+    """As `podman exec` would: the user, the variables and the usual PATH of the image."""
+    become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    return box.run(*become, "env", "--ignore-environment", PATH, *shlex.split(variables), *command)
