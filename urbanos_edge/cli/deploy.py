@@ -76,7 +76,7 @@ def stage(
 ) -> None:
     """Put WHEEL into the slot that is not in use, without a network.
 
-    Its hash must be given; where ROOT/release.pub is, it must be signed.
+    Its hash must be given or, where ROOT/release.pub is, its signature be there.
     """
     vouched = Vouched(sha256, signature)
     slots = Slots(root)
