@@ -15,12 +15,18 @@ export interface BannerActions {
   onClose(): void;
 }
 
+/** What is said, and of which sensor; none: of all that are not shown. */
+export interface AlertLine {
+  readonly sensor: string | null;
+  readonly text: string;
+}
+
 export class Banner implements Part {
   readonly #list = element('ul');
   readonly #close: HTMLButtonElement;
   readonly #actions: BannerActions;
   readonly element: HTMLElement;
-  #drawn: unknown[] = [];
+  #drawn = new Map<string, HTMLLIElement>();
 
   constructor(actions: BannerActions) {
     this.#actions = actions;
@@ -37,27 +43,47 @@ export class Banner implements Part {
   }
 
   render(view: View): void {
-    const { words, state, format } = view;
-    const looks = [state.alerts, state.seenAlerts, words.language, state.status];
-    if (looks.every((part, place) => part === this.#drawn[place])) return;
-    this.#drawn = looks;
-    const alerts = freshAlerts(state);
-    this.element.hidden = alerts.length === 0;
-    this.element.setAttribute('aria-label', words.say('alert.label'));
-    nameButton(this.#close, words.say('alert.close'));
-    const lines = alerts.slice(0, MOST_SHOWN).map((alert) => this.#line(view, alert));
-    const more = alerts.length - lines.length;
-    if (more > 0) {
-      lines.push(element('li', {}, words.say('alert.more', { count: format.count(more) })));
-    }
-    this.#list.replaceChildren(...lines);
+    const lines = alertLines(view);
+    this.element.hidden = lines.length === 0;
+    this.element.setAttribute('aria-label', view.words.say('alert.label'));
+    nameButton(this.#close, view.words.say('alert.close'));
+    this.#draw(lines);
   }
 
-  #line(view: View, alert: Alert): HTMLLIElement {
-    const button = element('button', { type: 'button' }, sentence(view, alert));
-    button.addEventListener('click', () => this.#actions.onSensor(alert.sensor_id));
+  /** A line that stands is not touched: a screen reader reads out what is put in. */
+  #draw(lines: readonly AlertLine[]): void {
+    const before = this.#drawn;
+    this.#drawn = new Map(
+      lines.map((line) => {
+        const key = JSON.stringify(line);
+        return [key, before.get(key) ?? this.#line(line)];
+      }),
+    );
+    for (const [key, item] of before) if (!this.#drawn.has(key)) item.remove();
+    [...this.#drawn.values()].forEach((item, place) => {
+      const standing = this.#list.children[place] ?? null;
+      if (standing !== item) this.#list.insertBefore(item, standing);
+    });
+  }
+
+  #line({ sensor, text }: AlertLine): HTMLLIElement {
+    if (sensor === null) return element('li', {}, text);
+    const button = element('button', { type: 'button' }, text);
+    button.addEventListener('click', () => this.#actions.onSensor(sensor));
     return element('li', {}, button);
   }
+}
+
+/** The newest alerts that nobody has put away, and how many there are beyond them. */
+export function alertLines(view: View): AlertLine[] {
+  const alerts = freshAlerts(view.state);
+  const lines: AlertLine[] = alerts
+    .slice(0, MOST_SHOWN)
+    .map((alert) => ({ sensor: alert.sensor_id, text: sentence(view, alert) }));
+  const more = alerts.length - lines.length;
+  if (more === 0) return lines;
+  const count = view.format.count(more);
+  return [...lines, { sensor: null, text: view.words.say('alert.more', { count }) }];
 }
 
 function sentence({ words, format, now_ms }: View, alert: Alert): string {
