@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -352,3 +353,16 @@ def test_no_text_takes_more_time_than_its_length(piece: str) -> None:
     for text in (piece * 200_000, "m " + piece * 200_000, "m,t=" + piece * 200_000 + "\n x"):
         for _ in zip(range(MAX_LINES), parse(text), strict=False):
             pass
+
+
+@pytest.mark.parametrize("piece", ["#\n", "\n#", " #x\n"])
+def test_what_is_stepped_over_takes_no_more_memory_than_its_length(piece: str) -> None:
+    """A trail of every step would be forty times as long; packed, such a body has a kilobyte."""
+    text = piece * 500_000
+    tracemalloc.start()
+    try:
+        assert list(parse(text)) == []
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < len(text)

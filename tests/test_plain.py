@@ -21,6 +21,7 @@ from urbanos_edge.batch import reading_at, unpack
 from urbanos_edge.clock import RELEASED_US, SECOND_US, Clock, Instant
 from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.disk import DiskGuard
+from urbanos_edge.errors import BadRequest, EdgeError
 from urbanos_edge.ingest.inbox import Inbox
 from urbanos_edge.ingest.ingest import Ingest
 from urbanos_edge.ingest.sensors import Sensors
@@ -221,3 +222,17 @@ def test_values_and_nulls_come_through_exactly(given_in: list[dict[str, float | 
     for name in ("pm1", "co", "pressure"):
         expected = [each.get(name) for each in given_in]
         assert [None if value != value else value for value in rows[name].tolist()] == expected
+
+
+@pytest.mark.parametrize("piece", [b'\\"', b'"', b'\\', b'[', b'"\\', b'","'])
+@pytest.mark.parametrize("beginning", [b'["', b"["])
+def test_no_array_takes_more_time_than_its_length(beginning: bytes, piece: bytes) -> None:
+    """A string that nobody ends is one, and not as many as there are quotes in it."""
+    with pytest.raises(EdgeError):
+        node_json.read_object_or_array(beginning + piece * 200_000)
+
+
+def test_a_string_that_nobody_ends_closes_no_bracket() -> None:
+    for unended in (b'[{}, "]', b'[{}, "\\]', b'[{}, "\\"]', b'[{"a": "}]'):
+        with pytest.raises(BadRequest):
+            node_json.read_object_or_array(unended)

@@ -41,8 +41,8 @@ _AUTO: Final = ((5_000_000_000, 1_000_000_000), (5_000_000_000_000, 1_000_000), 
 _LONGEST_TIME: Final = 20
 SHOWN: Final = 200
 """Characters of a line that are shown to its sender."""
-_SKIPPED: Final = re.compile(r"(?:[ \t\r\n\0]+|#[^\n]*)*")
-"""Before a line: blanks, blank lines, comments."""
+_SKIPPED: Final = re.compile(r"(?:[ \t\r\n\0]++|#[^\n]*+)*+")
+"""Before a line: blanks, blank lines, comments. A body of nothing else must leave no trail."""
 _MEASUREMENT: Final = re.compile(r"((?:\\[^\n]|[^, \n\\]|\\)++)")
 _TAG: Final = re.compile(r",((?:\\[^\n]|[^,= \n\\]|\\)++)=((?:\\[^\n]|[^,= \n\\]|\\)*+)")
 _FIELD: Final = re.compile(

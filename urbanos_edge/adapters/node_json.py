@@ -29,8 +29,10 @@ LARGE_BYTES: Final = 4096
 """From here on, some thirty readings, columns are cheaper than one reading after the other."""
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _WITH_NUMBERS: Final = frozenset(("values", "location"))
-_STRUCTURE: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]+|[\]}]+|,', re.DOTALL)
-"""What cuts an array into its elements: strings (to step over), runs of brackets, commas."""
+_STRUCTURE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]+|[\]}]+|,', re.DOTALL)
+"""What cuts an array into its elements: strings (to step over), runs of brackets, commas.
+
+A string that nobody ends goes to the end of the text: else each quote in it would be tried anew."""
 
 
 def read_object_or_array(body: bytes) -> tuple[Message, bool]:
