@@ -99,3 +99,16 @@ def test_no_address_is_held_and_the_key_of_its_hash_lives_a_day(hand: Hand) -> N
 def test_a_household_is_one_client(address: str, whom: str) -> None:
     """RFC 6177: a site gets a /64 or more, and picks addresses in it as it likes."""
     assert network(address) == whom
+
+
+def test_to_check_uses_up_nothing(hand: Hand) -> None:
+    allowance = Allowance(Rate(2, 60), monotonic=hand)
+    for _ in range(10):
+        allowance.check("192.0.2.1")
+    assert taken(allowance, "192.0.2.1", 5) == 2
+    with pytest.raises(TooManyRequests) as refused:
+        allowance.check("192.0.2.1")
+    assert refused.value.retry_after_s == 30
+    allowance.check("192.0.2.2")
+    hand.now_s += 30
+    allowance.check("192.0.2.1")

@@ -12,7 +12,15 @@ import pytest
 
 from tests.senders import ELSEWHERE, SOMEWHERE, claim, receive, refusals, sent, stored_rows
 from urbanos_edge.adapters import Candidate, Location, Malformed
-from urbanos_edge.errors import EdgeError, NotFound, ReadingRejected, Unauthorized, Unprocessable
+from urbanos_edge.errors import (
+    EdgeError,
+    NotFound,
+    ReadingRejected,
+    TooManyRequests,
+    Unauthorized,
+    Unprocessable,
+)
+from urbanos_edge.ingest.passwords import GUESSES
 from urbanos_edge.ingest.reception import Arrival
 from urbanos_edge.node import OWN_TOKEN, Node
 
@@ -83,6 +91,35 @@ def test_a_user_and_password_are_believed_however_they_come(node: Node) -> None:
         SOMEWHERE,
     ):
         assert refusals(receive(node, came, sent())) == ["source_refused"]
+
+
+def test_wrong_passwords_use_up_what_a_network_may_guess_and_hold_up_no_right_one(
+    node: Node,
+) -> None:
+    """Thirty a minute; what was right once costs nothing any more, from wherever it comes."""
+    for sender in ("esp-1", "esp-2"):
+        receive(node, SOMEWHERE, sent(sender))
+        claim(node, sender, rule="basic", user=sender, password="correct horse")
+    known = Arrival("airrohr", "192.0.2.1", basic("esp-1", "correct horse"))
+    assert receive(node, known, sent("esp-1")).accepted == 1
+    for number in range(GUESSES.times):
+        wrong = Arrival("airrohr", "192.0.2.1", basic("esp-1", f"guess {number}"))
+        assert refusals(receive(node, wrong, sent("esp-1"))) == ["source_refused"]
+    new = basic("esp-2", "correct horse")
+    with pytest.raises(TooManyRequests):
+        receive(node, Arrival("airrohr", "192.0.2.1", new), sent("esp-2"))
+    assert receive(node, known, sent("esp-1")).accepted == 1
+    assert receive(node, Arrival("airrohr", "192.0.2.2", new), sent("esp-2")).accepted == 1
+
+
+def test_a_pair_of_another_user_is_not_even_tried(node: Node) -> None:
+    receive(node, SOMEWHERE, sent())
+    claim(node, rule="basic", user="harbour", password="correct horse")
+    for number in range(2 * GUESSES.times):
+        came = Arrival("airrohr", "192.0.2.1", basic("stranger", f"guess {number}"))
+        assert refusals(receive(node, came, sent())) == ["source_refused"]
+    right = Arrival("airrohr", "192.0.2.1", basic("harbour", "correct horse"))
+    assert receive(node, right, sent()).accepted == 1
 
 
 def test_a_password_is_made_and_kept_nowhere(open_node: Callable[..., Node]) -> None:

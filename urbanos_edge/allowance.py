@@ -90,7 +90,18 @@ class Allowance:
         """
         ruling = self.ask(self._pseudonym(address, self._monotonic()))
         if not ruling.is_allowed:
-            raise TooManyRequests("that is too often; wait a while", math.ceil(ruling.wait_s))
+            raise _too_often(ruling.wait_s)
+
+    def check(self, address: str) -> None:
+        """Use up nothing.
+
+        Raises:
+            TooManyRequests: where `take` would.
+        """
+        now_s = self._monotonic()
+        wait_s = self._full_at_s.get(self._pseudonym(address, now_s), now_s) - now_s
+        if wait_s > self._latest_s:
+            raise _too_often(wait_s - self._burst_s)
 
     def ask(self, client: bytes) -> Ruling:
         """Use up one of the times of a client that has a name; none is used up when it has none."""
@@ -127,6 +138,10 @@ class Allowance:
             self._key, self._key_ends_s = os.urandom(32), now_s + KEY_LIVES_S
             self._full_at_s.clear()
         return hashlib.blake2b(network(address).encode(), key=self._key, digest_size=16).digest()
+
+
+def _too_often(wait_s: float) -> TooManyRequests:
+    return TooManyRequests("that is too often; wait a while", math.ceil(wait_s))
 
 
 def network(address: str) -> str:

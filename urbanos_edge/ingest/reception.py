@@ -4,56 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import os
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Final
+from collections.abc import Collection, Iterator
 
-import anyio
-import anyio.to_thread
 import msgspec
 
 from urbanos_edge.adapters import Candidate, Message
-from urbanos_edge.database import Database
 from urbanos_edge.errors import EdgeError, Unauthorized
 from urbanos_edge.ingest.ingest import Ingest
+from urbanos_edge.ingest.passwords import Passwords
 from urbanos_edge.ingest.receipt import Receipt
 from urbanos_edge.ingest.sources import Arrival, Sources
 from urbanos_edge.tokens import SECRET_PREFIX, Token, Tokens
 
-__all__ = ["Arrival", "Passwords", "Reception"]
-
-MAX_REMEMBERED: Final = 1024
-"""Pairs whose proof is remembered, so that a device's password costs its work once."""
-_SCRYPT: Final = partial(hashlib.scrypt, n=1 << 14, r=8, p=1, dklen=32)
-"""16 MiB and some 40 ms a password: as RFC 7914 asks for what people log in with."""
-
-
-class Passwords:
-    """Makes of a user and a password what can be compared with what is stored.
-
-    The work is done in one thread, however many ask, so that wrong passwords hold up nothing else.
-    """
-
-    def __init__(self, database: Database) -> None:
-        query = "SELECT value FROM node WHERE name = 'password_salt'"
-        self._salt = bytes.fromhex(database.read().execute(query).get)
-        self._key = os.urandom(32)
-        self._remembered: dict[bytes, bytes] = {}
-        self._limiter = anyio.CapacityLimiter(1)
-
-    async def proof(self, user: str, password: str) -> bytes:
-        """Hash a pair with this node's salt."""
-        pair = msgspec.msgpack.encode((user, password))
-        key = hashlib.blake2b(pair, key=self._key).digest()
-        if key not in self._remembered:
-            work: Callable[[], bytes] = partial(_SCRYPT, pair, salt=self._salt)
-            proof = await anyio.to_thread.run_sync(work, limiter=self._limiter)
-            if len(self._remembered) >= MAX_REMEMBERED:
-                del self._remembered[next(iter(self._remembered))]
-            self._remembered[key] = proof
-        return self._remembered[key]
+__all__ = ["Arrival", "Reception"]
 
 
 class Reception:
@@ -75,16 +38,24 @@ class Reception:
         Raises:
             Unauthorized: the token is unknown or was revoked.
             Forbidden: the token is one for something else than writing.
+            TooManyRequests: too many wrong passwords came from there.
             Unavailable, StorageUnavailable, DiskFull: nothing of the message was kept.
         """
         came = _read_basic(came)
         token = self._token(came)
         if token is not None:
             token.demand("sensor", "gateway")
-        elif came.user and self._asks_for_password(message):
-            proof = await self._passwords.proof(came.user, came.secret)
+        elif came.user and (right := self._passwords_of(message, came.user)):
+            proof = await self._passwords.tried(came.user, came.secret, came.address, right)
             came = msgspec.structs.replace(came, proof=proof)
         return await self._ingest.accept(message, token, came)
+
+    def knows(self, came: Arrival) -> bool:
+        """Whether a message shows a token of this node."""
+        try:
+            return self._token(_read_basic(came)) is not None
+        except Unauthorized:
+            return False
 
     async def refuse(self, sender: str | None, payload: bytes, error: EdgeError) -> None:
         """Write a letter about a message that cannot be read, where its sender is a known one.
@@ -122,10 +93,11 @@ class Reception:
             raise refusal
         return None
 
-    def _asks_for_password(self, message: Message) -> bool:
+    def _passwords_of(self, message: Message, user: str) -> Collection[bytes]:
+        """What is stored of the passwords that the senders in a message have under this user."""
         senders = {one.sensor_id for one in message if isinstance(one, Candidate)}
         found = (self._sources.find(sender) for sender in senders if sender)
-        return any(source is not None and source.rule == "basic" for source in found)
+        return [one.proof for one in found if one and one.proof is not None and one.user == user]
 
 
 def _secrets(came: Arrival) -> Iterator[str]:

@@ -19,7 +19,7 @@ from urbanos_edge.database import Database
 from urbanos_edge.errors import EdgeError, NotFound, Unprocessable
 from urbanos_edge.ingest.inbox import Inbox, Unknown
 from urbanos_edge.ingest.ingest import Ingest
-from urbanos_edge.ingest.reception import Passwords
+from urbanos_edge.ingest.passwords import Passwords
 from urbanos_edge.ingest.sensors import Sensor, Sensors
 from urbanos_edge.ingest.sources import RULES, Rule, Source, Sources, checked_network
 from urbanos_edge.tokens import Tokens
