@@ -14,8 +14,8 @@ import urbanos_edge
 PACKAGE = Path(urbanos_edge.__file__).parent
 PACKAGES = {
     "quality": "quality formulas course neighbourhood watch corrections grading",
-    "ingest": "sensors sources spool dead_letters inbox receipt group ingest reception registry"
-    " reports",
+    "ingest": "sensors sources spool dead_letters inbox receipt group ingest passwords reception"
+    " registry reports",
     "mqtt": "broker subscription",
     "pulls": "fetching errands samples turns pulls",
     "store": "steps integrity revisions owed changed manifest store damage remembered identity"
@@ -32,7 +32,7 @@ PACKAGES = {
     " export atlas",
     "discovery": "networks announcement nearby search discovery",
     "tls": "authority tls",
-    "access": "proxies hosts visits refusals door sessions access guests crowd",
+    "access": "proxies hosts visits refusals door sessions bodies access guests crowd",
     "health": "summary health metrics",
     "upkeep": "rounds upkeep vigil amends past",
     "demo": "fleet reporting",
@@ -43,7 +43,7 @@ PACKAGES = {
 STAGES = (
     *("errors", "clock", "progress", "grid", "reading", "units", "names", "batch"),
     *("aqi", "schemas", "slowness", "database", "quality"),
-    *("archives", "feeds", "settings", "disk", "secrecy", "logbook", "memory"),
+    *("archives", "feeds", "settings", "disk", "rights", "secrecy", "logbook", "memory"),
     *("adapters", "tokens", "allowance", "audit", "ingest", "mqtt", "pulls"),
     *("engine", "store", "hours", "expire", "rollup", "sync", "alerts", "backup"),
     *("discovery", "tls", "access", "cache", "tiles", "query", "live", "basemap", "uptime"),

@@ -44,7 +44,8 @@ from urbanos_edge.hours.hours import Hours
 from urbanos_edge.ingest.dead_letters import DeadLetters
 from urbanos_edge.ingest.inbox import Inbox, shift
 from urbanos_edge.ingest.ingest import Ingest
-from urbanos_edge.ingest.reception import Passwords, Reception
+from urbanos_edge.ingest.passwords import Passwords
+from urbanos_edge.ingest.reception import Reception
 from urbanos_edge.ingest.registry import Registry
 from urbanos_edge.ingest.reports import Change, Report, Reports
 from urbanos_edge.ingest.sensors import Sensors

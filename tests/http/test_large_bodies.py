@@ -12,7 +12,8 @@ import pytest
 import zstandard
 
 from tests.http.sending import INGEST, NDJSON, Spot, assert_is_error, flush, reading, rows
-from tests.processes import NodeProcess
+from tests.processes import NodeProcess, wait_until
+from urbanos_edge.access.bodies import AT_ONCE, FREE_BYTES, SHARE
 
 MIB = 1 << 20
 LIMIT = 16 * MIB
@@ -161,3 +162,72 @@ def test_what_is_drained_is_not_kept(server: NodeProcess, gateway: str) -> None:
     for _ in range(3):
         assert_is_error(server.post(b" " * (30 * MIB), gateway), 413)
     assert peak_memory(server.pid) - before < 6 * LIMIT
+
+
+class Slow:
+    """A body that unpacks to much, comes in chunks, and never ends."""
+
+    def __init__(self, server: NodeProcess, path: str, packed: bytes, token: str = "") -> None:
+        self._link = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+        self._link.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}"
+            "Content-Encoding: zstd\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        self._send(packed)
+
+    def _send(self, chunk: bytes) -> None:
+        self._link.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+
+    def end(self) -> tuple[bytes, bytes]:
+        """Send its last chunk, and read the answer."""
+        self._link.sendall(b"0\r\n\r\n")
+        with self._link:
+            return read_answer(self._link)
+
+    def break_off(self) -> None:
+        self._link.close()
+
+
+def zeros(size: int) -> bytes:
+    return bomb("zstd", size)
+
+
+def held(server: NodeProcess) -> float:
+    """Bytes of bodies that lie in the node, as its metrics tell."""
+    lines = server.client.get("/metrics").text.splitlines()
+    (line,) = (line for line in lines if line.startswith("urbanos_bodies_held_bytes "))
+    return float(line.split()[1])
+
+
+def test_who_shows_no_token_sends_a_mebibyte_at_most(server: NodeProcess) -> None:
+    """Unpacked, as it arrives: what a device says has a few kilobytes."""
+    forget_peak(server.pid)
+    before = peak_memory(server.pid)
+    for path in ("/data.php", "/write", "/api/v2/write", "/sensors/airgradient:x/measures"):
+        for size in (2 * MIB, LIMIT):
+            head, _ = Slow(server, path, zeros(size)).end()
+            assert head.startswith(b"HTTP/1.1 413 "), (path, head)
+    assert peak_memory(server.pid) - before < 2 * LIMIT
+
+
+def test_bodies_that_never_end_take_no_more_than_their_share(
+    server: NodeProcess, gateway: str, spot: Spot
+) -> None:
+    """Of one network two of the largest; small ones come in all the while, and room comes back."""
+    share = AT_ONCE // SHARE
+    slow = [Slow(server, INGEST, zeros(LIMIT - MIB), gateway) for _ in range(3 * share)]
+    wait_until(lambda: held(server) >= share * (LIMIT - MIB - FREE_BYTES), 20, server.log)
+    assert server.post(reading(spot), gateway).status_code == 202
+    refused = [one.end() for one in slow]
+    words = [json.loads(body)["error"]["code"] for _, body in refused]
+    assert words.count("too_many_bodies") == 2 * share
+    assert {head[9:12] for head, _ in refused} == {b"503", b"400"}
+    wait_until(lambda: held(server) == 0, 20, server.log)
+
+
+def test_a_body_that_is_broken_off_gives_its_room_back(server: NodeProcess, gateway: str) -> None:
+    slow = Slow(server, INGEST, zeros(LIMIT - MIB), gateway)
+    wait_until(lambda: held(server) > 0, 20, server.log)
+    slow.break_off()
+    wait_until(lambda: held(server) == 0, 20, server.log)

@@ -8,6 +8,7 @@ from typing import Final
 
 import apsw
 
+from urbanos_edge.access.bodies import Bodies
 from urbanos_edge.access.door import Door, cookie
 from urbanos_edge.access.sessions import COOKIE, Sessions
 from urbanos_edge.audit import Audit
@@ -39,6 +40,7 @@ class Access:
         self.door = Door(settings, label, key)
         self.sessions = Sessions(tokens, settings.session_hours * 3600)
         self.audit = Audit(database, clock)
+        self.bodies = Bodies(settings.max_body_bytes)
 
     def token(self, authorization: str, cookies: str) -> Token:
         """The token that a request carries, or that its login stands for.

@@ -88,7 +88,7 @@ def _rules(node: Node) -> list[ControllerRouterHandler]:
     async def make_rule(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Keep a rule; it is met at once where the newest readings already meet it."""
         demand(node, request, "operator")
-        rule = read_rule(await body_of(request, MAX_RULE_BYTES))
+        rule = read_rule(await body_of(node, request, MAX_RULE_BYTES))
         async with acting(node, request, "operator", "alert_add", rule):
             return json(await add_rule(node, rule), 201)
 

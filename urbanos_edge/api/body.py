@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
 
+import anyio.to_thread
 import zstandard
 from litestar import Request
 from litestar.types import Receive
 
-from urbanos_edge.errors import BadRequest, BodyTooLarge, UnsupportedMedia
+from urbanos_edge.access.bodies import UNKNOWN_BYTES, Room
+from urbanos_edge.api.arrival import address
+from urbanos_edge.errors import (
+    BadRequest,
+    BodyTooLarge,
+    EdgeError,
+    Unavailable,
+    UnsupportedMedia,
+)
+from urbanos_edge.ingest.reception import Arrival
+from urbanos_edge.node import Node
+
+LARGE_BYTES: Final = 1 << 16
+"""From here on a device's message is read in a worker thread."""
+AnyRequest = Request[Any, Any, Any]
+T = TypeVar("T")
 
 _ZSTD_SLICE: Final = 256
 """Bytes unpacked in one go: 64 blocks of at most 128 KiB, so no more than 8 MiB come out."""
@@ -25,19 +42,44 @@ class ClientGone(Exception):
     """The client went away before its body had arrived; nobody is there to be answered."""
 
 
-async def body_of(request: Request[Any, Any, Any], limit: int) -> bytes:
+async def body_of(node: Node, request: AnyRequest, limit: int) -> bytes:
     """The unpacked body of a request that the framework brings, whatever its content type.
 
     Raises:
-        BodyTooLarge, UnsupportedMedia, BadRequest: as `read_body`, or it never came.
+        BodyTooLarge, UnsupportedMedia, Unavailable, BadRequest: as `read_body`, or it never came.
     """
+    with node.access.bodies.one(address(request.scope)) as room:
+        return await _arrived(request, room, limit)
+
+
+async def message_of(
+    node: Node, request: AnyRequest, came: Arrival, read: Callable[[bytes], T]
+) -> T:
+    """What `read` makes of the body that a device sends; a large one is read in a worker thread.
+
+    Raises:
+        BodyTooLarge, UnsupportedMedia, Unavailable, BadRequest: as `body_of`.
+    """
+    bodies = node.access.bodies
+    limit = bodies.largest_bytes
+    if not node.reception.knows(came):
+        limit = min(limit, UNKNOWN_BYTES)
+    with bodies.one(came.address) as room:
+        body = await _arrived(request, room, limit)
+        if len(body) < LARGE_BYTES:
+            return read(body)
+        return await anyio.to_thread.run_sync(read, body)
+
+
+async def _arrived(request: AnyRequest, room: Room, limit: int) -> bytes:
+    encoding = request.headers.get("content-encoding", "")
     try:
-        return await read_body(request.receive, request.headers.get("content-encoding", ""), limit)
+        return await read_body(request.receive, encoding, room, limit)
     except ClientGone as error:
         raise BadRequest("the body never came") from error
 
 
-async def read_body(receive: Receive, encoding: str, limit: int) -> bytes:
+async def read_body(receive: Receive, encoding: str, room: Room, limit: int) -> bytes:
     """Return the unpacked body.
 
     A body of up to twice the limit is read to its end before it is refused, so that the client
@@ -47,25 +89,38 @@ async def read_body(receive: Receive, encoding: str, limit: int) -> bytes:
         ClientGone: it will never be whole.
         BodyTooLarge: over `limit` bytes, as it arrives or unpacked.
         UnsupportedMedia: an encoding other than gzip, zstd or none.
+        Unavailable: there is no room for it.
         BadRequest: it does not unpack.
     """
     unpacker = _unpacker(encoding)
     received = 0
     body = bytearray()
-    too_large, is_more = False, True
-    while is_more:
+    refusal: EdgeError | None = None
+    is_more = True
+    while is_more and received <= 2 * limit:
         chunk, is_more = await _next_chunk(receive)
         received += len(chunk)
-        if received > 2 * limit:
-            break
-        if not too_large:
+        if refusal is None:
             body += unpacker.unpack(chunk, limit - len(body)) if unpacker else chunk
-            too_large = len(body) > limit
-    if too_large or received > limit:
-        raise BodyTooLarge(f"the body is over {limit >> 20} MiB; send it in parts")
+            refusal = _refusal(max(len(body), received), limit, room)
+        if refusal is not None:
+            body.clear()
+            room.leave()
+    if refusal is not None:
+        raise refusal
     if unpacker and not unpacker.is_complete():
         raise BadRequest("the packed body ends too early", code="invalid_encoding")
     return bytes(body)
+
+
+def _refusal(size_bytes: int, limit: int, room: Room) -> EdgeError | None:
+    if size_bytes > limit:
+        return BodyTooLarge(f"the body is over {limit >> 20} MiB; send it in parts")
+    try:
+        room.reach(size_bytes)
+    except Unavailable as error:
+        return error
+    return None
 
 
 async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:

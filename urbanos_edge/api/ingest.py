@@ -101,10 +101,12 @@ async def _take(node: Node, scope: Scope, receive: Receive) -> tuple[int, bytes]
     headers = dict(scope["headers"])
     token = scope.get("auth") or node.reception.token(_text(headers, b"authorization"))
     token.demand("sensor", "gateway")
-    limit = node.settings.max_body_bytes
-    body = await read_body(receive, _text(headers, b"content-encoding"), limit)
-    message, is_many = _read(_text(headers, b"content-type"), body)
-    receipt = await node.ingest.accept(message, token, Arrival("json", address(scope)))
+    bodies, came = node.access.bodies, Arrival("json", address(scope))
+    encoding = _text(headers, b"content-encoding")
+    with bodies.one(came.address) as room:
+        body = await read_body(receive, encoding, room, bodies.largest_bytes)
+        message, is_many = _read(_text(headers, b"content-type"), body)
+    receipt = await node.ingest.accept(message, token, came)
     return _many(receipt) if is_many else _one(receipt)
 
 

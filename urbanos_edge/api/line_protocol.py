@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final, Literal
 
-import anyio.to_thread
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.types import ControllerRouterHandler
@@ -19,7 +18,7 @@ from urbanos_edge import __version__
 from urbanos_edge.adapters import Malformed, line_protocol
 from urbanos_edge.adapters.line_protocol import Lines
 from urbanos_edge.api.arrival import arrival
-from urbanos_edge.api.body import body_of
+from urbanos_edge.api.body import message_of
 from urbanos_edge.api.document import CHANGING, MAY_SEND, Refusal, described, empty, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
@@ -30,8 +29,6 @@ from urbanos_edge.node import Node
 _PARTLY_WRITTEN: Final = "partial write of line protocol occurred"
 _NOTHING_WRITTEN: Final = "parsing failed for write_lp endpoint"
 """The words by which clients know these errors; Telegraf does not send a partial write again."""
-LARGE_BYTES: Final = 1 << 16
-"""From here on a body is read in a worker thread."""
 MAX_NAMED: Final = 100
 """Lines that one answer names."""
 _VERSION: Final = {"X-Influxdb-Version": __version__, "X-Influxdb-Build": "UrbanOS Edge"}
@@ -142,25 +139,17 @@ def _asking(node: Node) -> list[ControllerRouterHandler]:
 
 async def _write(node: Node, request: AnyRequest, precision: str = "") -> Answer:
     try:
-        lines = await _lines(node, request, request.query_params.get("precision", precision))
-        if request.query_params.get("accept_partial") == "false" and (bad := _unreadable(lines)):
+        asked = request.query_params
+        came = arrival(request.scope, line_protocol.SOURCE, asked.get("u", ""), asked.get("p", ""))
+        unit = asked.get("precision", precision)
+        read = partial(line_protocol.read, precision=unit, fields=node.field_map)
+        lines = await message_of(node, request, came, read)
+        if asked.get("accept_partial") == "false" and (bad := _unreadable(lines)):
             return _refused_lines(lines, bad, _NOTHING_WRITTEN)
-        came = arrival(
-            request.scope,
-            line_protocol.SOURCE,
-            request.query_params.get("u", ""),
-            request.query_params.get("p", ""),
-        )
         receipt = await node.reception.receive(lines.message, came) if lines.message else Receipt()
     except EdgeError as error:
         return _refused(error)
     return _answer(lines, receipt)
-
-
-async def _lines(node: Node, request: AnyRequest, precision: str) -> Lines:
-    body = await body_of(request, node.settings.max_body_bytes)
-    read = partial(line_protocol.read, body, precision, node.field_map)
-    return await anyio.to_thread.run_sync(read) if len(body) >= LARGE_BYTES else read()
 
 
 def _answer(lines: Lines, receipt: Receipt) -> Answer:

@@ -80,7 +80,7 @@ def _send(node: Node) -> ControllerRouterHandler:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != JSON:
             raise UnsupportedMedia(f"'{media_type[:60]}' is not read here; send {JSON}")
-        new = read_report(await body_of(request, MAX_BODY_BYTES))
+        new = read_report(await body_of(node, request, MAX_BODY_BYTES))
         return json(_moderated(await node.reports.add(new, address(request.scope))), 202)
 
     return send_report

@@ -17,7 +17,7 @@ from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.adapters import Candidate, Message, airgradient, airrohr, sensorthings
 from urbanos_edge.api.arrival import arrival
-from urbanos_edge.api.body import body_of
+from urbanos_edge.api.body import message_of
 from urbanos_edge.api.document import JSON, MAY_SEND, described
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
@@ -160,9 +160,10 @@ async def _take(
     node: Node, request: AnyRequest, protocol: str, read: Callable[[bytes], Message]
 ) -> Message:
     """Receive one message; what was refused of it is raised."""
-    message = read(await body_of(request, node.settings.max_body_bytes))
+    came = arrival(request.scope, protocol)
+    message = await message_of(node, request, came, read)
     if message:
-        receipt = await node.reception.receive(message, arrival(request.scope, protocol))
+        receipt = await node.reception.receive(message, came)
         if receipt.errors:
             raise receipt.errors[0]
     return message

@@ -57,6 +57,7 @@ def status(node: Node) -> dict[str, Any]:
         "totals": totals,
         "unknown_quantities": dict(node.ingest.unknown_quantities),
         "listeners": node.live.listeners,
+        "bodies_held_bytes": node.access.bodies.held_bytes,
         **_damage_status(node, aside),
         "backup": _backup_status(node, connection),
         "flush_failure": node.flush_failure,

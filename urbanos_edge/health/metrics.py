@@ -1,7 +1,8 @@
 """The node's numbers for Prometheus: what the status says, and what was asked of the node.
 
 Each node has a registry of its own, and nothing is counted here: a scrape asks `health.status`
-once and reads the plain counters of `traffic`.
+once and reads the plain counters of `traffic`. What was asked, and who listens, the centre tells
+under the same names.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ _NUMBERS: Final = {
     "urbanos_disk_ballast_bytes": (
         "Bytes held back on the disk, to finish with when it is full",
         "disk.ballast_bytes",
+    ),
+    "urbanos_bodies_held_bytes": (
+        "Bytes of requests' bodies that are not dealt with yet",
+        "bodies_held_bytes",
     ),
     "urbanos_inbox_senders": ("Senders that nobody has claimed", "inbox.senders"),
     "urbanos_inbox_candidates": ("What is kept of them", "inbox.candidates"),
@@ -152,6 +157,27 @@ def registry(node: Node) -> CollectorRegistry:
     return made
 
 
+def of_traffic(traffic: Traffic) -> Iterator[Metric]:
+    """What was asked, how long it took, and whether the answers were at hand."""
+    labels = ["method", "route", "status_code"]
+    requests = CounterMetricFamily("http_requests", "Requests answered", labels=labels)
+    about = "From a request to the head of its answer"
+    durations = HistogramMetricFamily("http_request_duration_seconds", about, labels=labels)
+    for (method, route, status_code), taken in _answered(traffic).items():
+        values = [method, route, str(status_code)]
+        requests.add_metric(values, sum(taken.counts))
+        durations.add_metric(values, _buckets(taken), taken.total_s)
+    yield requests
+    yield durations
+    yield from _cached(traffic)
+
+
+def of_listeners(number: int) -> Metric:
+    """Who follows grids now."""
+    about = "Listeners over /ws and /api/v1/live"
+    return GaugeMetricFamily("websocket_connections_active", about, number)
+
+
 class _NodeCollector(Collector):
     """Asked at each scrape, in a worker thread: it blocks on the database."""
 
@@ -169,7 +195,7 @@ class _NodeCollector(Collector):
             buckets=_buckets(flushes),
             sum_value=flushes.total_s,
         )
-        yield from _of_traffic(self._node.traffic)
+        yield from of_traffic(self._node.traffic)
 
 
 def _build(found: Mapping[str, Any]) -> dict[str, str]:
@@ -203,8 +229,7 @@ def _of_status(found: Mapping[str, Any]) -> Iterator[Metric]:
 
 
 def _queues_and_outcomes(found: Mapping[str, Any]) -> Iterator[Metric]:
-    about = "Listeners over /ws and /api/v1/live"
-    yield GaugeMetricFamily("websocket_connections_active", about, found["listeners"])
+    yield of_listeners(found["listeners"])
     about = "Waiting: readings for the store (spool), requests for the disk (ingest)"
     queues = GaugeMetricFamily("update_queue_length", about, labels=["queue_name"])
     queues.add_metric(["spool"], found["spool"]["readings"])
@@ -231,20 +256,6 @@ def _of_pulls(found: Mapping[str, Any]) -> Iterator[Metric]:
         failures.add_metric(labels, source["failures"])
     yield ages
     yield failures
-
-
-def _of_traffic(traffic: Traffic) -> Iterator[Metric]:
-    labels = ["method", "route", "status_code"]
-    requests = CounterMetricFamily("http_requests", "Requests answered", labels=labels)
-    about = "From a request to the head of its answer"
-    durations = HistogramMetricFamily("http_request_duration_seconds", about, labels=labels)
-    for (method, route, status_code), taken in _answered(traffic).items():
-        values = [method, route, str(status_code)]
-        requests.add_metric(values, sum(taken.counts))
-        durations.add_metric(values, _buckets(taken), taken.total_s)
-    yield requests
-    yield durations
-    yield from _cached(traffic)
 
 
 def _answered(traffic: Traffic) -> dict[Asked, Durations]:
