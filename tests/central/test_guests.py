@@ -57,9 +57,11 @@ def test_only_who_is_in_the_file_reads_and_everybody_sees_whether_it_lives(file:
     ask = asking(Guests(CLOSED, "centre", Readers(file)))
     for secret in ("of the map", "of the lab"):
         assert ask("/api/v1/sensors", f"Bearer {secret}") == 200
+        assert ask("/metrics", f"Bearer {secret}") == 200
     for wrong in ("", "Bearer", "Bearer of the cat", "Basic of the map", "Bearer map"):
         assert ask("/api/v1/sensors", wrong) == 401
         assert ask("/tiles/readings/0/0/0.mvt", wrong) == 401
+        assert ask("/metrics", wrong) == 401
         assert ask("/health/live", wrong) == 200
 
 

@@ -17,7 +17,7 @@ from tests.central.serving import CentralProcess, reader_of, replica_of
 from tests.central.test_answers import cell_at, put_bucket
 from tests.postgres import Postgres, scratch
 from tests.processes import wait_until
-from urbanos_edge.centre.servers import Connection, Servers
+from urbanos_edge.centre.servers import Connection, Servers, Standing
 from urbanos_edge.grid import tile_at
 from urbanos_edge.sync import central
 from urbanos_edge.sync.central import CentreUnavailable
@@ -115,22 +115,24 @@ def test_a_replica_that_is_behind_is_not_read_until_it_is_there(pair: Pair) -> N
     primary = pair.centre.postgres.port
     servers = Servers(pair.dsn, [pair.replica_dsn], max_lag_s=0.4)
 
-    async def work() -> tuple[int, int]:
+    async def work() -> tuple[int, Standing, int]:
         async with servers.opened():
             await anyio.to_thread.run_sync(pause, pair.replica)
             put_bucket(pair.centre, "lag", cell_at(*PLACE), [10])
             await servers.look()
             await anyio.sleep(0.6)
             await servers.look()
-            behind = await servers.read(port_of)
+            asked, standing = await servers.read(port_of), servers.standing()[1]
             await anyio.to_thread.run_sync(go_on, pair.replica)
             with anyio.fail_after(10):
                 while not servers.readable:
                     await anyio.sleep(0.05)
                     await servers.look()
-            return behind, await servers.read(port_of)
+            return asked, standing, await servers.read(port_of)
 
-    assert anyio.run(work) == (primary, pair.replica.port)
+    asked_behind, standing, asked_then = anyio.run(work)
+    assert (asked_behind, asked_then) == (primary, pair.replica.port)
+    assert (standing.state, (standing.behind_bytes or 0) > 0) == ("behind", True)
 
 
 def test_news_wait_for_the_replicas_that_are_read(pair: Pair) -> None:

@@ -31,6 +31,7 @@ from urbanos_edge.api import (
     trust,
     vendors,
 )
+from urbanos_edge.health.metrics import registry
 from urbanos_edge.live import Live
 from urbanos_edge.node import Node
 from urbanos_edge.own_atlas import OwnAtlas
@@ -59,7 +60,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         *settings.routes(node),
         *backups.routes(node),
         *status.routes(node),
-        *metrics.routes(node),
+        *metrics.routes(registry(node)),
         *trust.routes(node),
         *pages.routes(lambda: node.tls.page_port),
     ]

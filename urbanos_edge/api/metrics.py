@@ -10,20 +10,17 @@ import anyio.to_thread
 from litestar import Request, Response, get
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from urbanos_edge.api.document import described
 from urbanos_edge.cache.traffic import UNMATCHED, Traffic
-from urbanos_edge.health.metrics import registry
-from urbanos_edge.node import Node
 
 _ANY_PAGE: Final = "/{path}"
 """The route of the web pages, which takes what no other does."""
 
 
-def routes(node: Node) -> list[ControllerRouterHandler]:
-    numbers = registry(node)
-
+def routes(numbers: CollectorRegistry) -> list[ControllerRouterHandler]:
     @get(
         "/metrics",
         media_type="text/plain",
@@ -31,7 +28,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         tags=["status"],
     )
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The node's numbers in Prometheus' text format, or as OpenMetrics where asked for."""
+        """All numbers in Prometheus' text format, or as OpenMetrics where asked for."""
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         body = await anyio.to_thread.run_sync(encode, numbers)
         headers = {"Content-Type": media_type, "Cache-Control": "no-store"}

@@ -92,6 +92,7 @@ class News:
         self._servers = servers
         self._clock = clock
         self._tell = tell
+        self.is_listening = False
 
     async def listen_forever(self) -> None:
         """Listen, and begin again where the connection ends; anything may have changed then."""
@@ -105,11 +106,14 @@ class News:
                         await self._listen(connection)
             except psycopg.Error as error:
                 _log.warning("no news from the centre: %s", " ".join(str(error).split()))
+            finally:
+                self.is_listening = False
             await anyio.sleep(BEGIN_AGAIN_S)
 
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
         for channel in NEWS.values():
             await connection.execute(f"LISTEN {channel}".encode())
+        self.is_listening = True
         await self._tell(None, self._since_hour())
         while True:
             said = [one async for one in connection.notifies(timeout=WAIT_S, stop_after=1)]

@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import anyio
+import msgspec
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
@@ -34,9 +35,29 @@ SELECT pg_is_in_recovery(), (
     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
     - '0/0')::BIGINT"""
 
+State = Literal["primary", "replica", "behind", "unreachable", "not a replica"]
+"""What a server is to who reads: `replica` is read, `behind` is left out until it has caught up."""
+STATES: Final[tuple[State, ...]] = get_args(State)
+
 Connection = psycopg.AsyncConnection[Any]
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A server as it is seen from here."""
+
+    address: str
+    state: State
+    behind_bytes: int | None
+    """How much of the log it lacks that the primary has, where both answer."""
+    connections: int
+    busy_connections: int
+    waiting: int
+    """Questions that wait for a connection."""
+    asked: int
+    """Questions since the start, of which `failed` were not answered, or not in time."""
+    failed: int
 
 
 class Server:
@@ -47,6 +68,7 @@ class Server:
         self.address = address(dsn)
         self.place: int | None = None
         self.is_replica = False
+        self.asked = self.failed = 0
         self._failure = ""
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             dsn,
@@ -146,13 +168,10 @@ class Servers:
         there = (server for server in self._all if server.place is not None and server.is_replica)
         return [server for server in there if (server.place or 0) >= self._needed]
 
-    def standing(self) -> list[dict[str, Any]]:
-        """Each server in words, for people."""
+    def standing(self) -> list[Standing]:
+        """Each server, the primary first; also from another thread."""
         leader, readable = self.leader, self.readable
-        return [
-            {"address": server.address, "state": _state(server, leader, readable)}
-            for server in self._all
-        ]
+        return [_standing(server, leader, readable) for server in self._all]
 
     async def read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Ask a replica, in turn; where none can answer, the primary; at last who is behind.
@@ -161,14 +180,17 @@ class Servers:
             CentreUnavailable: nobody answers, or not in time.
         """
         for server in self._order():
+            server.asked += 1
             try:
                 with anyio.fail_after(READ_WITHIN_S):
                     async with server.pool.connection() as connection:
                         return await work(connection)
             except psycopg.OperationalError as error:
+                server.failed += 1
                 server.place = None
                 _log.warning("%s does not answer: %s", server.address, " ".join(str(error).split()))
             except TimeoutError:
+                server.failed += 1
                 raise CentreUnavailable(f"the centre took over {READ_WITHIN_S:.0f} s") from None
         raise CentreUnavailable("none of the centre's servers answers; try again shortly")
 
@@ -210,7 +232,23 @@ def parameters(dsn: str) -> dict[str, Any]:
     }
 
 
-def _state(server: Server, leader: Server | None, readable: Sequence[Server]) -> str:
+def _standing(server: Server, leader: Server | None, readable: Sequence[Server]) -> Standing:
+    pool, place = server.pool.get_stats(), server.place
+    ahead = None if leader is None else leader.place
+    connections = pool.get("pool_size", 0)
+    return Standing(
+        address=server.address,
+        state=_state(server, leader, readable),
+        behind_bytes=None if ahead is None or place is None else max(ahead - place, 0),
+        connections=connections,
+        busy_connections=connections - pool.get("pool_available", 0),
+        waiting=pool.get("requests_waiting", 0),
+        asked=server.asked,
+        failed=server.failed,
+    )
+
+
+def _state(server: Server, leader: Server | None, readable: Sequence[Server]) -> State:
     if server.place is None:
         return "unreachable"
     if server is leader:

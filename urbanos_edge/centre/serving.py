@@ -29,6 +29,7 @@ from urbanos_edge.app import head_as_get, kept_running
 from urbanos_edge.cache.answers import Answers
 from urbanos_edge.cache.traffic import Traffic
 from urbanos_edge.centre.atlas import CentralAtlas
+from urbanos_edge.centre.metrics import registry
 from urbanos_edge.centre.news import Changes, News
 from urbanos_edge.centre.servers import Servers
 from urbanos_edge.clock import HOUR_US, Clock, to_rfc3339
@@ -59,7 +60,9 @@ class Centre:
         self.traffic = Traffic()
         label = host_label(instance_name(settings.node_name))
         self.access = Guests(settings, label, readers)
-        self.answers = Answers(self.atlas.cache, self.traffic, self.access.door)
+        cache = self.atlas.cache
+        self.answers = Answers(cache, self.traffic, self.access.door)
+        self.numbers = registry(servers, self.news, self.live, cache, self.traffic)
 
     async def tell(self, tiles: Sequence[Tile] | None, since_hour: int) -> None:
         """Nodes brought something of the hours since one, in these tiles or anywhere.
@@ -114,6 +117,7 @@ def create_app(centre: Centre) -> ASGIApp:
             *reading(centre.atlas, centre.live),
             *standards(centre.atlas.standard),
             *_status(centre),
+            *metrics.routes(centre.numbers),
             ws.route(centre.live),
         ],
         lifespan=[lambda _: _running(centre)],
@@ -163,7 +167,7 @@ def _status(centre: Centre) -> list[ControllerRouterHandler]:
     def ready() -> Response[bytes]:
         """Questions can be answered; 503 with reasons otherwise."""
         servers = centre.servers.standing()
-        is_ready = any(server["state"] != "unreachable" for server in servers)
+        is_ready = any(server.state != "unreachable" for server in servers)
         reasons = [] if is_ready else ["no server of the centre answers"]
         told = {"status": "ready" if is_ready else "unready", "reasons": reasons}
         return json(told, 200 if is_ready else 503)
