@@ -38,6 +38,8 @@ PIXELS = """canvas => {
 """Pixels of a chart: faintly green (good), faintly yellow (moderate), and dark."""
 ASSIST_YELLOW = "#ffc905"
 """Moderate in table 3 of EPA-454/B-24-002."""
+STEPS_MS = 2500
+"""Two hours of the last day pass in it, one per second."""
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +229,35 @@ def test_the_last_day_can_be_gone_through_hour_by_hour(
     page.get_by_role("button", name="Back to now").click()
     shown.wait_for_color_in_middle(GREEN)
     expect(page.locator(".topbar")).not_to_contain_text("not live")
+
+
+def test_a_pollutant_chosen_while_the_last_day_plays_stays_chosen(
+    demo: NodeProcess, visit: Open
+) -> None:
+    page = visit(demo, viewport={"width": 1280, "height": 900}).page
+    page.get_by_role("button", name="The last 24 hours").click()
+    page.get_by_role("button", name="Play").click()
+    page.locator(".layer select").select_option("pm10")
+    expect(page.locator(".replay")).to_be_hidden()
+    page.wait_for_timeout(STEPS_MS)
+    expect(page.locator(".layer select")).to_have_value("pm10")
+
+
+def test_the_end_of_the_last_day_takes_nobody_from_where_they_write(
+    demo: NodeProcess, visit: Open
+) -> None:
+    page = visit(demo, viewport={"width": 1280, "height": 900}).page
+    opener = page.get_by_role("button", name="The last 24 hours")
+    opener.click()
+    page.get_by_label("Hour shown").fill("18")
+    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="List of sensors").click()
+    page.keyboard.type("school")
+    expect(page.locator(".replay")).to_be_hidden()
+    expect(page.get_by_label("Find a sensor")).to_be_focused()
+    opener.click()
+    page.get_by_role("button", name="Back to now").click()
+    expect(opener).to_be_focused()
 
 
 @pytest.mark.parametrize(

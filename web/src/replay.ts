@@ -27,7 +27,7 @@ export class Replay implements Part {
     this.#onHour = onHour;
     this.#open = iconButton(icon('clock'), () => onHour(currentHour() - 1));
     this.#play = iconButton(icon('play'), () => (this.#timer ? this.#pause() : this.#run()));
-    this.#close = iconButton(icon('close'), () => this.#leave());
+    this.#close = iconButton(icon('close'), () => this.#leave(true));
     this.#slider.addEventListener('input', () => {
       const wanted = currentHour() - HOURS + Number(this.#slider.value) - 1;
       this.#pause();
@@ -52,7 +52,7 @@ export class Replay implements Part {
     this.#open.hidden = hour !== null;
     this.#bar.hidden = hour === null;
     nameButton(this.#open, words.say('replay.open'));
-    if (hour === null) return;
+    if (hour === null) return this.#stop();
     this.#bar.setAttribute('aria-label', words.say('replay.open'));
     nameButton(this.#play, words.say(this.#timer ? 'replay.pause' : 'replay.play'));
     nameButton(this.#close, words.say('replay.live'));
@@ -73,20 +73,26 @@ export class Replay implements Part {
 
   #advance(): void {
     const hour = this.#view?.state.replayedHour ?? null;
-    if (hour === null || hour >= currentHour() - 1) return this.#leave();
+    if (hour === null || hour >= currentHour() - 1) return this.#leave(false);
     this.#onHour(hour + 1);
   }
 
-  #pause(): void {
+  #stop(): void {
     window.clearInterval(this.#timer);
     this.#timer = 0;
+  }
+
+  #pause(): void {
+    this.#stop();
     this.#again();
   }
 
-  #leave(): void {
+  /** Back to now; whoever is somewhere else by then, in the search or a note, stays there. */
+  #leave(isAsked: boolean): void {
+    const isHere = isAsked || this.#bar.contains(document.activeElement);
     this.#pause();
     this.#onHour(null);
-    this.#open.focus();
+    if (isHere) this.#open.focus();
   }
 
   #again(): void {

@@ -80,7 +80,7 @@ export class Topbar implements Part {
     paintSimulatedMark(this.#mark, view);
     this.#renderCity(view);
     this.#renderTools(view);
-    setText(this.#link, linkMessage(view));
+    setText(this.#link, linkMessages(view).join(' · '));
   }
 
   #renderCity(view: View): void {
@@ -117,10 +117,13 @@ function languageSelect(): HTMLSelectElement {
   return element('select', {}, ...options);
 }
 
-/** Nothing while all is well. */
-function linkMessage(view: View): string {
-  const { state, words, format, now_ms } = view;
-  if (!isCutOff(state, now_ms)) return replayMessage(view);
+/** Why the map is not of now, each reason; none while all is well. */
+export function linkMessages(view: View): string[] {
+  return [replayMessage(view), cutOffMessage(view)].filter((message) => message !== '');
+}
+
+function cutOffMessage({ state, words, format, now_ms }: View): string {
+  if (!isCutOff(state, now_ms)) return '';
   if (state.heardAt === null) return words.say('link.never');
   return words.say('link.lost', { time: format.clock(state.heardAt, now_ms) });
 }
