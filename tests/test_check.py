@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import duckdb
 import msgspec
 import pytest
 
+from tests import compacting
 from tests.damage import WAYS, spoil
 from tests.processes import NodeProcess
 from tests.readings import NOW_US, reading
@@ -23,6 +25,7 @@ from urbanos_edge.backup.check import Finding, Report, forget_lost
 from urbanos_edge.clock import DAY_US
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
+from urbanos_edge.store import steps
 from urbanos_edge.store.integrity import checksum_of
 from urbanos_edge.upkeep.upkeep import back_up, check
 
@@ -209,6 +212,50 @@ def test_a_file_that_is_not_listed_is_found_and_what_is_new_in_it_listed(node: N
     finding = report_of(node, repair=True).findings[0]
     assert finding.repaired == "20 readings are back, 0 were there already"
     assert stored(node, "count(*)") == [(40,)]
+
+
+def test_a_file_that_compaction_is_making_real_is_not_taken_for_a_stray_one(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compacting.fill(node, 3)
+    before = stored(node, compacting.EVERYTHING)
+    checking = threading.Thread(target=report_of, args=(node,), kwargs={"repair": True})
+
+    def watch(step: str) -> None:
+        if step == "folder synced" and checking.ident is None:
+            checking.start()
+            checking.join(1)  # it has to wait; if it does not, it is done by then
+
+    monkeypatch.setattr(steps, "watcher", watch)
+    [done] = compacting.compact_all(node)
+    checking.join()
+    assert done.rows == 600
+    assert all(node.store.full(file).exists() for file in node.store.files)
+    assert stored(node, compacting.EVERYTHING) == before
+    assert report_of(node).findings == []
+
+
+def test_a_file_that_is_listed_meanwhile_stays(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(node, days=1)
+    (file,) = node.store.files
+    strays = [node.store.full(file).with_name(f"{name}.parquet") for name in "ab"]
+    for path in strays:
+        renamed = f"'{path.stem}-' || sensor_id AS sensor_id"
+        copy = f"COPY (SELECT * REPLACE ({renamed}) FROM '{node.store.full(file)}') TO '{path}'"
+        duckdb.connect().execute(copy)
+    size, checksum = strays[1].stat().st_size, checksum_of(strays[1])
+    path = str(strays[1].relative_to(node.data_dir))
+    second = msgspec.structs.replace(file, path=path, bytes=size, checksum=checksum)
+    unlisted = [second]
+
+    def watch(step: str) -> None:
+        if step == "files listed" and unlisted:  # the first of them is back
+            node.store.commit([unlisted.pop()], [])
+
+    monkeypatch.setattr(steps, "watcher", watch)
+    found = [one.subject for one in report_of(node, repair=True).findings if one.part == "file"]
+    assert found == [str(strays[0].relative_to(node.data_dir))]
+    assert stored(node, "count(*)") == [(60,)]
 
 
 def test_the_command_tells_what_is_wrong_and_ends_with_1(

@@ -218,7 +218,7 @@ def test_files_that_a_flush_has_looked_up_are_not_replaced_under_it(
 
     def watch(step: str) -> None:
         is_sealing = threading.current_thread() is sealing
-        if is_sealing and step == "folder synced" and flush.ident is None:
+        if is_sealing and step == "file synced" and flush.ident is None:
             flush.start()
             assert has_looked_up.wait(20)
         if not is_sealing and step == "files written":

@@ -158,13 +158,16 @@ class Check:
             message = f"is set aside with {content} since"
             message += f" {to_rfc3339(lost.found_at_us)}: it {lost.reason}"
             self._find("quarantine", lost.path, message, mended)
-        with self._store.changing:
-            unlisted = self._store.unlisted()
-        for path in unlisted:
+        for path in self._unlisted():
             name = str(path.relative_to(self._store.directory))
             mended = self._bring_back_unlisted(path) if self._repair else None
-            self._find("file", name, "lies in the partitions and is not listed", mended)
+            if mended or path in self._unlisted():  # else somebody listed or removed it meanwhile
+                self._find("file", name, "lies in the partitions and is not listed", mended)
         mover.forget_marks()
+
+    def _unlisted(self) -> list[Path]:
+        with self._store.changing:
+            return self._store.unlisted()
 
     def _find(self, part: str, subject: str, message: str, mended: str | None = None) -> None:
         self.report.findings.append(Finding(part, subject, message, mended))
@@ -299,6 +302,8 @@ class Check:
                 self._engine.cursor() as cursor,
                 self._store.change() as change,
             ):
+                if lost is None and source not in self._store.unlisted():
+                    raise EdgeError("the file is not unlisted any more")
                 rows, shared = self._register_shared(cursor, source, day)
                 copy = statement("rewrite_without").replace("{source}", quoted(source))
                 change.write(cursor, day, copy, {})

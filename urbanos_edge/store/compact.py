@@ -392,13 +392,12 @@ class Compactor:
             raise StorageUnavailable("merged files do not hold what they were to replace")
 
     def _make_real(self, job: Job, prepared: Sequence[File]) -> bool:
-        with self._store.change() as change:
+        with self._store.changing, self._store.change() as change, self._inputs(job) as paths:
+            if paths is None:
+                return False
             change.bring_in(prepared)
-            with self._store.changing, self._inputs(job) as paths:
-                if paths is None:
-                    return False
-                change.replaced += job.files
-                change.commit()
+            change.replaced += job.files
+            change.commit()
         return True
 
     @contextmanager

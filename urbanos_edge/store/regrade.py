@@ -82,14 +82,13 @@ class Regrade:
         """
         if rewritten.new is None:
             return False
-        with self._store.change() as change:
+        with self._store.changing, self._store.change() as change:
+            live = {file.path: file for file in self._store.files}
+            if rewritten.old.path not in live:
+                return False
             change.bring_in([rewritten.new])
-            with self._store.changing:
-                live = {file.path: file for file in self._store.files}
-                if rewritten.old.path not in live:
-                    return False
-                change.replaced.append(live[rewritten.old.path])
-                change.commit(lambda work: mark(work, rewritten.hours, now_us))
+            change.replaced.append(live[rewritten.old.path])
+            change.commit(lambda work: mark(work, rewritten.hours, now_us))
         return True
 
     def discard(self, rewritten: Sequence[Rewritten]) -> None:
