@@ -38,13 +38,8 @@ const PAGES: Readonly<Record<string, string>> = {
   'kiosk.html': '/kiosk',
   'admin.html': '/admin',
 };
-/**
- * The Chinese font is many files, of which a reader needs few: they are kept as they are used. The
- * page of the API is for few readers, who need its node.
- */
-const NOT_IN_SHELL = /noto-sans-tc|licences\.txt|^sw\.js$|^schema\.html$|^assets\/schema-/;
-
-const API_PAGE = 'schema.html';
+/** The Chinese font is many files, of which a reader needs few: they are kept as they are used. */
+const NOT_IN_SHELL = /noto-sans-tc|licences\.txt|^sw\.js$/;
 
 /** Tells the service worker which files make up this version, each with the hash it must have. */
 function shell(): Plugin {
@@ -69,14 +64,14 @@ const FIRST_LOAD_BYTES = 1_500_000;
 
 export default defineConfig({
   base: '/',
-  plugins: [licences(), budget([...Object.keys(PAGES), API_PAGE], FIRST_LOAD_BYTES), shell()],
+  plugins: [licences(), budget(Object.keys(PAGES), FIRST_LOAD_BYTES), shell()],
   build: {
     outDir: '../urbanos_edge/static',
     emptyOutDir: true,
     // A data: address would be refused by the page's Content-Security-Policy.
     assetsInlineLimit: 0,
     rolldownOptions: {
-      input: [...Object.keys(PAGES), API_PAGE, 'src/worker/sw.ts'],
+      input: ['index.html', 'kiosk.html', 'admin.html', 'src/worker/sw.ts'],
       output: {
         // A service worker is known by its address, which must not change.
         entryFileNames: ({ name }) => (name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js'),
@@ -92,6 +87,7 @@ export default defineConfig({
       '/api': { target: NODE, changeOrigin: false },
       '/tiles': NODE,
       '/basemap': NODE,
+      '/schema/': NODE,
       '/ws': { target: NODE, ws: true },
     },
   },

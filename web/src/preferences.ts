@@ -1,25 +1,10 @@
-/** What a reader chose, remembered on their device; a full or forbidden storage is no obstacle. */
+/** What a reader chose, or what their device says where they chose nothing. */
 
 import { isLanguage, preferredLanguage, type Language } from './i18n';
+import { remembered } from './remembered';
 import type { Palette } from './standard';
 
-const PREFIX = 'urbanos.';
-
-export function remembered(name: string): string | null {
-  try {
-    return localStorage.getItem(PREFIX + name);
-  } catch {
-    return null;
-  }
-}
-
-export function remember(name: string, value: string): void {
-  try {
-    localStorage.setItem(PREFIX + name, value);
-  } catch {
-    // Then the choice holds until the page is closed.
-  }
-}
+export { remember, remembered } from './remembered';
 
 export function rememberedLanguage(): Language {
   const known = remembered('language');

@@ -1,7 +1,7 @@
 /** Light or dark: as the device says, unless the reader says otherwise. */
 
 import type { Theme } from './map/ink';
-import { remember, remembered } from './preferences';
+import { remember, remembered } from './remembered';
 
 export type ThemeChoice = 'auto' | Theme;
 
