@@ -210,6 +210,20 @@ def test_what_somebody_reports_is_shown_once_it_has_been_looked_at(
     shown.wait_until(opens)
     expect(page.locator(".report-card").first).to_contain_text("Smoke")
     expect(page.locator(".report-card").first).to_contain_text(note)
+    page.get_by_role("button", name="List of sensors").click()
+    line = page.locator(".report-lines li", has_text=note)
+    expect(line).to_contain_text(re.compile(r"^Smoke, \d\d:\d\d"))
+    page.get_by_label("Reports by people").uncheck()
+    expect(line).to_be_hidden()
+
+
+def test_the_list_says_in_words_what_is_old(demo: NodeProcess, gateway: str, visit: Open) -> None:
+    demo.post(reading("west-9", 60.60, 24.10, 9.0, age_s=HOUR_S), gateway).raise_for_status()
+    demo.wait_until_flushed()
+    page = visit(demo).page
+    page.get_by_role("button", name="List of sensors").click()
+    page.get_by_label("Find a sensor").fill("west-9")
+    expect(page.locator(".list tbody tr")).to_contain_text(re.compile(r"No data since \d"))
 
 
 def test_the_last_day_can_be_gone_through_hour_by_hour(

@@ -40,6 +40,7 @@ export const api = {
   alerts: (how?: RequestInit) => ask('/api/v1/alerts', {}, { limit: '100' }, how),
   readingTiles: () => ask('/tiles/readings.json'),
   basemap: () => nullIfMissing(ask('/basemap.json')),
+  reports: () => ask('/api/v1/reports'),
   report: (report: NewReport) => send('POST', '/api/v1/reports', report),
 };
 

@@ -2,13 +2,14 @@
 
 import { element, iconButton, nameButton, setText } from './dom';
 import { icon } from './icons';
-import { conditionOf, listedSensors, simulation, type Sensor } from './state';
+import { ReportLines, type ReadReports } from './reports/lines';
+import { conditionOf, listedSensors, simulation, type Latest, type Sensor } from './state';
 import {
-  bandWord,
   paintIndexBadge,
   paintSensorMark,
   paintSimulatedMark,
   simulatedMark,
+  standing,
   type Part,
   type View,
 } from './view';
@@ -25,6 +26,12 @@ interface Row {
   readonly age: HTMLElement;
 }
 
+export interface ListSources {
+  readonly reports: ReadReports;
+  onChoose(id: string): void;
+  onClose(): void;
+}
+
 export class SensorList implements Part {
   readonly #title = element('h2');
   readonly #mark = simulatedMark();
@@ -34,11 +41,13 @@ export class SensorList implements Part {
   readonly #body = element('tbody');
   readonly #note = element('p', { class: 'muted', role: 'status' });
   readonly #rows = new Map<string, Row>();
+  readonly #reports: ReportLines;
   readonly #onChoose: (id: string) => void;
   #view: View | null = null;
   readonly element: HTMLElement;
 
-  constructor(onChoose: (id: string) => void, onClose: () => void) {
+  constructor({ reports, onChoose, onClose }: ListSources) {
+    this.#reports = new ReportLines(reports);
     this.#onChoose = onChoose;
     this.#close = iconButton(icon('close'), onClose);
     this.#filter.addEventListener('input', () => this.#view && this.render(this.#view));
@@ -53,7 +62,7 @@ export class SensorList implements Part {
       { class: 'list card' },
       element('div', { class: 'panel-head' }, this.#title, this.#mark, this.#close),
       this.#filter,
-      element('div', { class: 'scroll' }, table, this.#note),
+      element('div', { class: 'scroll' }, table, this.#note, this.#reports.element),
     );
     this.element.hidden = true;
   }
@@ -72,6 +81,12 @@ export class SensorList implements Part {
     this.#place(shown.map((sensor) => this.#row(view, sensor).element));
     this.#dropRowsBut(new Set(shown.map((sensor) => sensor.id)));
     setText(this.#note, note(view, found.length));
+    this.#reports.render(view);
+  }
+
+  /** What people report has changed. */
+  refreshReports(): void {
+    this.#reports.refresh();
   }
 
   #renderHeads(view: View): void {
@@ -109,7 +124,7 @@ export class SensorList implements Part {
     paintIndexBadge(row.badge, view.state.standard, latest?.index ?? null, view.format);
     row.badge.classList.toggle('stale', condition?.startsWith('stale') ?? true);
     row.badge.classList.toggle('flagged', condition?.endsWith('flagged') ?? false);
-    setText(row.word, latest ? bandWord(view, latest.index) : view.words.say('panel.never'));
+    setText(row.word, stated(view, latest));
     setText(row.age, latest ? view.format.shortAge(view.now_ms - latest.at) : '');
     return row;
   }
@@ -131,6 +146,12 @@ export class SensorList implements Part {
   #dropRowsBut(shown: ReadonlySet<string>): void {
     for (const id of this.#rows.keys()) if (!shown.has(id)) this.#rows.delete(id);
   }
+}
+
+/** In words what the badge shows by its looks alone. */
+function stated(view: View, latest: Latest | null): string {
+  if (!latest) return view.words.say('panel.never');
+  return standing(view, latest, conditionOf(latest, view.now_ms));
 }
 
 function note({ words, format }: View, found: number): string {

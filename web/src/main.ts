@@ -73,7 +73,11 @@ const topbar = new Topbar(theme, {
 });
 const banner = new Banner({ onSensor: chooseByName, onClose: () => store.update(withAlertsSeen) });
 const panel = new Panel({ history: api.history, explain: api.explain, onClose: closeTopmost });
-const list = new SensorList(chooseByName, () => toggleSide('list'));
+const list = new SensorList({
+  reports: api.reports,
+  onChoose: chooseByName,
+  onClose: () => toggleSide('list'),
+});
 const reportForm = new ReportForm({
   place: pointedPlace,
   send: api.report,
@@ -121,7 +125,7 @@ async function start(): Promise<void> {
   openMap(foundation);
   live = new Live(liveAddress(), {
     onUpdate: takeUpdate,
-    onNews: (kind) => (kind === 'alert' ? void knowledge.readAlerts() : map?.refreshReports()),
+    onNews: (kind) => (kind === 'alert' ? void knowledge.readAlerts() : refreshReports()),
     onLink: setLink,
     onGap: catchUp,
   });
@@ -179,8 +183,13 @@ function setLink(link: Link): void {
 
 function catchUp(): void {
   map?.refreshAll();
-  map?.refreshReports();
+  refreshReports();
   void refresh();
+}
+
+function refreshReports(): void {
+  map?.refreshReports();
+  list.refreshReports();
 }
 
 /** Everything once more, now that it is kept for when the node is gone. */

@@ -5,7 +5,7 @@ import { element, setText } from './dom';
 import type { Format } from './format';
 import type { Words } from './i18n';
 import { bandOfIndex, textColorOn } from './standard';
-import { simulation, type Sensor, type State } from './state';
+import { simulation, type Condition, type Latest, type Sensor, type State } from './state';
 
 export interface View {
   readonly state: State;
@@ -40,6 +40,14 @@ export function bandWord(view: View, index: number | null): string {
   const { standard } = view.state;
   const band = index === null || !standard ? undefined : bandOfIndex(standard, index);
   return standard && band ? view.words.band(standard, band) : view.words.say('index.none');
+}
+
+/** The category's word as long as it describes the air now; else why it does not. */
+export function standing(view: View, latest: Latest, condition: Condition): string {
+  const { words, format, now_ms } = view;
+  if (condition === 'fresh') return bandWord(view, latest.index);
+  if (condition === 'flagged') return words.say('panel.doubtful');
+  return words.say('panel.silent', { time: format.clock(latest.at, now_ms) });
 }
 
 /** Room for the word 'simulated' beside a number. */

@@ -8,7 +8,6 @@ import { bandOfIndex, positionOnBands } from '../standard';
 import {
   conditionOf,
   isLate,
-  type Condition,
   type Latest,
   type Measured,
   type Selection,
@@ -20,6 +19,7 @@ import {
   paintIndexBadge,
   paintSensorMark,
   simulatedMark,
+  standing,
   type Part,
   type View,
 } from '../view';
@@ -135,14 +135,6 @@ export class Panel implements Part {
       element('tbody', {}, ...rows),
     );
   }
-}
-
-/** The category's word as long as it describes the air now; else why it does not. */
-function standing(view: View, latest: Latest, condition: Condition): string {
-  const { words, format, now_ms } = view;
-  if (condition === 'fresh') return bandWord(view, latest.index);
-  if (condition === 'flagged') return words.say('panel.doubtful');
-  return words.say('panel.silent', { time: format.clock(latest.at, now_ms) });
 }
 
 function whatItIs({ words, state }: View, index: number | null): string {
