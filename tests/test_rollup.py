@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import mapbox_vector_tile
 import pytest
 
 from tests.readings import reading
@@ -14,7 +15,9 @@ from urbanos_edge.clock import HOUR_US
 from urbanos_edge.grid import Bounds, Tile, tile_at
 from urbanos_edge.node import Node
 from urbanos_edge.reading import Reading
+from urbanos_edge.rollup.rollup import View
 from urbanos_edge.tiles.clusters import clusters, statistics
+from urbanos_edge.tiles.tiles import render
 
 CITY = Bounds(24.8, 60.1, 25.1, 60.3)
 
@@ -145,6 +148,30 @@ def test_a_change_marks_its_own_grids_and_no_other(node: Node) -> None:
     store(node, reading("here", now_us + 1))
     assert node.view().revision_in(here) > before[0]
     assert node.view().revision_in(there) == before[1]
+
+
+def test_a_reading_that_grows_old_marks_its_grids_though_nothing_comes_in(node: Node) -> None:
+    now_us, minute_us = node.clock.now_us(), HOUR_US // 60
+    here, there = tile_at(60.171, 24.941, 12), tile_at(61.0, 25.0, 12)
+    store(
+        node,
+        reading("older", now_us - 10 * minute_us, values={"pm25": 125.4}),
+        reading("newer", now_us, values={"pm25": 9.0}),
+        reading("there", now_us, lat=61.0, lng=25.0),
+    )
+    before = node.view()
+    later = node.rollup.view(now_us + 6 * minute_us)
+    assert later.revision_in(here) > before.revision_in(here)
+    assert later.revision_in(there) == before.revision_in(there)
+    assert (worst_of(node, before, here), worst_of(node, later, here)) == (200, 50)
+    assert node.rollup.view(now_us + 6 * minute_us + 1) is later
+
+
+def worst_of(node: Node, view: View, tile: Tile) -> int:
+    """The highest latest index of the only cluster on a tile."""
+    drawn = render(view, tile, node.standard, node.sensors.name_of)
+    [cluster] = mapbox_vector_tile.decode(drawn)["clusters"]["features"]
+    return int(cluster["properties"]["latest_max_aqi"])
 
 
 def test_a_sensor_that_moves_marks_the_grid_it_left(node: Node) -> None:

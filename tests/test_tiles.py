@@ -17,9 +17,10 @@ from urbanos_edge.grid import Tile, tile_at
 from urbanos_edge.node import Node
 from urbanos_edge.tiles.layers import Layers
 from urbanos_edge.tiles.mvt import EXTENT, double, points
-from urbanos_edge.tiles.tiles import color_of, render
+from urbanos_edge.tiles.tiles import render
 
 HELSINKI = (60.171, 24.941)
+MINUTE_US = 60_000_000
 
 
 def decode(node: Node, tile: Tile, layer: str | int | None = None) -> dict[str, list[Any]]:
@@ -126,6 +127,45 @@ def test_a_cluster_counts_and_averages(node: Node) -> None:
     }
 
 
+def test_who_fell_silent_does_not_count_beside_who_is_current(node: Node) -> None:
+    now_us = node.clock.now_us()
+    store(
+        node,
+        reading("dead", now_us - 16 * MINUTE_US, values={"pm25": 225.4, "pm10": 54.0}),
+        reading("alive", now_us, values={"pm25": 9.0, "pm10": 154.0}),
+    )
+    [feature] = decode(node, tile_at(*HELSINKI, 8))["clusters"]
+    told = feature["properties"]
+    assert (told["sensors"], told["latest_aqi"], told["latest_max_aqi"]) == (2, 100.0, 100)
+    assert (told["color"], told["at"]) == ("#ffff00", now_us // 1_000_000)
+    assert (told["count"], told["avg_aqi"], told["max_aqi"]) == (2, 200.0, 300), "of 24 hours"
+    [feature] = decode(node, tile_at(*HELSINKI, 8), "pm25")["clusters"]
+    assert feature["properties"]["latest_max_aqi"] == 50
+
+
+@pytest.mark.parametrize("sensors", [2, 60])
+def test_where_all_fell_silent_they_count_as_they_were_then(node: Node, sensors: int) -> None:
+    then_us = node.clock.now_us() - HOUR_US
+    arrivals = [reading(f"{n}", then_us + n, values={"pm25": 9.0}) for n in range(sensors - 1)]
+    store(node, *arrivals, reading("worst", then_us - MINUTE_US, values={"pm25": 35.4}))
+    [feature] = decode(node, tile_at(*HELSINKI, 8))["clusters"]
+    told = feature["properties"]
+    assert told["latest_aqi"] == pytest.approx(50 + 50 / sensors, abs=0.05)
+    assert (told["latest_max_aqi"], told["at"]) == (100, then_us // 1_000_000)
+
+
+def test_a_flagged_reading_makes_no_older_index_look_current(node: Node) -> None:
+    now_us = node.clock.now_us()
+    store(
+        node,
+        reading("silent", now_us - HOUR_US, values={"pm25": 35.4}),
+        reading("odd", now_us, values={"pm25": 1999.9}),
+    )
+    [feature] = decode(node, tile_at(*HELSINKI, 8))["clusters"]
+    assert feature["properties"]["latest_aqi"] == 100.0
+    assert feature["properties"]["at"] == (now_us - HOUR_US) // 1_000_000
+
+
 def test_a_layer_of_one_pollutant_shows_its_own_index_and_who_measures_it(node: Node) -> None:
     now_us = node.clock.now_us()
     store(
@@ -202,5 +242,5 @@ def total(node: Node, tile: Tile) -> int:
 
 
 def test_a_mean_between_two_bands_has_the_colour_of_the_rounded_index(node: Node) -> None:
-    colors = [color_of(node.standard, tenths) for tenths in (504, 506, None)]
-    assert colors == ["#00e400", "#ffff00", "#888888"]
+    colors = [node.standard.mean_colors[tenths] for tenths in (504, 506, 9_990)]
+    assert colors == ["#00e400", "#ffff00", "#7e0023"]

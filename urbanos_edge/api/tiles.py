@@ -36,9 +36,10 @@ _FIELDS: Final = {
         "avg_aqi": "their mean index",
         "max_aqi": "their highest index",
         "sensors": "sensors reporting",
-        "latest_aqi": "mean of the sensors' latest unflagged indexes",
+        "latest_aqi": "mean of the sensors' latest unflagged indexes, on a node of the last"
+        " 15 minutes where there are any",
         "latest_max_aqi": "the highest of them",
-        "at": "moment of the newest reading, epoch seconds",
+        "at": "moment of the newest of them, epoch seconds; of flagged ones if there are none",
         "color": "the standard's colour for latest_aqi",
     },
     "sensors": {

@@ -7,7 +7,7 @@ a standard end in `NO_INDEX`, so that looking it up (or -1, for no concentration
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Final, Literal
@@ -116,6 +116,18 @@ def in_whole_ugm3(
     )
 
 
+class _MeanColors(dict[int, str]):
+    """Written when first asked for: as many as there are different means."""
+
+    def __init__(self, colors: Sequence[str]) -> None:
+        super().__init__()
+        self._colors = colors
+
+    def __missing__(self, tenths: int) -> str:
+        self[tenths] = color = self._colors[min((tenths + 5) // 10, len(self._colors) - 1)]
+        return color
+
+
 @dataclass(frozen=True)
 class Standard:
     """A published air quality index: its tables, words and colours, and where they stand.
@@ -142,6 +154,11 @@ class Standard:
     def colors(self) -> list[str]:
         """The colour of each index from 0 on; the last one is that of all above, too."""
         return [self.bands[place].color for place in self._places()]
+
+    @cached_property
+    def mean_colors(self) -> Mapping[int, str]:
+        """The colour of each mean index in tenths: that of the index it is rounded to."""
+        return _MeanColors(self.colors)
 
     @cached_property
     def levels(self) -> Index:

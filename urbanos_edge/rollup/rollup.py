@@ -51,6 +51,13 @@ _LATEST: Final = {
 _LABELLED: Final = ("sensor", "source", "pollution_type", CORRECTION)
 _ADDED: Final = (CORRECTION, *RAW_NAMES.values())
 """Columns that are there from the first corrected reading on."""
+CURRENT_FOR_US: Final = 15 * 60 * SECOND_US
+"""So long a reading is current; the pages show older ones grey (`STALE_AFTER_S` there)."""
+UPPER_BITS: Final = 32
+"""Where the upper half of a number of `sensor_spots` begins: one addition makes two sums."""
+_LOOK_AGAIN_US: Final = 60 * SECOND_US
+"""Readings that grow old while nothing comes in make a new view at most so often."""
+_NEVER_US: Final = np.iinfo(np.int64).max - CURRENT_FOR_US
 
 
 class Places:
@@ -78,13 +85,16 @@ class View:
     """The rollup at one moment.
 
     `latest` has one row per sensor (its `sensor` column indexes `labels`), `sites` one per place
-    a sensor measured at within the window; `hour` counts hours since 1970.
+    a sensor measured at within the window; `hour` counts hours since 1970. Readings are current
+    from `current_since_us` on; from `until_us` on time alone has made another view of it.
     """
 
     latest: Batch
     sites: Table
     row_by_sensor: dict[str, int]
     hour: int
+    current_since_us: int
+    until_us: int
     revision: int
     latest_places: Places
     site_places: Places
@@ -154,16 +164,17 @@ class Rollup:
         self._latest: Table = {name: np.empty(0, dtype) for name, dtype in _LATEST.items()}
         self._window = Window()
         self._revision = 0
+        self._current_since_us = 0
         self._load(now_us)
-        self._view = self._look(now_us // HOUR_US)
+        self._view = self._look(now_us)
 
     def view(self, now_us: int) -> View:
-        """The state as of now; a new hour moves the window on without new data."""
-        hour = now_us // HOUR_US
-        if hour != self._view.hour:
+        """The state as of now; without new data the window moves on, and readings grow old."""
+        if now_us // HOUR_US != self._view.hour or now_us >= self._view.until_us:
             with self._lock:
-                self._window.advance(hour)
-                self._view = self._look(hour)
+                self._revision += 1
+                self._window.advance(now_us // HOUR_US)
+                self._view = self._look(now_us)
         return self._view
 
     def during(self, hour: int) -> Table:
@@ -202,7 +213,12 @@ class Rollup:
             self._window = Window()
             self._latest["timestamp_us"][:] = np.iinfo(np.int64).min
             self._load(now_us)
-            self._view = self._look(now_us // HOUR_US)
+            self._view = self._look(now_us)
+
+    @property
+    def went_back(self) -> bool:
+        """Whether the clock was set back by hours, so that only a reload makes it whole."""
+        return self._window.went_back
 
     def differences(self) -> int:
         """At how many sites the sums of the window are not those that are stored.
@@ -218,13 +234,16 @@ class Rollup:
                 counted.add(_numbered(found, self._row_by_sensor), self._revision)
                 if hour == self._window.hour:
                     mine, theirs = _sums(self._window.totals()), _sums(counted.totals())
-                    return sum(mine.get(k) != theirs.get(k) for k in mine.keys() | theirs.keys())
+                    differing = {k for k in mine | theirs if mine.get(k) != theirs.get(k)}
+                    return len(differing) + _unknown(found, self._row_by_sensor)
 
     def _update(self, now_us: int, sensors: Ints, sites: Table) -> Update:
-        self._view = self._look(now_us // HOUR_US)
+        self._view = self._look(now_us)
         return Update(self._view, np.unique(sensors), sites)
 
-    def _look(self, hour: int) -> View:
+    def _look(self, now_us: int) -> View:
+        hour = now_us // HOUR_US
+        since_us, until_us = self._grow_old(now_us)
         latest = {name: column.copy() for name, column in self._latest.items()}
         sites = self._window.totals()
         return View(
@@ -232,12 +251,26 @@ class Rollup:
             sites,
             dict(self._row_by_sensor),
             hour,
+            since_us,
+            until_us,
             self._revision,
             Places(latest),
             Places(sites),
-            sensor_spots(latest, (hour - HOURS + 1) * HOUR_US),
+            sensor_spots(latest, (hour - HOURS + 1) * HOUR_US, since_us),
             site_spots(sites),
         )
+
+    def _grow_old(self, now_us: int) -> tuple[int, int]:
+        """Since when readings are current, and until when these are the ones.
+
+        Where one no longer is, a tile is another one, though nothing came in.
+        """
+        at_us, since_us = self._latest["timestamp_us"], now_us - CURRENT_FOR_US
+        is_current = at_us >= since_us
+        self._latest["revision"][is_current != (at_us >= self._current_since_us)] = self._revision
+        self._current_since_us = since_us
+        first_us = int(at_us[is_current].min(initial=_NEVER_US))
+        return since_us, max(first_us + CURRENT_FOR_US + 1, now_us + _LOOK_AGAIN_US)
 
     def _take_latest(self, batch: Batch) -> Ints:
         """Keep the newest row per sensor; return this rollup's row for each label of the batch."""
@@ -325,18 +358,25 @@ class Rollup:
         return read_intact(self._store, self._engine, lambda file: file.max_at_us >= since_us, work)
 
 
-def sensor_spots(latest: Table, since_us: int) -> Spots:
-    """The sensors with news in the window: what `tiles` draws of them, and adds up per cell."""
+def sensor_spots(latest: Table, since_us: int, current_since_us: int) -> Spots:
+    """The sensors with news in the window: what `tiles` draws of them, and adds up per cell.
+
+    Per cell these are: how many; how many are trusted, and their indexes, with those of the
+    current ones in the upper half; when one was measured, one more in the upper half where it is
+    trusted; the highest index, likewise where it is current.
+    """
     columns = rows_of(latest, latest["timestamp_us"] >= since_us)
     x, y = positions(columns)
     index, at_s = columns["aqi_value"], columns["timestamp_us"] // SECOND_US
-    trusted = (index != aqi.NO_INDEX) & (columns["flags"] == 0)
+    is_trusted = (index != aqi.NO_INDEX) & (columns["flags"] == 0)
+    trusted = is_trusted.astype(np.int64)
+    current = trusted * (columns["timestamp_us"] >= current_since_us) << UPPER_BITS
     told = [columns[name] for name in ("sensor", "source", "flags", "aqi_value", "level")]
     return spots(
         z_order(x >> UNIT_BITS, y >> UNIT_BITS),
         [x, y, *told, columns["dominant"], at_s],
-        [np.ones(len(x), np.int64), trusted, np.where(trusted, index, 0)],
-        [at_s, np.where(trusted, index, aqi.NO_INDEX)],
+        [np.ones(len(x), np.int64), trusted + current, (trusted + current) * index],
+        [at_s + (trusted << UPPER_BITS), np.where(is_trusted, current + index, aqi.NO_INDEX)],
     )
 
 
@@ -365,6 +405,14 @@ def _numbered(found: Table, numbers: Mapping[str, int]) -> Table:
     columns = {name: np.asarray(column) for name, column in found.items()}
     rows = np.array([numbers.get(name, -1) for name in columns.pop("sensor_id").tolist()], np.int64)
     return rows_of(columns | {"sensor": rows}, rows >= 0)
+
+
+def _unknown(found: Table, numbers: Mapping[str, int]) -> int:
+    """At how many of the sites found stand sensors that have no number."""
+    if not found:
+        return 0
+    sites = zip(*(found[name].tolist() for name in ("sensor_id", "x18", "y18")), strict=True)
+    return len({site for site in sites if site[0] not in numbers})
 
 
 def _sums(totals: Table) -> dict[tuple[int, ...], tuple[int, ...]]:

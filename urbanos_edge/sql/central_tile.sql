@@ -1,6 +1,7 @@
 -- A vector tile with the layers and attributes of a node's own ones (`tiles`). Clusters gather what
 -- lies in a raster of 8 x 8; `bits` is how much coarser than zoom 18 that is. Below zoom 4
 -- the search by place costs more than it saves. Of a pollutant, clusters know the latest only.
+-- Hours come here when they are over, so no latest one is left out for its age, as nodes do: `at` tells it.
 WITH RECURSIVE {central_points},
 raster AS (
     SELECT
@@ -45,7 +46,7 @@ nearby AS (
         count(*) AS sensors,
         round(avg(aqi) FILTER (WHERE flags = ''), 1) AS latest_aqi,
         max(aqi) FILTER (WHERE flags = '') AS latest_max_aqi,
-        max(at) AS at
+        coalesce(max(at) FILTER (WHERE flags = '' AND aqi IS NOT NULL), max(at)) AS at
     FROM points
     GROUP BY 1, 2
 ),

@@ -61,7 +61,7 @@ def of_pollutant(view: View, pollutant: str, standard: aqi.Standard) -> View:
         {**view.latest.columns, **_graded(index, standard), "dominant": dominant},
         (index != aqi.NO_INDEX) & (view.latest["timestamp_us"] >= view.since_us),
     )
-    return _seen(view, columns, columns["flags"] == 0)
+    return _seen(view, columns, columns["flags"] == 0, view.current_since_us)
 
 
 def of_hour(view: View, hour: int, sites: Table, standard: aqi.Standard) -> View:
@@ -77,7 +77,7 @@ def of_hour(view: View, hour: int, sites: Table, standard: aqi.Standard) -> View
         "flags": np.zeros(len(index), np.int64),
         "timestamp_us": np.full(len(index), hour * HOUR_US),
     }
-    return _seen(view, columns, np.ones(len(index), np.bool_))
+    return _seen(view, columns, np.ones(len(index), np.bool_), 0)
 
 
 def _graded(index: Ints, standard: aqi.Standard) -> Table:
@@ -85,9 +85,10 @@ def _graded(index: Ints, standard: aqi.Standard) -> Table:
     return {"aqi_value": index, "level": standard.levels[np.minimum(index, beyond)]}
 
 
-def _seen(view: View, columns: Table, is_trusted: Ints) -> View:
+def _seen(view: View, columns: Table, is_trusted: Ints, current_since_us: int) -> View:
     """The view with the spots of these columns, each row a site of its own."""
     index = columns["aqi_value"]
     trusted = is_trusted.astype(np.int64)
     sites = {**columns, "readings": trusted, "graded": trusted, "aqi_sum": index, "aqi_max": index}
-    return replace(view, sensor_spots=sensor_spots(columns, 0), site_spots=site_spots(sites))
+    sensors = sensor_spots(columns, 0, current_since_us)
+    return replace(view, sensor_spots=sensors, site_spots=site_spots(sites))

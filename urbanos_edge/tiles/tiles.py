@@ -12,7 +12,7 @@ from typing import Final
 from urbanos_edge import aqi
 from urbanos_edge.grid import FINEST_ZOOM, Tile
 from urbanos_edge.quality.quality import FLAG_LABELS
-from urbanos_edge.rollup.rollup import View
+from urbanos_edge.rollup.rollup import UPPER_BITS, View
 from urbanos_edge.tiles.mvt import EXTENT, Column, double, points
 
 SENSORS_FROM_ZOOM: Final = 12
@@ -23,10 +23,12 @@ _AS_FEATURE: Final = 64
 NO_COLOR: Final = "#888888"
 _NOBODY: Final = [0, 0, 0, -1, -1]
 _LAST: Final = EXTENT - 1
+_LOWER: Final = (1 << UPPER_BITS) - 1
 _CLUSTER: Final = (
     *("count", "color", "sensors", "at", "latest_aqi", "latest_max_aqi", "avg_aqi", "max_aqi"),
 )
-"""The attributes of a cluster; 'latest' means of its sensors' last unflagged indexes."""
+"""The attributes of a cluster; 'latest' means of its sensors' last unflagged indexes: of those that
+are current if there are any, else of all. `at` is the newest of them, else of flagged ones."""
 
 NameOf = Callable[[str], str]
 
@@ -76,20 +78,22 @@ def _clusters(
 ) -> bytes:
     bits, shift = 2 * max(FINEST_ZOOM - tile.z - RASTER_BITS, 0), FINEST_ZOOM - tile.z
     cells, nearby = view.site_spots.totals(sites, bits), view.sensor_spots.totals(sensors, bits)
-    rows = []
+    rows, colors = [], standard.mean_colors
     for cell, (places, x, y, readings, graded, total, worst) in cells.items():
         number, rated, indexes, at, worst_now = nearby.get(cell, _NOBODY)
+        if worst_now > _LOWER:  # some are current
+            rated, indexes = rated >> UPPER_BITS, indexes >> UPPER_BITS
         tenths = (20 * indexes + rated) // (2 * rated) if rated else None
         rows.append(
             (
                 x // places >> shift & _LAST,
                 y // places >> shift & _LAST,
                 readings,
-                color_of(standard, tenths),
+                NO_COLOR if tenths is None else colors[tenths],
                 number,
-                at if number else None,
+                at & _LOWER if number else None,
                 None if tenths is None else _HUNDREDTHS[10 * tenths],
-                worst_now if rated else None,
+                worst_now & _LOWER if rated else None,
                 _HUNDREDTHS[(200 * total + graded) // (2 * graded)] if graded else None,
                 worst if graded else None,
             )
@@ -118,14 +122,6 @@ def _sensors(view: View, tile: Tile, standard: aqi.Standard, name_of: NameOf, ro
             "dominant": [pollutants[one] if one >= 0 else None for one in dominant],
         },
     )
-
-
-def color_of(standard: aqi.Standard, tenths: int | None) -> str:
-    """The standard's colour for a mean index in tenths, rounded; grey where there is none."""
-    if tenths is None:
-        return NO_COLOR
-    colors = standard.colors
-    return colors[min((tenths + 5) // 10, len(colors) - 1)]
 
 
 def _known(values: Sequence[int]) -> Column:

@@ -156,12 +156,25 @@ describe('a cluster', () => {
     evaluate(layer.layout?.['icon-image'], { ...properties }, 10);
 
   test('is named by its size, the levels of mean and worst, and the mean', () => {
-    expect(marker({ sensors: 12, latest_aqi: 50.4, latest_max_aqi: 160 })).toBe('cluster|3|1|4|50');
-    expect(marker({ sensors: 1, latest_aqi: 50.5, latest_max_aqi: 50 })).toBe('cluster|1|2|1|51');
+    const mixed = { sensors: 12, at: NOW_S, latest_aqi: 50.4, latest_max_aqi: 160 };
+    expect(marker(mixed)).toBe('cluster|3|1|4|50');
+    const even = { sensors: 1, at: NOW_S, latest_aqi: 50.5, latest_max_aqi: 50 };
+    expect(marker(even)).toBe('cluster|1|2|1|51');
   });
 
   test('without a trusted value shows a dash', () => {
-    expect(marker({ sensors: 2 })).toBe('cluster|2|0|0|–');
+    expect(marker({ sensors: 2, at: NOW_S })).toBe('cluster|2|0|0|–');
+  });
+
+  test('becomes stale when its newest reading is 15 minutes old, and lies below current ones', () => {
+    const key = (properties: object) =>
+      evaluate(layer.layout?.['symbol-sort-key'], { ...properties }, 10);
+    const bad = { sensors: 12, latest_aqi: 250, latest_max_aqi: 300, at: NOW_S - 900 };
+    expect(marker(bad)).toBe('cluster|3|5|5|250');
+    expect(key(bad)).toBe(250);
+    const stale = { ...bad, at: NOW_S - 901 };
+    expect(marker(stale)).toBe('cluster|3|stale|stale|250');
+    expect(key(stale)).toBe(-1);
   });
 
   test('stands in tiles below zoom 12, sensors from there on', () => {
@@ -187,10 +200,12 @@ test('marker names say what is drawn', () => {
   expect(parseMarkerName('cluster|4|1|6|38')).toEqual({
     kind: 'cluster',
     size: 4,
+    stale: false,
     level: 1,
     worstLevel: 6,
     number: '38',
   });
+  expect(parseMarkerName('cluster|4|stale|stale|38')).toMatchObject({ stale: true, number: '38' });
   expect(parseMarkerName('some-sprite')).toBeNull();
 });
 

@@ -5,6 +5,9 @@ import { conditionOf, type Condition, type Latest } from '../state';
 /** What stands in a circle when there is no index. */
 export const NO_NUMBER = '–';
 
+/** What stands for the levels of a cluster of which no sensor is current. */
+export const STALE = 'stale';
+
 export interface SensorMarker {
   readonly kind: 'sensor';
   readonly condition: Condition;
@@ -18,6 +21,7 @@ export interface ClusterMarker {
   readonly kind: 'cluster';
   /** 1 (one sensor) to 4 (a hundred and more). */
   readonly size: number;
+  readonly stale: boolean;
   readonly level: number;
   readonly worstLevel: number;
   readonly number: string;
@@ -40,9 +44,9 @@ export function parseMarkerName(name: string): Marker | null {
   if (name === 'report') return { kind: 'report' };
   const [kind, first = '', second = '', third = '', fourth] = name.split('|');
   if (kind === 'cluster') {
-    const [size, level, worstLevel] = [first, second, third].map(Number);
-    if (size === undefined || level === undefined || worstLevel === undefined) return null;
-    return { kind, size, level, worstLevel, number: fourth ?? NO_NUMBER };
+    const stale = second === STALE;
+    const [level = 0, worstLevel = 0] = stale ? [] : [second, third].map(Number);
+    return { kind, size: Number(first), stale, level, worstLevel, number: fourth ?? NO_NUMBER };
   }
   if (kind !== 'sensor') return null;
   const selected = fourth === 'selected';

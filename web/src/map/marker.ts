@@ -100,8 +100,7 @@ function drawSensor(
       return write(context, '!', ink.text, 16);
     case 'stale':
     case 'stale-flagged':
-      disc(context, SENSOR_RADIUS - 2, ink.grey);
-      circle(context, SENSOR_RADIUS - 1.5, ink.muted, [3.2, 2.7]);
+      drawStale(context, SENSOR_RADIUS, ink);
       return write(context, marker.condition === 'stale' ? marker.number : '!', ink.muted, 13);
   }
 }
@@ -115,10 +114,21 @@ function drawCluster(
 ): void {
   const radius = clusterRadius(marker);
   disc(context, radius + 0.5, ink.hairline);
+  if (marker.stale) {
+    disc(context, radius - 0.5, ink.surface);
+    drawStale(context, radius, ink);
+    return write(context, marker.number, ink.muted, 11 + marker.size);
+  }
   disc(context, radius - 0.5, marker.size > 1 ? worstColor : ink.surface);
   if (marker.size > 1) disc(context, radius - 4, ink.surface);
   disc(context, radius - (marker.size > 1 ? 5.5 : 2), color);
   write(context, marker.number, textColorOn(color), 11 + marker.size);
+}
+
+/** Grey, with a dashed ring: shape tells it as well as colour. */
+function drawStale(context: OffscreenCanvasRenderingContext2D, radius: number, ink: Ink): void {
+  disc(context, radius - 2, ink.grey);
+  circle(context, radius - 1.5, ink.muted, [3.2, 2.7]);
 }
 
 /** A speech bubble: somebody says so. */

@@ -19,7 +19,7 @@ import type { Standard, TileJson } from '../api-types';
 import { backgroundLayer, basemapLayers, basemapSource, isDrawable } from './basemap-style';
 import { BASEMAP, palettes, type Theme } from './ink';
 import { floorLayers, floorSources } from './floor-style';
-import { NO_NUMBER } from './marker-name';
+import { NO_NUMBER, STALE } from './marker-name';
 import { STALE_AFTER_S } from '../state';
 
 export const READINGS = 'readings';
@@ -163,7 +163,7 @@ function clusterLayer(standard: Standard): LayerSpecification {
     layout: {
       'icon-image': clusterMarker(standard),
       'icon-allow-overlap': true,
-      'symbol-sort-key': index('latest_aqi'),
+      'symbol-sort-key': ['case', isStale, -1, index('latest_aqi')],
     },
   };
 }
@@ -205,16 +205,16 @@ function sensorMarker(): ExpressionSpecification {
   ];
 }
 
-/** cluster|size|level of the mean|level of the worst|mean. */
+/** cluster|size|level of the mean|level of the worst|mean; of a stale one without levels. */
 function clusterMarker(standard: Standard): ExpressionSpecification {
   return [
     'concat',
     'cluster|',
     ['step', ['get', 'sensors'], '1', 2, '2', 10, '3', 100, '4'],
     '|',
-    levelOf(standard, 'latest_aqi'),
+    ['case', isStale, STALE, levelOf(standard, 'latest_aqi')],
     '|',
-    levelOf(standard, 'latest_max_aqi'),
+    ['case', isStale, STALE, levelOf(standard, 'latest_max_aqi')],
     '|',
     number('latest_aqi'),
   ];
