@@ -86,6 +86,10 @@ class OwnAtlas:
     async def sensors(self, limit: int, after: str) -> dict[str, Any]:
         return await anyio.to_thread.run_sync(_list, self._node, limit, after)
 
+    def sensor_revision(self) -> Hashable:
+        """Averages are of whole hours."""
+        return self.sensors_revision(), self._node.view().hour
+
     async def sensor(self, sensor_id: str) -> dict[str, Any]:
         node, view = self._node, self._node.view()
         sensor = node.sensors.get(sensor_id)

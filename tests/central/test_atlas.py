@@ -48,6 +48,7 @@ HERE: Final = spot_number(40)
 NEAR: Final = Spot(HERE.grid_id, HERE.lat + 0.004, HERE.lng + 0.004)
 ODD: Final = Spot(HERE.grid_id, HERE.lat - 0.004, HERE.lng - 0.004)
 LIVE: Final = {"node": spot_number(60), "readings": spot_number(62), "aggregates": spot_number(64)}
+KEPT: Final = {"node": spot_number(66), "readings": spot_number(68), "aggregates": spot_number(70)}
 ORANGE, YELLOW, RED = "#ff7e00", "#ffff00", "#ff0000"
 
 
@@ -419,6 +420,25 @@ def test_an_answer_is_kept_tagged_and_confirmed(back: Back) -> None:
     assert answer.headers["cache-control"].startswith("public, max-age=10, s-maxage=10")
     again = back.client.get(path, headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_one_sensor_is_kept_until_something_is_new(back: Back) -> None:
+    sensor_id, spot, at_us = f"kept-{back.kind}", KEPT[back.kind], now_us() - SECOND_US
+    path = f"/api/v1/sensors/{back.id_of(sensor_id, spot)}"
+    address = str(back.client.base_url).replace("http", "ws") + "/ws"
+    with connect(address) as connection:
+        client = Client(connection)
+        client.subscribe(spot.grid_id)
+        back.bring([measured(sensor_id, spot, at_us, 35.4)])
+        client.hear()
+        first = back.client.get(path)
+        again = back.client.get(path, headers={"If-None-Match": first.headers["etag"]})
+        back.bring([measured(sensor_id, spot, at_us + SECOND_US, 55.4)])
+        client.hear()
+        then = back.client.get(path)
+    assert (again.status_code, again.content) == (304, b"")
+    values = [answer.json()["latest"]["values"]["pm25"]["value"] for answer in (first, then)]
+    assert values[0] == 35.4 < values[1], "of a cell it is the mean of the hour"
 
 
 # --- live ---

@@ -58,6 +58,49 @@ def test_every_read_carries_the_headers_of_the_contract(
     assert answer.headers["X-Cache"] in ("HIT", "MISS")
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/api/v1/sensors/headed-too", "/api/v1/standard", "/api/v1/standards"),
+        "/tiles/readings.json",
+    ],
+)
+def test_what_is_of_no_place_carries_them_too_and_gives_304(
+    server: NodeProcess, gateway: str, spot: Spot, address: str
+) -> None:
+    send(server, gateway, reading(spot, "headed-too"))
+    first = server.client.get(address)
+    assert first.headers["Cache-Control"].startswith("public, max-age=10, s-maxage=10")
+    assert first.headers["X-Cache"] in ("HIT", "MISS")
+    tag = first.headers["ETag"]
+    again = server.client.get(address, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+
+
+def test_one_sensor_is_a_hit_until_something_is_new(
+    server: NodeProcess, gateway: str, spot: Spot
+) -> None:
+    address = "/api/v1/sensors/one-alone"
+    send(server, gateway, reading(spot, "one-alone"))
+    first, second = server.client.get(address), server.client.get(address)
+    assert [each.headers["X-Cache"] for each in (first, second)] == ["MISS", "HIT"]
+    send(server, gateway, reading(spot, "one-alone", values={"pm25": 55.4}))
+    third = server.client.get(address)
+    assert third.json()["latest"]["values"]["pm25"]["value"] == 55.4
+    assert third.headers["ETag"] != first.headers["ETag"]
+
+
+def test_what_names_an_address_is_never_given_at_another(server: NodeProcess) -> None:
+    """Not even when the same bytes but for that were asked for before."""
+    told: dict[str, set[str]] = {}
+    for host in ("localhost", "127.0.0.1", "localhost"):
+        answer = server.client.get("/tiles/readings.json", headers={"Host": host})
+        assert answer.json()["tiles"][0].startswith(f"http://{host}/tiles/")
+        told.setdefault(host, set()).add(answer.headers["ETag"])
+    assert all(len(tags) == 1 for tags in told.values())
+    assert told["localhost"] != told["127.0.0.1"]
+
+
 @each_read
 def test_a_read_is_a_hit_until_something_there_changes(
     server: NodeProcess, gateway: str, spot: Spot, read: str

@@ -55,6 +55,13 @@ def test_the_node_serves_the_same_tiles_one_by_one(node: NodeProcess) -> None:
     assert node.client.get(template.format(z=14, x=1, y=1)).status_code == 204
 
 
+def test_what_the_basemap_is_made_of_is_told_once(node: NodeProcess) -> None:
+    told = node.client.get("/basemap.json")
+    assert told.headers["cache-control"].startswith("public, max-age=10")
+    again = node.client.get("/basemap.json", headers={"If-None-Match": told.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
 def test_the_file_comes_whole_without_a_range(node: NodeProcess, file: Path) -> None:
     answer = node.client.get("/basemap.pmtiles")
     assert answer.status_code == 200

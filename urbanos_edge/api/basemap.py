@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import anyio.to_thread
+import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import Headers
 from litestar.openapi.datastructures import ResponseSpec
@@ -14,7 +15,7 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.document import KEPT, described, empty, refused
-from urbanos_edge.api.respond import cached, json
+from urbanos_edge.api.respond import cached, made
 from urbanos_edge.api.shapes import TileJson, told
 from urbanos_edge.api.tiles import row_number
 from urbanos_edge.basemap.basemap import Basemap
@@ -50,13 +51,13 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
 def _tilejson(node: Node) -> ControllerRouterHandler:
     @get(
         "/basemap.json",
-        sync_to_thread=False,
-        responses=told(TileJson) | refused(404),
+        responses=told(TileJson) | KEPT | refused(404),
         tags=["basemap"],
     )
-    def tilejson(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def tilejson(request: Request[Any, Any, Any]) -> Response[bytes]:
         """TileJSON 3.0 of the basemap; 404 when none is installed."""
-        return json(_installed(node).tilejson(str(request.base_url).rstrip("/")))
+        described = _installed(node).tilejson(str(request.base_url).rstrip("/"))
+        return await made(request, msgspec.json.encode(described))
 
     return tilejson
 

@@ -20,7 +20,7 @@ from urbanos_edge.cache.answers import (
     answer,
     coding_for,
 )
-from urbanos_edge.cache.cache import Entry
+from urbanos_edge.cache.cache import Entry, etag_of
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.logbook import current_request
 
@@ -58,17 +58,35 @@ async def cached(
     answers: Answers = request.app.state["answers"]
     scope: Any = request.scope
     kind = Kind(media_type, max_age_s)
-    asked = {
-        name: value.decode("latin-1") for name, value in scope["headers"] if name in OF_INTEREST
-    }
-    form = await entry.form(coding_for(entry, kind, asked.get(b"accept-encoding")))
+    response = await _given(request, entry, hit, kind)
     query: bytes = scope["query_string"]
     route: str = scope["path_template"]
     answers.traffic.note_fetched(route, hit)
     answers.serve(scope["raw_path"] + (b"?" + query if query else b""), entry, kind, route)
+    return response
+
+
+async def made(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+    """Answer as `cached` does with JSON that was made for this request, and keep nothing of it.
+
+    For what names the address that it was asked at: for another one it would be wrong.
+    """
+    entry = Entry(body, etag_of(body), revision=None, epoch=0, fresh_until_s=0)
+    return await _given(request, entry, False, Kind(JSON))
+
+
+async def _given(
+    request: Request[Any, Any, Any], entry: Entry, hit: bool, kind: Kind
+) -> Response[bytes]:
+    """The entry in the form that the client takes, or 304."""
+    scope: Any = request.scope
+    asked = {
+        name: value.decode("latin-1") for name, value in scope["headers"] if name in OF_INTEREST
+    }
+    form = await entry.form(coding_for(entry, kind, asked.get(b"accept-encoding")))
     given = answer(entry, form, hit, kind, asked.get(b"if-none-match"))
     return Response(
-        given.body, status_code=given.status, headers=given.headers, media_type=media_type
+        given.body, status_code=given.status, headers=given.headers, media_type=kind.media_type
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, Response, get
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api.document import KEPT
-from urbanos_edge.api.respond import JSON, cached, encoded, json
+from urbanos_edge.api.respond import JSON, cached, encoded
 from urbanos_edge.api.shapes import SensorDetail, SensorList, told
 from urbanos_edge.query.atlas import Atlas
 
@@ -35,11 +36,17 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
 
     @get(
         "/api/v1/sensors/{sensor_id:str}",
-        responses=told(SensorDetail),
+        responses=told(SensorDetail) | KEPT,
         tags=["sensors"],
     )
-    async def show_sensor(sensor_id: str) -> Response[bytes]:
+    async def show_sensor(request: Request[Any, Any, Any], sensor_id: str) -> Response[bytes]:
         """One sensor: its latest values, their units and sub-indexes, and its averages."""
-        return json(await atlas.sensor(sensor_id))
+
+        async def build() -> bytes:
+            return msgspec.json.encode(await atlas.sensor(sensor_id))
+
+        key, revision = ("sensor", sensor_id), atlas.sensor_revision
+        entry, hit = await atlas.cache.get(key, 0, revision, build)
+        return await cached(request, entry, hit, JSON)
 
     return [list_sensors, show_sensor]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import anyio.to_thread
 import msgspec
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge.api import shapes
-from urbanos_edge.api.document import Refusal, refused
-from urbanos_edge.api.respond import json
+from urbanos_edge.api.document import KEPT, Refusal, refused
+from urbanos_edge.api.respond import JSON, cached, json
 from urbanos_edge.api.shapes import NodeStatus, told
 from urbanos_edge.aqi import STANDARDS, Scale, Standard, band_starts
+from urbanos_edge.cache.cache import Cache
 from urbanos_edge.health import health
 from urbanos_edge.node import Node
 from urbanos_edge.query.history import UNITS
@@ -49,31 +52,31 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         """What an operator or a page wants to know at a glance."""
         return json(await anyio.to_thread.run_sync(health.status, node))
 
-    return [alive, ready, status, *standards(node.standard)]
+    return [alive, ready, status, *standards(node.standard, node.cache)]
 
 
-def standards(used: Standard) -> list[ControllerRouterHandler]:
-    """What the index means, whoever grades by it."""
+def standards(used: Standard, cache: Cache) -> list[ControllerRouterHandler]:
+    """What the index means, whoever grades by it; it is the same as long as the process runs."""
 
-    @get(
-        "/api/v1/standard",
-        sync_to_thread=False,
-        responses=told(shapes.Standard),
-        tags=["status"],
-    )
-    def standard() -> Response[bytes]:
+    async def constant(
+        request: Request[Any, Any, Any], content: Callable[[], Any]
+    ) -> Response[bytes]:
+        def build() -> bytes:
+            return msgspec.json.encode(content())
+
+        key = ("constant", request.scope["path_template"])
+        entry, hit = cache.get_at_once(key, math.inf, lambda: None, build)
+        return await cached(request, entry, hit, JSON)
+
+    @get("/api/v1/standard", responses=told(shapes.Standard) | KEPT, tags=["status"])
+    async def standard(request: Request[Any, Any, Any]) -> Response[bytes]:
         """The air quality index in use: bands, words, colours, periods, and where they stand."""
-        return json(_told(used))
+        return await constant(request, lambda: _told(used))
 
-    @get(
-        "/api/v1/standards",
-        sync_to_thread=False,
-        responses=told(list[shapes.Standard]),
-        tags=["status"],
-    )
-    def all_standards() -> Response[bytes]:
+    @get("/api/v1/standards", responses=told(list[shapes.Standard]) | KEPT, tags=["status"])
+    async def all_standards(request: Request[Any, Any, Any]) -> Response[bytes]:
         """The same of every index that `aqi_standard` may name."""
-        return json([_told(known) for known in STANDARDS.values()])
+        return await constant(request, lambda: [_told(known) for known in STANDARDS.values()])
 
     return [standard, all_standards]
 

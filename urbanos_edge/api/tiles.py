@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
+import msgspec
 from litestar import Request, Response, get
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from urbanos_edge import aqi
 from urbanos_edge.api.document import KEPT
-from urbanos_edge.api.respond import cached, json
+from urbanos_edge.api.respond import cached, made
 from urbanos_edge.api.shapes import TileJson, told
 from urbanos_edge.clock import HOUR_US, moment_us
 from urbanos_edge.errors import Unprocessable
@@ -58,13 +59,13 @@ _FIELDS: Final = {
 def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
     @get(
         "/tiles/readings.json",
-        sync_to_thread=False,
-        responses=told(TileJson),
+        responses=told(TileJson) | KEPT,
         tags=["tiles"],
     )
-    def tilejson(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def tilejson(request: Request[Any, Any, Any]) -> Response[bytes]:
         """TileJSON 3.0 of the readings' tiles."""
-        return json(_described(atlas, str(request.base_url).rstrip("/")))
+        described = _described(atlas, str(request.base_url).rstrip("/"))
+        return await made(request, msgspec.json.encode(described))
 
     @get(
         "/tiles/readings/{z:int}/{x:int}/{file:str}", media_type=MVT, responses=KEPT, tags=["tiles"]

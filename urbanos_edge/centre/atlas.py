@@ -120,6 +120,10 @@ class CentralAtlas:
         total = found[0]["total"] if found else 0
         return {"sensors": [_brief(row) for row in found], "count": len(found), "total": total}
 
+    def sensor_revision(self) -> Hashable:
+        """With each change, and else as the list: of some weather no news tell."""
+        return self.sensors_revision(), self._changes.number
+
     async def sensor(self, sensor_id: str) -> dict[str, Any]:
         tile, row = _cell(sensor_id), None
         if tile is None:

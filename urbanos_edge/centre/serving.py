@@ -115,7 +115,7 @@ def create_app(centre: Centre) -> ASGIApp:
     app = Litestar(
         route_handlers=[
             *reading(centre.atlas, centre.live),
-            *standards(centre.atlas.standard),
+            *standards(centre.atlas.standard, centre.atlas.cache),
             *_status(centre),
             *metrics.routes(centre.numbers),
             ws.route(centre.live),

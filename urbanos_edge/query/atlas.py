@@ -54,6 +54,9 @@ class Atlas(Protocol):
     async def sensors(self, limit: int, after: str) -> dict[str, Any]:
         """Sensors by id, those after an id."""
 
+    def sensor_revision(self) -> Hashable:
+        """What tells apart the answers about any one sensor."""
+
     async def sensor(self, sensor_id: str) -> dict[str, Any]:
         """One sensor with its latest values; raises NotFound."""
 

@@ -28,12 +28,14 @@ export interface NewReport extends Place {
 const KEPT_AT = 'X-Kept-At';
 const keptMoments = new WeakMap<object, number>();
 
+/** Asked when news of it have come: no answer from before will do. */
+const NOW: RequestInit = { cache: 'no-cache' };
 export const api = {
   status: () => ask('/api/v1/status'),
   standard: () => ask('/api/v1/standard'),
   sensors: (limit: number, how?: RequestInit) =>
     ask('/api/v1/sensors', {}, { limit: String(limit) }, how),
-  sensor: (id: string) => ask('/api/v1/sensors/{sensor_id}', { sensor_id: id }),
+  sensor: (id: string) => ask('/api/v1/sensors/{sensor_id}', { sensor_id: id }, {}, NOW),
   history: (id: string, span: SpanName, to_ms: number) =>
     ask('/api/v1/sensors/{sensor_id}/history', { sensor_id: id }, spanQuery(span, to_ms)),
   explain: (id: string) => ask('/api/v1/sensors/{sensor_id}/explain', { sensor_id: id }),
