@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.processes import NodeProcess
+from urbanos_edge.health import health
 from urbanos_edge.ingest import dead_letters
 from urbanos_edge.node import Node
 
@@ -101,8 +102,13 @@ def test_operators_do_the_same_over_http(refused: NodeProcess) -> None:
     assert nothing.status_code == 422
 
 
-def test_only_the_newest_letters_are_kept(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_letters_are_kept_and_the_others_counted(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dead_letters, "MAX_LETTERS", 3)
     many = [dead_letters.DeadLetter(n, "code", "message", b"%d" % n) for n in range(10)]
     node.database.write_and_wait(lambda connection: dead_letters.bury(connection, many))
     assert [kept.payload for kept in node.dead_letters.list()] == ["9", "8", "7"]
+    more = dead_letters.DeadLetter(10, "code", "message", b"10")
+    node.database.write_and_wait(lambda connection: dead_letters.bury(connection, [more]))
+    assert health.status(node)["totals"]["rejected_dropped"] == 7 + 1

@@ -143,7 +143,7 @@ _COUNTERS: Final = {
 }
 """All since the process began."""
 _OUTCOMES: Final = (
-    *("stored", "duplicates", "revisions", "rejected"),
+    *("stored", "duplicates", "revisions", "rejected", "rejected_dropped"),
     *("expired", "expired_owed", "held", "held_dropped"),
 )
 """Series that are there before they count, or nobody would see their first step."""

@@ -9,6 +9,7 @@ import apsw
 import msgspec
 
 from urbanos_edge.database import Database
+from urbanos_edge.ingest.spool import count
 
 MAX_LETTERS: Final = 20_000
 """The oldest letters give way beyond this."""
@@ -76,7 +77,7 @@ class DeadLetters:
 
 
 def bury(connection: apsw.Connection, letters: Sequence[DeadLetter]) -> None:
-    """Keep letters as part of a larger work, the newest `MAX_LETTERS` of them."""
+    """Keep letters as part of a larger work, at most `MAX_LETTERS`; what gives way is counted."""
     connection.executemany(
         "INSERT INTO dead_letters (rejected_at_us, code, message, payload) VALUES (?, ?, ?, ?)",
         [msgspec.structs.astuple(letter) for letter in letters],
@@ -85,3 +86,4 @@ def bury(connection: apsw.Connection, letters: Sequence[DeadLetter]) -> None:
         "DELETE FROM dead_letters WHERE id <= (SELECT max(id) FROM dead_letters) - ?",
         (MAX_LETTERS,),
     )
+    count(connection, {"rejected_dropped": connection.changes()})
