@@ -147,6 +147,16 @@ set_up_tests() {
   install_page_packages
 }
 
+# local_zone ROOT: what IANA calls the zone that this machine's clocks go by, as localtime(5) has it
+# or else Debian; fails where no name is told, or none that Python knows.
+local_zone() {
+  local name
+  name=$(readlink "${1%/}/etc/localtime") || name=$(cat "${1%/}/etc/timezone" 2>/dev/null) || return
+  name=${name##*/zoneinfo/}
+  "${PYTHON:-python3}" -c 'import sys, zoneinfo; zoneinfo.ZoneInfo(sys.argv[1])' "$name" \
+    2>/dev/null && echo "$name"
+}
+
 asks_for_help() { [[ " $* " == *" --help "* || " $* " == *" -h "* ]]; }
 
 # install_debian_packages WHY: those in NEEDED (lines of package, file it brings, what it is for)

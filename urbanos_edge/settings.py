@@ -138,7 +138,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Meta(ge=0, le=100, description="how far away sensors are compared; 0: with nobody"),
     ] = 10
     time_zone: Annotated[
-        str, Meta(description="where days begin on charts and in 24 h means; storage is UTC")
+        str,
+        Meta(
+            description="what clocks on the pages show, and where days begin on charts and in"
+            " 24 h means: a name of IANA's, such as Europe/Helsinki; `scripts/install` writes that"
+            " of the machine; storage is UTC"
+        ),
     ] = "UTC"
     duckdb_memory_mib: Annotated[
         int, Meta(ge=128, description="memory that analytical queries may take, in MiB")

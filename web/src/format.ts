@@ -45,8 +45,11 @@ export interface Format {
   moment(at_ms: number): string;
 }
 
-/** `timeZone` is the node's, so that everyone who talks about a number means the same moment. */
-export function createFormat(locale: string, timeZone?: string): Format {
+/**
+ * `timeZone` is the node's, so that everyone who talks about a number means the same moment. Where
+ * clocks here, by default those of the browser, show another time, its name stands beside it.
+ */
+export function createFormat(locale: string, timeZone?: string, zoneHere?: string): Format {
   const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
   const hundredths = new Intl.NumberFormat(locale, {
     maximumFractionDigits: 2,
@@ -64,8 +67,14 @@ export function createFormat(locale: string, timeZone?: string): Format {
     );
     return (at_ms: number) => written.format(at_ms);
   };
-  const second = writer({ timeStyle: 'medium' });
+  const zoneName = zoneNamer(locale, zone, zoneHere);
+  const named = (write: (at_ms: number) => string) => (at_ms: number) =>
+    write(at_ms) + zoneName(at_ms);
   const date = writer({ dateStyle: 'medium' });
+  const time = named(writer({ timeStyle: 'short' }));
+  const second = named(writer({ timeStyle: 'medium' }));
+  const clock = (at_ms: number, now_ms: number) =>
+    date(at_ms) === date(now_ms) ? time(at_ms) : `${date(at_ms)}, ${time(at_ms)}`;
   return {
     index: (value) => whole.format(Math.round(value)),
     quantity: (value, unit) => withUnit(locale, value, unit),
@@ -87,13 +96,13 @@ export function createFormat(locale: string, timeZone?: string): Format {
       const { amount, symbol } = inLargestUnit(age_ms);
       return `${whole.format(amount)}\u00a0${symbol}`;
     },
-    clock: (at_ms, now_ms) => clock(locale, zone, at_ms, now_ms),
+    clock,
     second,
     lately: (at_ms, now_ms) =>
-      date(at_ms) === date(now_ms) ? second(at_ms) : clock(locale, zone, at_ms, now_ms),
+      date(at_ms) === date(now_ms) ? second(at_ms) : clock(at_ms, now_ms),
     hour: writer({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }),
     day: writer({ day: 'numeric', month: 'short' }),
-    moment: writer({ day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' }),
+    moment: named(writer({ day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' })),
   };
 }
 
@@ -133,17 +142,18 @@ function inLargestUnit(age_ms: number) {
   return { amount: Math.floor(age / length_ms), unit, symbol };
 }
 
-function clock(
-  locale: string,
-  timeZone: string | undefined,
-  at_ms: number,
-  now_ms: number,
-): string {
-  const zone = timeZone ? { timeZone } : {};
-  const day = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', ...zone });
-  const time = new Intl.DateTimeFormat(locale, { timeStyle: 'short', ...zone });
-  if (day.format(at_ms) === day.format(now_ms)) return time.format(at_ms);
-  return `${day.format(at_ms)}, ${time.format(at_ms)}`;
+/** A zone's short name at a moment, after a fixed space; nothing when clocks here show the same. */
+function zoneNamer(locale: string, there: string | undefined, here: string | undefined) {
+  if (!there) return () => '';
+  const hourIn = (timeZone: string | undefined) =>
+    new Intl.DateTimeFormat('en', { dateStyle: 'short', timeStyle: 'short', timeZone });
+  const [hourThere, hourHere] = [hourIn(there), hourIn(here)];
+  const written = new Intl.DateTimeFormat(locale, { timeZone: there, timeZoneName: 'short' });
+  return (at_ms: number) => {
+    if (hourThere.format(at_ms) === hourHere.format(at_ms)) return '';
+    const name = written.formatToParts(at_ms).find(({ type }) => type === 'timeZoneName');
+    return name ? `\u00a0${name.value}` : '';
+  };
 }
 
 /** A node may name a zone this browser does not know; its own zone is better than no time. */

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 
 import { createFormat } from '../src/format';
 
-const english = createFormat('en', 'Europe/Helsinki');
-const german = createFormat('de', 'Europe/Helsinki');
+const english = createFormat('en', 'Europe/Helsinki', 'Europe/Helsinki');
+const german = createFormat('de', 'Europe/Helsinki', 'Europe/Helsinki');
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 
@@ -66,7 +66,7 @@ describe('times', () => {
 
   test('of today are given in the zone of the node', () => {
     expect(german.clock(at, at + HOUR)).toBe('10:42');
-    expect(createFormat('de', 'Asia/Taipei').clock(at, at + HOUR)).toBe('15:42');
+    expect(createFormat('de', 'Asia/Taipei', 'Asia/Taipei').clock(at, at)).toBe('15:42');
   });
 
   test('of another day carry the date', () => {
@@ -76,6 +76,24 @@ describe('times', () => {
   test('of a wall display go to the second on the same day, and name an earlier one', () => {
     expect(german.lately(at, at + HOUR)).toBe('10:42:00');
     expect(german.lately(at, at + 24 * HOUR)).toBe('01.06.2026, 10:42');
+  });
+
+  test('carry the name of their zone where clocks on the wall show another time', () => {
+    const abroad = createFormat('en-GB', 'UTC', 'Europe/Helsinki');
+    expect(abroad.clock(at, at + HOUR)).toBe('07:42\u00a0UTC');
+    expect(abroad.clock(at, at + 24 * HOUR)).toBe('1 Jun 2026, 07:42\u00a0UTC');
+    expect(abroad.second(at)).toBe('07:42:00\u00a0UTC');
+    expect(abroad.lately(at, at)).toBe('07:42:00\u00a0UTC');
+    expect(abroad.moment(at)).toBe('1 Jun, 7:42\u00a0UTC');
+    expect(createFormat('en', 'Asia/Taipei', 'UTC').clock(at, at)).toMatch(/PM\sGMT\+8$/);
+    expect(abroad.hour(at)).toBe('07:42');
+  });
+
+  test('carry none where another zone goes by the same time, and only as long as it does', () => {
+    const neighbour = createFormat('en-GB', 'Europe/London', 'Africa/Abidjan');
+    expect(neighbour.clock(at, at)).toBe('08:42\u00a0BST');
+    const winter = Date.parse('2026-12-01T07:42:00Z');
+    expect(neighbour.clock(winter, winter)).toBe('07:42');
   });
 
   test('survive a zone this browser does not know', () => {
