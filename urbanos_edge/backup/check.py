@@ -6,6 +6,7 @@ Each finding is a line for an operator: what it is about, what is wrong, what wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -311,7 +312,8 @@ class Check:
                 change.commit(lambda work: self._settle(work, lost, rows - shared, files))
         except (duckdb.Error, EdgeError):
             return None
-        source.unlink(missing_ok=True)
+        with suppress(OSError):  # what is left of it is found again
+            source.unlink(missing_ok=True)
         return f"{rows - shared:,} readings are back, {shared:,} were there already"
 
     def _register_shared(

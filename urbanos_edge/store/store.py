@@ -61,6 +61,8 @@ class Store:
         self._leases: Counter[int] = Counter()
         self._retired: list[tuple[int, File]] = []
         self._doubtful: list[File] = []
+        self._left: list[File] = []
+        """What could not be unlinked: nobody may list it again."""
         self._synced_days: set[str] = set()
         """Days whose folder is known to be in its parent on the disk."""
         self.losses = 0
@@ -129,8 +131,8 @@ class Store:
             yield change
         finally:
             for file in change.pending:
-                (self._directory / file.path).unlink(missing_ok=True)
-                self.prepared(file).unlink(missing_ok=True)
+                self._discard(file, self.prepared(file))
+                self._discard(file, self.full(file))
 
     def prepare(
         self,
@@ -156,7 +158,8 @@ class Store:
                 self._temporary.mkdir(exist_ok=True)
                 return self._fill(cursor, temporary, day, copy, parameters)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # the next start empties the folder
+                temporary.unlink(missing_ok=True)
             raise
 
     def _fill(
@@ -219,30 +222,32 @@ class Store:
                 sync failed may come back after a crash, so the files stay until a later
                 commit has taken its place in the log.
         """
+        change = Change(self)
+        change.pending += added
+        change.replaced += removed
+        self._commit([change] if beside is None else [change, beside], also)
 
-        parts = [(self, added, removed)]
-        if beside is not None:
-            parts.append((beside.store, beside.pending, beside.replaced))
-
+    def _commit(self, changes: Sequence[Change], also: Work[Any]) -> None:
         def work(connection: apsw.Connection) -> None:
-            for store, new, old in parts:
-                publish(connection, store._layout, new, old)
+            for change in changes:
+                publish(connection, change.store._layout, change.pending, change.replaced)
             also(connection)
 
         try:
             self._database.write_and_wait(work)
         except StorageUnavailable:
-            for store, new, _ in parts:
-                store._doubtful += new
+            for change in changes:
+                change.store._doubtful += change.take()  # kept for now
             raise
+        listed = [change.take() for change in changes]  # no failure from here on removes them
         reached("files listed")
-        for store, new, old in parts:
-            store._show(new, old)
-            store._end_doubt()
+        for change, added in zip(changes, listed, strict=True):
+            change.store._show(added, change.replaced)
+            change.store._end_doubt()
 
     def _end_doubt(self) -> None:
         for file in self._doubtful:
-            (self._directory / file.path).unlink(missing_ok=True)
+            self._discard(file, self.full(file))
         self._doubtful = []
 
     def _show(self, added: Iterable[File], removed: Iterable[File]) -> None:
@@ -265,12 +270,20 @@ class Store:
             free = [file for generation, file in self._retired if generation <= oldest]
             self._retired = [item for item in self._retired if item[0] > oldest]
         for file in free:
-            self.full(file).unlink(missing_ok=True)
+            self._discard(file, self.full(file))
             reached("file unlinked")
         with self._lock:
             for folder in {self.full(file).parent for file in free}:
                 with suppress(OSError):  # other files of its day are still there
                     folder.rmdir()
+
+    def _discard(self, file: File, path: Path) -> None:
+        """Unlink a file that no reader knows; what is to be stored does not depend on that."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("%s is left to the next start: %s", path, error.strerror)
+            self._left.append(file)
 
     def _clear_temporary(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
@@ -279,7 +292,10 @@ class Store:
     def _recover(self, keep_unlisted: bool) -> None:
         """Remove what no manifest row lists; set aside what is listed and cannot be read."""
         for path in [] if keep_unlisted else self.unlisted():
-            path.unlink()
+            try:
+                path.unlink()
+            except OSError as error:
+                _log.error("%s is not listed and cannot be removed: %s", path, error.strerror)
         damaged = [(file, reason) for file in self._files.values() if (reason := self.fault(file))]
         if damaged:
             self.set_aside(damaged)
@@ -289,7 +305,7 @@ class Store:
         with self._lock:
             known = {self.full(file) for file in self._files.values()}
             known |= {self.full(file) for _, file in self._retired}
-            known |= {self.full(file) for file in self._doubtful}
+            known |= {self.full(file) for file in (*self._doubtful, *self._left)}
         found = (self._directory / self._layout.folder).glob(f"{self._layout.key}=*/*")
         return sorted(path for path in found if path not in known)
 
@@ -400,23 +416,18 @@ class Change:
 
     def commit(self, also: Work[Any] = lambda _: None) -> None:
         """Make it real, in one transaction with `also`; raises as `Store.commit`."""
-        try:
-            self.store.commit(self.pending, self.replaced, also)
-        except StorageUnavailable:
-            self.pending = []  # the store keeps them for now
-            raise
-        self.pending = []
+        self.store._commit([self], also)
 
     def commit_with(
         self, store: Store, removed: Sequence[File], also: Work[Any] = lambda _: None
     ) -> None:
         """Make it real in one transaction that strikes files of another store, too."""
-        try:
-            store.commit([], removed, also, beside=self)
-        except StorageUnavailable:
-            self.pending = []
-            raise
-        self.pending = []
+        store.commit([], removed, also, beside=self)
+
+    def take(self) -> list[File]:
+        """The files to be listed, which are the store's from now on."""
+        taken, self.pending = self.pending, []
+        return taken
 
 
 def day_of(moment_us: int) -> str:
