@@ -1,1 +1,3 @@
-"""Vector tiles of readings: `clusters` sums, `tiles` draws, `layers` adds rows, `mvt` encodes."""
+"""Vector tiles of readings: `clusters` sums what the API tells, `mvt` encodes, `tiles` draws both
+layers, and `layers` has the other views, of one pollutant or of an hour that is over.
+"""
