@@ -145,11 +145,19 @@ export function withSelection(state: State, id: string | null): State {
   };
 }
 
-/** Take in a sensor's full answer, unless another sensor was chosen meanwhile. */
+/**
+ * Take in a sensor's full answer, unless another sensor was chosen meanwhile. Values of a reading
+ * that is older than the known one are not shown: the index above them would not be theirs.
+ */
 export function withDetail(state: State, detail: SensorDetail): State {
-  const sensor = newer(sensorOf(detail), state);
+  const told = sensorOf(detail);
+  const sensor = newer(told, state);
   const sensors = new Map(state.sensors).set(sensor.id, sensor);
-  if (state.selection?.id !== detail.id) return { ...state, sensors };
+  const { selection } = state;
+  if (selection?.id !== detail.id) return { ...state, sensors };
+  if (sensor.latest !== told.latest) {
+    return { ...state, sensors, selection: { ...selection, problem: null } };
+  }
   const values = measuredValues(detail.latest?.values ?? {});
   const averagedIndex = nonNegative(detail.averages.aqi_value);
   return { ...state, sensors, selection: { id: detail.id, values, averagedIndex, problem: null } };

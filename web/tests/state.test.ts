@@ -129,6 +129,24 @@ describe('the chosen sensor', () => {
     ]);
   });
 
+  test('keeps what it has when an answer is older than what is known', () => {
+    const live = withReadings(stateOf(sensorEntry('a', latestReading())), [readingRow('a')]);
+    const unknown = withDetail(withProblem(withSelection(live, 'a'), 'a', 'unreachable'), detail);
+    expect(unknown.sensors.get('a')?.latest?.index).toBe(56);
+    expect(unknown.selection).toEqual({
+      id: 'a',
+      values: null,
+      averagedIndex: null,
+      problem: null,
+    });
+    const known = withReadings(withDetail(withSelection(initialState, 'a'), detail), [
+      readingRow('a'),
+    ]);
+    expect(withDetail(known, detail).selection).toEqual(known.selection);
+    expect(known.selection).toMatchObject({ averagedIndex: 38 });
+    expect(withDetail(known, { ...detail, latest: null }).selection).toEqual(known.selection);
+  });
+
   test('an answer for a sensor chosen before does not show under this one', () => {
     const state = withDetail(withSelection(initialState, 'b'), detail);
     expect(state.selection).toEqual({ id: 'b', values: null, averagedIndex: null, problem: null });
