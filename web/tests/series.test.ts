@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import type { Buckets, Series } from '../src/api-types';
-import { asCsv, courseOf, lonePlaces, quantitiesIn, together } from '../src/panel/series';
+import { asCsv, courseOf, lonePlaces, quantitiesIn, reaches, together } from '../src/panel/series';
 
 function series(avg: (number | null)[], flagged = avg.map(() => 0)): Series {
   const count = avg.map((value) => (value === null ? 0 : 3));
@@ -21,6 +21,12 @@ function history(at: string[], of: Record<string, Series>): Buckets {
 }
 
 const NOON_S = Date.parse('2026-06-01T12:00:00Z') / 1000;
+
+test('an answer that ends before a chart begins is none for it', () => {
+  const kept = history(['12:00'], { pm25: series([1]) });
+  expect(reaches(kept, Date.parse('2026-06-01T12:59:59Z'))).toBe(true);
+  expect(reaches(kept, Date.parse('2026-06-01T13:00:00Z'))).toBe(false);
+});
 
 describe('a course', () => {
   test('breaks where a bucket is missing', () => {

@@ -83,6 +83,11 @@ export function asCsv(history: Buckets): string {
   return [head, ...lines].map((line) => line.map(cell).join(',') + '\r\n').join('');
 }
 
+/** Whether an answer has anything to do with what begins then: one that was kept may end before. */
+export function reaches(history: Buckets, from_ms: number): boolean {
+  return Date.parse(history.to) > from_ms;
+}
+
 /** Whether an answer is in buckets; single readings come without. */
 export function isBuckets(history: Buckets | Readings): history is Buckets {
   return !('flags' in history);

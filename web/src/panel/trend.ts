@@ -4,7 +4,15 @@ import type { Buckets, Readings } from '../api-types';
 import type { Chart } from './chart';
 import { download } from './download';
 import { element, setText } from '../dom';
-import { asCsv, courseOf, isBuckets, quantitiesIn, SPANS, type SpanName } from './series';
+import {
+  asCsv,
+  courseOf,
+  isBuckets,
+  quantitiesIn,
+  reaches,
+  SPANS,
+  type SpanName,
+} from './series';
 import { stepAt, stepsOf, type Steps } from '../standard';
 import { nearestSensors, type Selection } from '../state';
 import type { View } from '../view';
@@ -156,8 +164,9 @@ export class Trend {
 
   async #history(id: string, { span, slot }: Wanted): Promise<Buckets | null> {
     const to_ms = (slot + 1) * FRESH_FOR_MS;
+    const from_ms = to_ms - SPANS[span].length_s * 1000;
     const history = await this.#read(id, span, to_ms).catch(() => null);
-    return history && isBuckets(history) ? history : null;
+    return history && isBuckets(history) && reaches(history, from_ms) ? history : null;
   }
 
   #offerQuantities(): void {

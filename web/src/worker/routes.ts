@@ -18,7 +18,7 @@ export interface Plan {
 const PAGES: readonly string[] = ['/', '/kiosk', '/admin'];
 const ANSWERS =
   /^\/(basemap\.json|tiles\/readings\.json|api\/v1\/(status|standard|alerts|sensors(\/[^/]+(\/(history|explain))?)?))$/;
-/** What makes an address new each time and its answer no different thing. */
+/** What makes an address new each time and its answer no different thing, as long as it is as long. */
 const PASSING = ['v', 'from', 'to'];
 
 /** Null: the node alone answers this, and nothing of it is kept. */
@@ -41,7 +41,10 @@ function assetPlan(pathname: string): Plan {
 
 function lasting(pathname: string, searchParams: URLSearchParams): string {
   const query = new URLSearchParams(searchParams);
+  const [from, to] = [query.get('from'), query.get('to')];
   for (const name of PASSING) query.delete(name);
+  // A week is no month with nothing in most of it.
+  if (from && to) query.set('length', String(Date.parse(to) - Date.parse(from)));
   query.sort();
   return query.size > 0 ? `${pathname}?${query}` : pathname;
 }
