@@ -4,15 +4,7 @@ import type { Buckets, Readings } from '../api-types';
 import type { Chart } from './chart';
 import { download } from './download';
 import { element, setText } from '../dom';
-import {
-  asCsv,
-  courseOf,
-  isBuckets,
-  quantitiesIn,
-  reaches,
-  SPANS,
-  type SpanName,
-} from './series';
+import { asCsv, courseOf, isBuckets, quantitiesIn, reaches, SPANS, type SpanName } from './series';
 import { stepAt, stepsOf, type Steps } from '../standard';
 import { nearestSensors, type Selection } from '../state';
 import type { View } from '../view';

@@ -18,7 +18,7 @@ export interface Plan {
 const PAGES: readonly string[] = ['/', '/kiosk', '/admin'];
 const ANSWERS =
   /^\/(basemap\.json|tiles\/readings\.json|api\/v1\/(status|standard|alerts|sensors(\/[^/]+(\/(history|explain))?)?))$/;
-/** What makes an address new each time and its answer no different thing, as long as it is as long. */
+/** What makes an address new each time and its answer no different thing. */
 const PASSING = ['v', 'from', 'to'];
 
 /** Null: the node alone answers this, and nothing of it is kept. */
