@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.readings import readings
+from tests.readings import reading, readings
 from urbanos_edge.batch import finest_tiles, layout, pack, reading_at, unpack
 from urbanos_edge.grid import Tile, tile_at
 from urbanos_edge.reading import Reading, Timing
@@ -18,6 +18,15 @@ def test_packed_readings_come_back_in_order(groups: list[list[Reading]]) -> None
     batch = unpack([pack(group) for group in groups])
     given_in = [reading for group in groups for reading in group]
     assert [reading_at(batch, index) for index in range(len(batch))] == given_in
+
+
+def test_strings_are_told_apart_however_many_lie_before_them() -> None:
+    groups = [[reading(f"{group}-{n}") for n in range(10_000)] for group in range(7)]
+    last = reading("last", source="purpleair", pollution_type="smoke")
+    batch = unpack([pack(group) for group in (*groups, [last])])
+    assert len(batch.labels) > 1 << 16
+    assert reading_at(batch, len(batch) - 1) == last
+    assert reading_at(batch, 0) == groups[0][0]
 
 
 @given(readings)

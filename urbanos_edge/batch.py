@@ -58,6 +58,12 @@ _CLOSE: Final = 1e-6
 """Share of a tile's height; the projection's error at the finest zoom is below 1e-8 of it."""
 
 _LABELLED: Final = ("sensor", "source", "pollution_type")
+TYPES: Final = {
+    **{name: ROW[name] for name in ROW.names or ()},
+    **dict.fromkeys(_LABELLED, np.dtype(np.uint32)),
+}
+"""Of a batch's columns. In a row 16 bits number the strings of its payload; those of several need
+more."""
 CORRECTION: Final = "correction"
 RAW_NAMES: Final = {name: f"{name}_raw" for name in QUANTITY_NAMES}
 """By quantity, the column with what the sensor said where a correction changed it."""
@@ -226,7 +232,7 @@ def unpack(payloads: Iterable[bytes]) -> Batch:
     """Lay the readings of several payloads side by side, in order."""
     decoded = [_DECODER.decode(payload) for payload in payloads]
     count = sum(len(one.rows) // layout(one.quantities).itemsize for one in decoded)
-    columns = {name: np.empty(count, ROW[name]) for name in ROW.names or ()}
+    columns = {name: np.empty(count, dtype) for name, dtype in TYPES.items()}
     labels: dict[str, int] = {}
     start = 0
     for payload in decoded:  # one after the other, for each is small enough for the cache
