@@ -41,8 +41,8 @@ _CLASSIFIED: Final = {
 _HEAD: Final = """# Licences
 
 UrbanOS Edge itself is under Apache-2.0 (`LICENSE`). It runs on the packages below; their own files
-of licences come with them. Made by `python -m scripts.bill`; the same list for machines (CycloneDX)
-is `sbom/urbanos-edge.cdx.json`, and in the wheel below `*.dist-info/sboms/`.
+of licences come with them. Made by `.venv/bin/python -m scripts.bill`; the same list for machines
+(CycloneDX) is `sbom/urbanos-edge.cdx.json`, and in the wheel below `*.dist-info/sboms/`.
 
 psycopg and zeroconf are under the LGPL: they are installed beside the node, unchanged and
 replaceable, as that licence asks. Land and borders are Natural Earth's, in the public domain.
