@@ -13,15 +13,18 @@ import msgspec
 import pytest
 
 from tests.processes import command
-from tests.readings import NOW_US, reading
+from tests.readings import reading
 from tests.test_flush import store, stored
-from urbanos_edge.clock import DAY_US, Clock, Instant
+from urbanos_edge.clock import DAY_US, HOUR_US, RELEASED_US, Clock, Instant
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.expire import LEAP_US, STEADY_S, Expiry, expired
 from urbanos_edge.node import Node
+from urbanos_edge.reading import Timing
 from urbanos_edge.store.store import day_of
 
-TODAY_US = NOW_US - NOW_US % DAY_US
+TODAY_US = RELEASED_US + 400 * DAY_US
+NOW_US = TODAY_US + 12 * HOUR_US
+SHORT = {"retention_days": 3}
 
 
 class TestClock(Clock):
@@ -66,6 +69,12 @@ def two_days(node: Node) -> None:
     store(node, reading(timestamp_us=TODAY_US - 100 * DAY_US))
 
 
+def two_old_days(node: Node) -> None:
+    """Two readings that expire by the real clock where the retention is `SHORT`."""
+    for days_ago in (10, 12):
+        store(node, reading(timestamp_us=node.clock.now_us() - days_ago * DAY_US))
+
+
 def test_a_day_goes_when_it_is_older_than_the_retention_with_its_folder(node: Node) -> None:
     two_days(node)
     dropped = expiry(node, NOW_US)[0].drop()
@@ -105,6 +114,13 @@ def test_the_newest_arrival_decides_for_the_whole_day(node: Node, late_us: int, 
     store(node, reading("late", timestamp_us=TODAY_US, received_us=arrived_us))
     found = expired(node.store.files, arrived_us + late_us)
     assert [(day, len(files)) for day, files in found] == ([(day_of(TODAY_US), 2)] if goes else [])
+
+
+def test_what_a_clock_stamped_that_was_never_set_does_not_expire(node: Node) -> None:
+    """When it was measured nobody knows; it may have been yesterday."""
+    long_ago_us = RELEASED_US - 2000 * DAY_US
+    store(node, reading(timestamp_us=long_ago_us, timing=Timing.NODE_IN_DOUBT))
+    assert expiry(node, NOW_US)[0].due() == []
 
 
 def test_what_is_due_can_be_asked_without_dropping_it(node: Node) -> None:
@@ -183,12 +199,12 @@ def test_the_command_drops_while_the_node_runs(
     open_node: Callable[..., Node], start_node: Callable[..., Any], tmp_path: Path
 ) -> None:
     prepared = open_node()
-    two_days(prepared)  # both arrived more than a year ago by the real clock
+    two_old_days(prepared)
     prepared.close()
-    node = start_node(tmp_path)
+    node = start_node(tmp_path, **SHORT)
     shown = msgspec.json.decode(node.run("expire", "--dry-run", "--json").stdout)
     assert [one["rows"] for one in shown] == [1, 1]
-    assert node.status()["store"]["files"] == 2, "a node off for a year waits a day by itself"
+    assert node.status()["store"]["files"] == 2, "a node off for a week waits a day by itself"
     assert msgspec.json.decode(node.run("expire", "--json").stdout) == shown
     assert node.status()["store"]["files"] == 0
     assert list((tmp_path / "readings").iterdir()) == []
@@ -198,8 +214,9 @@ def test_the_command_drops_while_no_node_runs(
     open_node: Callable[..., Node], tmp_path: Path
 ) -> None:
     prepared = open_node()
-    two_days(prepared)
+    two_old_days(prepared)
     prepared.close()
+    (tmp_path / "urbanos.toml").write_text("retention_days = 3")
     words = [*command(), "expire", "--json", "--data-dir", str(tmp_path)]
     dropped = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
     assert len(msgspec.json.decode(dropped.stdout)) == 2

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from tests.processes import wait_until
-from tests.readings import NOW_US, reading
-from tests.test_expire import TODAY_US, days, expiry
+from tests.readings import reading
+from tests.test_expire import NOW_US, SHORT, TODAY_US, days, expiry, two_old_days
 from tests.test_flush import store
 from urbanos_edge.clock import DAY_US, HOUR_US
 from urbanos_edge.disk import DiskGuard
@@ -153,6 +153,21 @@ def test_owed_days_go_oldest_first_until_the_disk_is_not_low_and_are_reported(
     assert status(node)["totals"]["expired"] == 4
 
 
+def test_owed_days_stay_while_what_went_before_is_still_being_read(
+    open_node: Callable[..., Node],
+) -> None:
+    """Its room comes free when the export ends; the days that follow would bring none before."""
+    node = open_node(**READINGS)
+    store_old_days(node, 4)
+    job, _ = expiry(node, NOW_US, disk=SmallDisk(node, room_for=0))
+    with node.store.lease(lambda _: True):
+        assert len(job.drop()) == 1
+        assert job.drop() == []
+        assert node.store.retired_bytes > 0
+    assert node.store.retired_bytes == 0
+    assert len(job.drop()) == 3
+
+
 def test_what_is_not_owed_makes_room_first(open_node: Callable[..., Node]) -> None:
     node = open_node(**READINGS)
     store_old_days(node, 2)
@@ -165,12 +180,12 @@ def test_a_serving_node_lets_owed_days_wait_and_says_why(
     open_node: Callable[..., Node], start_node: Callable[..., Any], tmp_path: Path
 ) -> None:
     prepared = open_node(**READINGS)
-    store_old_days(prepared, 2)
+    two_old_days(prepared)
     prepared.close()
-    node = start_node(tmp_path, **READINGS)
+    node = start_node(tmp_path, **READINGS, **SHORT)
     assert msgspec.json.decode(node.run("expire", "--json").stdout) == []
     shown = msgspec.json.decode(node.run("expire", "--dry-run", "--json").stdout)
-    assert [(one["rows"], one["owed_hours"], one["waits"]) for one in shown] == [(2, 2, OWED)] * 2
+    assert [(one["rows"], one["owed_hours"], one["waits"]) for one in shown] == [(1, 1, OWED)] * 2
     assert node.status()["expiry"] == {"waiting_days": 2, "dropped_owed": 0}
 
 

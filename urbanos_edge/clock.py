@@ -41,7 +41,8 @@ _STATUS_AT: Final = 5 * ctypes.sizeof(ctypes.c_long)
 
 RELEASED_US: Final = 1_793_491_200_000_000
 """2026-11-01, when this was written: a clock behind it is wrong. What the node itself has seen is
-no such bound, for one day with a clock too far ahead would put every later one in doubt."""
+no such bound, for one day with a clock too far ahead would put every later one in doubt. It stays
+where it is: what is kept of earlier is never expired."""
 
 
 class Instant(msgspec.Struct, frozen=True):
@@ -113,24 +114,23 @@ class Clock:
             self._last_stamp_us = max(instant.wall_us, self._last_stamp_us + 1)
         return Stamp(self._last_stamp_us, self.doubt is None or self._was_set(instant, self.doubt))
 
-    def look(self) -> Correction | None:
-        """Compare the clocks; once a doubt has ended, return what to mend.
+    def look(self) -> None:
+        """Compare the clocks: a doubt begins, or ends.
 
         A clock that nobody doubted is believed when it is set, too: which of its two times was
         right cannot be known.
         """
         instant = self._read()
-        is_doubtful = instant.wall_us < RELEASED_US or self._awaits()
-        if self.doubt is None:
-            if is_doubtful:
-                self.doubt = Doubt(instant.wall_us, instant.offset_us)
-            return None
-        if is_doubtful:
-            return None
-        shift_us = instant.offset_us - self.doubt.offset_us
-        ended = Correction(self.doubt.since_us, instant.wall_us - shift_us, shift_us)
-        self.doubt = None
-        return ended
+        if not (instant.wall_us < RELEASED_US or self._awaits()):
+            self.doubt = None
+        elif self.doubt is None:
+            self.doubt = Doubt(instant.wall_us, instant.offset_us)
+
+    def correction(self, ended: Doubt) -> Correction:
+        """What to mend of the time of a doubt that has ended."""
+        instant = self._read()
+        shift_us = instant.offset_us - ended.offset_us
+        return Correction(ended.since_us, instant.wall_us - shift_us, shift_us)
 
     def _was_set(self, instant: Instant, doubt: Doubt) -> bool:
         stepped = abs(instant.offset_us - doubt.offset_us) > STEP_US

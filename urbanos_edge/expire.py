@@ -5,7 +5,8 @@ history that was imported yesterday stays as long as one measured yesterday. Its
 stay, for a retention of their own.
 
 Where the centre is to have the readings themselves, a day that it may not have yet waits, but not
-for ever: when the disk is low, room for new readings comes first.
+for ever: when the disk is low, room for new readings comes first. It still waits while files that
+went before it are being read, because their room is about to come free.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from urbanos_edge.clock import DAY_US, Clock
+from urbanos_edge.clock import DAY_US, RELEASED_US, Clock
 from urbanos_edge.database import Database, translated
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import EdgeError
@@ -87,7 +88,8 @@ class Expiry:
     def drop(self) -> list[Partition]:
         """Drop what has expired, a day in one transaction; files go when nobody reads them.
 
-        What is owed goes last, the oldest day first, and only until the disk is not low any more.
+        What is owed goes last, the oldest day first, and only while the disk is low and no room is
+        about to come free.
 
         Raises:
             StorageUnavailable, DiskFull: the days that follow were not dropped.
@@ -95,12 +97,14 @@ class Expiry:
         due = self.due()
         dropped = [day for day in due if not day.owed_hours and self._drop_day(day)]
         owing = [day for day in due if day.owed_hours]
-        dropped += [day for day in owing if self._is_low_now() and self._drop_day(day)]
+        dropped += [day for day in owing if self._needs_room() and self._drop_day(day)]
         self._hours.drop(self._clock.now_us() - self._rollup_retention_us)
         return dropped
 
-    def _is_low_now(self) -> bool:
-        """Whether the disk is low still, after what went."""
+    def _needs_room(self) -> bool:
+        """Whether the disk is low still, after what went and what is about to."""
+        if self._store.retired_bytes:
+            return False
         self._disk.look()
         return self._disk.is_low
 
@@ -164,7 +168,11 @@ class Expiry:
 
 
 def expired(files: Iterable[File], before_us: int) -> list[tuple[str, list[File]]]:
-    """The days that ended before a moment and got nothing since, oldest first, and their files."""
+    """The days that ended before a moment and got nothing since, oldest first, and their files.
+
+    What arrived before there was this program was stamped by a clock that was never set: when it
+    was measured nobody knows, so it stays.
+    """
     by_day: defaultdict[str, list[File]] = defaultdict(list)
     for file in files:
         by_day[file.day].append(file)
@@ -172,7 +180,7 @@ def expired(files: Iterable[File], before_us: int) -> list[tuple[str, list[File]
         (day, members)
         for day, members in sorted(by_day.items())
         if start_of(day) + DAY_US <= before_us
-        and all(file.max_received_us < before_us for file in members)
+        and all(RELEASED_US <= file.max_received_us < before_us for file in members)
     ]
 
 

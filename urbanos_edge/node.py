@@ -76,7 +76,7 @@ from urbanos_edge.store.drain import Drain
 from urbanos_edge.store.flush import Flushed, Mover, Settle
 from urbanos_edge.store.identity import fold
 from urbanos_edge.store.regrade import Gradings
-from urbanos_edge.store.restamp import known_doubt, restamp
+from urbanos_edge.store.restamp import known_doubt, restamp, settle
 from urbanos_edge.store.store import Store
 from urbanos_edge.sync.sync import Sync
 from urbanos_edge.tls.tls import FOLDER, Tls
@@ -84,6 +84,8 @@ from urbanos_edge.tokens import Token, Tokens
 from urbanos_edge.uptime import Fault, Uptime
 
 OWN_TOKEN = Token(0, "gateway", None, "the node itself", 0)
+RELOAD = -1
+"""A number of losses that the store never has."""
 _log = logging.getLogger(__name__)
 
 
@@ -345,16 +347,19 @@ class Node:
             rooms = self.live.rooms()
             store = partial(self.mover.store, arrivals, settle, watch)
             stored = await anyio.to_thread.run_sync(store)
-            follow = partial(self._roll_up, [stored], rooms, alerting=False)
-            self._announce(*await anyio.to_thread.run_sync(follow))
+            await self._follow([stored], rooms, alerting=False)
         return stored
 
     async def restamp(self, correction: Correction) -> int:
-        """Move what was stamped in doubt to its right time; return how many readings moved."""
+        """Move what was stamped in doubt to its right time; return how many readings moved.
+
+        Done again after it failed halfway, it moves the rest.
+        """
         await self.flush()
         await self.database.write(partial(shift, correction=correction))
         async with self.flushing:
             moved = await anyio.to_thread.run_sync(self._move_in_time, correction)
+        await self.database.write(partial(settle, correction=correction))
         self.cache.something_changed()
         _log.warning("%d readings were restamped by %.1f s", moved, correction.shift_us / 1e6)
         return moved
@@ -364,9 +369,13 @@ class Node:
         moved = restamp(
             self.store, self.engine, self.standard, self.corrections, correction, now_us
         )
-        if moved:
-            self.reload()
+        self.reload()  # also where nothing moved: it was another day until now
         return moved
+
+    async def reload_alone(self) -> None:
+        """As `reload`, while nothing is stored."""
+        async with self.flushing:
+            await anyio.to_thread.run_sync(self.reload)
 
     async def requeue(self, ids: Sequence[int] | None) -> int:
         """Send dead letters through the door again, all when none are named.
@@ -413,11 +422,27 @@ class Node:
         if drained is None:
             return False
         self.spool.settled(drained.readings)
-        self._announce(*await anyio.to_thread.run_sync(self._roll_up, drained.parts, rooms))
+        await self._follow(drained.parts, rooms)
         return True
 
-    def _roll_up(
+    async def _follow(
         self, parts: Sequence[Flushed], rooms: Sequence[Tile], *, alerting: bool = True
+    ) -> None:
+        """Let memory and listeners follow what was stored; what fails is made up for by a reload.
+
+        Of several parts each may count hours anew that the next is stored in already.
+        """
+        if len(parts) > 1:
+            self._losses = RELOAD
+        try:
+            roll_up = partial(self._roll_up, parts, rooms, alerting=alerting)
+            self._announce(*await anyio.to_thread.run_sync(roll_up))
+        except BaseException:
+            self._losses = RELOAD
+            raise
+
+    def _roll_up(
+        self, parts: Sequence[Flushed], rooms: Sequence[Tile], *, alerting: bool
     ) -> tuple[list[Draft], set[Place]]:
         """Count what was stored, and draft the news, in a worker thread."""
         drafts: list[Draft] = []

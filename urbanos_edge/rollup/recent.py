@@ -114,7 +114,10 @@ class Recent:
         span_us = _load_us(files, end_us)
         from_us = end_us - span_us
         is_old = from_us < (hour - HOURS) * HOUR_US
-        is_dense = _rows_in(files, end_us, span_us) > MOST_ROWS
+        # Of a clock that is not set yet all that is stored lies in the future.
+        newest_us = max((file.max_at_us for file in files), default=0) if is_first else 0
+        read_us = max(end_us, newest_us + 1) - from_us
+        is_dense = _rows_in(files, from_us + read_us, read_us) > MOST_ROWS
         self.is_loading = not (is_old or is_dense or state.hours and self._is_full())
         if not self.is_loading:
             return False

@@ -88,11 +88,14 @@ class Window:
         self._hour_of_slot: Ints = np.full(_SLOTS, -1)
         self._hourly: Table = {name: np.empty((_SLOTS, 0), np.int64) for name in _HOURLY}
         self.hour = -1
+        self.went_back = False
+        """Whether the clock was set back by hours: some that count again are forgotten."""
 
     def advance(self, hour: int) -> bool:
         """Make `hour` the current one; return whether that changed anything."""
         if hour == self.hour:
             return False
+        self.went_back |= hour < self.hour
         self.hour = hour
         gone = (self._hour_of_slot <= hour - KEPT_HOURS) | (self._hour_of_slot > hour + 1)
         self._clear(np.flatnonzero(gone))

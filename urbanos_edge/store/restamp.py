@@ -26,6 +26,7 @@ from urbanos_edge.store.flush import identities, write_by_day
 from urbanos_edge.store.store import Change, Store
 
 _DOUBT: Final = "clock_doubt"
+_OWED: Final = "clock_corrections"
 
 
 class _Kept(msgspec.Struct):
@@ -89,12 +90,44 @@ def known_doubt(database: Database) -> Doubt | None:
     return kept.doubt if kept.boot_id == boot_id() else None
 
 
-def remember_doubt(connection: apsw.Connection, doubt: Doubt | None) -> None:
-    """Write a doubt down, or that there is none any more, as part of a larger work."""
-    connection.execute("DELETE FROM node WHERE name = ?", (_DOUBT,))
-    if doubt is not None:
-        kept = msgspec.json.encode(_Kept(boot_id(), doubt)).decode()
-        connection.execute("INSERT INTO node VALUES (?, ?)", (_DOUBT, kept))
+def remember_doubt(
+    connection: apsw.Connection, doubt: Doubt | None, ended: Correction | None = None
+) -> None:
+    """Write a doubt down, or that there is none any more, as part of a larger work.
+
+    What is to be mended of one that `ended` is written down with it, until `settle` strikes it
+    out: it follows from nothing that is left.
+    """
+    kept = None if doubt is None else msgspec.json.encode(_Kept(boot_id(), doubt)).decode()
+    _keep(connection, _DOUBT, kept)
+    if ended is not None:
+        _keep_owed(connection, [*_owed(connection), ended])
+
+
+def owed_corrections(database: Database) -> list[Correction]:
+    """What is still to be mended, of this boot or an earlier one, in the order it was found."""
+    with translated():
+        return _owed(database.read())
+
+
+def settle(connection: apsw.Connection, correction: Correction) -> None:
+    """Note that it is mended."""
+    _keep_owed(connection, [one for one in _owed(connection) if one != correction])
+
+
+def _owed(connection: apsw.Connection) -> list[Correction]:
+    row = connection.execute("SELECT value FROM node WHERE name = ?", (_OWED,)).fetchone()
+    return [] if row is None else msgspec.json.decode(row[0], type=list[Correction])
+
+
+def _keep_owed(connection: apsw.Connection, owed: list[Correction]) -> None:
+    _keep(connection, _OWED, msgspec.json.encode(owed).decode() if owed else None)
+
+
+def _keep(connection: apsw.Connection, name: str, value: str | None) -> None:
+    connection.execute("DELETE FROM node WHERE name = ?", (name,))
+    if value is not None:
+        connection.execute("INSERT INTO node VALUES (?, ?)", (name, value))
 
 
 def _take_out(

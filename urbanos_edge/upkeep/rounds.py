@@ -12,7 +12,7 @@ import anyio.to_thread
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.memory import give_back
 from urbanos_edge.node import Node
-from urbanos_edge.store.restamp import known_doubt, remember_doubt
+from urbanos_edge.store.restamp import known_doubt, owed_corrections, remember_doubt
 from urbanos_edge.uptime import LOOK_EVERY_S
 
 LOOK_AT_CLOCK_S = 1
@@ -100,24 +100,37 @@ async def expire_forever(node: Node) -> None:
 
 
 async def watch_disk_forever(node: Node) -> None:
-    """Look at the disk every few seconds."""
+    """Look at the disk every few seconds; while it is low no export keeps what could go."""
     while True:
         await anyio.to_thread.run_sync(node.disk.look)
         if node.disk.is_low:
+            if node.store.retired_bytes:
+                node.exports.break_off()
             node.disk_was_low.set()
         await anyio.sleep(LOOK_AT_DISK_S)
 
 
 async def watch_clock_forever(node: Node) -> None:
-    """Look at the clock every second; once it is set, mend what it stamped before."""
+    """Look at the clock every second; once it is set, mend what it stamped before.
+
+    What is to be mended is written down before it is begun: a node that fails or ends over it goes
+    on with it.
+    """
     doubt = known_doubt(node.database)
+    owed = owed_corrections(node.database)
     while True:
-        correction = node.clock.look()
+        node.clock.look()
         if node.clock.doubt != doubt:
-            doubt = node.clock.doubt
-            await node.database.write(partial(remember_doubt, doubt=doubt))
-        if correction is not None:
+            ended = None if doubt is None else node.clock.correction(doubt)
+            known = node.clock.doubt
+            await node.database.write(partial(remember_doubt, doubt=known, ended=ended))
+            doubt, owed = known, owed_corrections(node.database)
+        for correction in owed:
             await node.restamp(correction)
+        owed = []
+        node.view()
+        if node.rollup.went_back:
+            await node.reload_alone()
         await anyio.sleep(LOOK_AT_CLOCK_S)
 
 
