@@ -13,7 +13,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from tests.proofs.container import documented, instructions
+from tests.proofs.container import instructions
+from tests.proofs.documents import commands_in
 
 ROOT = Path(__file__).parents[1]
 LINES = list(instructions((ROOT / "Containerfile").read_text(encoding="utf-8")))
@@ -77,7 +78,7 @@ def test_its_health_is_asked_for_at_the_port_that_is_set() -> None:
 def test_commands_are_given_in_the_container_as_the_documents_say() -> None:
     slot = the_last("COPY").split()[-1]
     assert f"ln --symbolic {slot}/bin/urbanos-edge /usr/local/bin/" in the_last("RUN")
-    assert {words[0] for words in documented(the_unit()["ContainerName"])} == {"urbanos-edge"}
+    assert {words[0] for words in commands_in(the_unit()["ContainerName"])} == {"urbanos-edge"}
 
 
 def test_what_git_leaves_out_does_not_go_into_the_image_either() -> None:

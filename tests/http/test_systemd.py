@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -19,6 +20,7 @@ import pytest
 
 from tests.http.sending import reading, spot_number
 from tests.processes import NodeProcess, command, free_port, wait_until
+from tests.proofs.documents import drop_ins
 from urbanos_edge.settings import load
 
 UNITS = Path(__file__).parents[2] / "systemd"
@@ -189,15 +191,33 @@ def units(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("systemd-analyze takes /run/systemd, which only root can make")
     folder = tmp_path_factory.mktemp("units")
     for path in UNITS.glob("urbanos-*.s*"):
-        text = re.sub(
-            r"^ExecStart=/(?:opt|usr)/\S+", "ExecStart=/bin/true", path.read_text(), flags=re.M
-        )
-        (folder / path.name).write_text(text)
+        (folder / path.name).write_text(_with_programs_of_here(path.read_text()))
     return folder
+
+
+def _with_programs_of_here(text: str) -> str:
+    return re.sub(r"^ExecStart=/(?:opt|usr)/\S+", "ExecStart=/bin/true", text, flags=re.M)
 
 
 def test_systemd_finds_no_fault_in_the_units(units: Path) -> None:
     paths = sorted(str(path) for path in units.iterdir())
+    ended = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("heading", ["Other ports", "What the service is given", "Restore"])
+def test_what_the_documents_add_to_the_units_is_understood(
+    units: Path, tmp_path: Path, heading: str
+) -> None:
+    shutil.copytree(units, tmp_path, dirs_exist_ok=True)
+    added = drop_ins(heading)
+    assert added
+    for unit, text in added:
+        (tmp_path / f"{unit}.d").mkdir()
+        (tmp_path / f"{unit}.d" / "override.conf").write_text(_with_programs_of_here(text))
+    paths = sorted(str(path) for path in tmp_path.iterdir() if path.is_file())
     ended = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True
     )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from tests.proofs.documents import commands_in
 from tests.proofs.trees import (
     ROOT,
     Box,
@@ -60,12 +61,6 @@ def instructions(text: str) -> Iterator[tuple[str, str]]:
             yield word, rest
 
 
-def documented(name: str) -> list[list[str]]:
-    """Commands that docs/operations.md gives in a container of that name."""
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    return [shlex.split(line) for line in re.findall(rf"^podman exec {name} (.+)$", page, re.M)]
-
-
 def _run_container(tree: Tree, settings: dict[str, str]) -> dict[str, Any]:
     """As `podman run --read-only` would: nothing but /data and /tmp can be written."""
     data = tree.path.parent / "data"
@@ -83,7 +78,7 @@ def _run_container(tree: Tree, settings: dict[str, str]) -> dict[str, Any]:
         check = f"{shlex.join(json.loads(health))} >/dev/null 2>&1 && echo well"
         wait_until(lambda: box.run("sh", "-c", check) == "well", 90, "the health check fails")
         found = {"well after s": round(time.monotonic() - began_s, 1)}
-        for command in documented("urbanos-edge"):
+        for command in commands_in("urbanos-edge"):
             say(f"podman exec {shlex.join(command)}")
             assert _execute(box, uid, settings["ENV"], command)
         assert box.run("stat", "-c", "%u", "/data/lock") == str(uid)
