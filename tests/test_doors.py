@@ -208,6 +208,18 @@ def test_one_address_holds_a_quarter_of_the_connections_and_a_proxy_any() -> Non
     assert crowd.enter("192.0.2.2") is not None
 
 
+def test_a_household_holds_a_quarter_of_the_connections_whatever_its_addresses() -> None:
+    """A /64 has 2^64 of them; who has one of these has them all."""
+    crowd = Crowd(40, PROXIES)
+    seats = [crowd.enter(f"2001:db8::{number:x}") for number in range(12)]
+    assert sum(seat is not None for seat in seats) == 10
+    assert crowd.enter("2001:db8:0:1::1") is not None
+    assert seats[0] is not None
+    seats[0].leave()
+    assert crowd.enter("2001:db8::ffff") is not None
+    assert crowd.enter("2001:db8::ffff") is None
+
+
 def test_lists_are_read_from_words_and_from_json() -> None:
     words = load({"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}, environment={})
     assert words.trusted_proxies == ("10.0.0.1", "10.1.0.0/16")

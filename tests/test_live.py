@@ -228,6 +228,64 @@ def test_following_too_many_grids_is_refused() -> None:
     assert len(hub.rooms()) == live.MAX_GRIDS
 
 
+def rows_of_grids(first: int, number: int) -> list[list[Tile]]:
+    """Grids that nobody else looks at, as many in a row as one listener may follow."""
+    return [[Tile(18, x, y) for x in range(live.MAX_GRIDS)] for y in range(first, first + number)]
+
+
+def test_one_address_fills_no_more_than_a_quarter_of_the_rooms() -> None:
+    hub = Live()
+    full = live.MAX_ROOMS_OF_ONE // live.MAX_GRIDS
+    for row in rows_of_grids(0, full):
+        hub.subscribe(Listener(whose="192.0.2.1"), row)
+    again, other = Listener(whose="192.0.2.1"), Listener(whose="192.0.2.2")
+    with pytest.raises(Unprocessable) as refused:
+        hub.subscribe(again, [HERE])
+    assert refused.value.code == "too_many_rooms"
+    hub.subscribe(other, [HERE])
+    assert len(hub.rooms()) == live.MAX_ROOMS // 4 + 1
+
+
+def test_an_office_that_looks_at_the_same_place_takes_each_room_once() -> None:
+    hub = Live()
+    [row] = rows_of_grids(0, 1)
+    screens = [Listener(whose="192.0.2.1") for _ in range(10)]
+    for screen in screens:
+        hub.subscribe(screen, row + row)
+    for screen in screens:
+        hub.leave(screen)
+    for row in rows_of_grids(1, live.MAX_ROOMS_OF_ONE // live.MAX_GRIDS):
+        hub.subscribe(Listener(whose="192.0.2.1"), row)
+
+
+def test_who_may_not_listen_any_more_hears_nothing_from_that_moment_on(node: Node) -> None:
+    hub, may = Live(), {"both", "one"}
+    one = Listener(may_stay=lambda: "one" in may)
+    both = [one, Listener(may_stay=lambda: "both" in may)]
+    for listener in both:
+        hub.subscribe(listener, [HERE])
+    change(node, hub, reading())
+    may.remove("one")
+    change(node, hub, reading(timestamp_us=NOW_US + 1))
+    assert [len(waiting(listener)) for listener in both[1:]] == [2]
+    assert (waiting(one), one.is_dismissed) == ([None], True), "also not what waited"
+
+
+def test_who_may_not_listen_any_more_is_ended_also_where_nothing_happens() -> None:
+    async def check() -> None:
+        hub, may = Live(), [True]
+        listener = Listener(may_stay=lambda: bool(may))
+        hub.join(listener)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hub.look_forever)
+            may.clear()
+            with anyio.fail_after(10):
+                assert await listener.next() is None
+            tasks.cancel_scope.cancel()
+
+    anyio.run(check)
+
+
 def test_an_empty_room_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     hub, listener = Live(), Listener()
     hub.subscribe(listener, [HERE])

@@ -134,6 +134,7 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
             tasks.start_soon(kept_running, rounds.watch_clock_forever, node)
             tasks.start_soon(kept_running, rounds.watch_readiness_forever, node)
             tasks.start_soon(kept_running, watch_forever, node)
+            tasks.start_soon(kept_running, node.live.look_forever)
             if not node.settings.rehearsal:
                 _reach_out(tasks, node, port)
             if node.tls.port is not None:

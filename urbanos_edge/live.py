@@ -3,6 +3,9 @@
 A room is one tile somebody listens to. A message is encoded once per room and change and numbered
 for the whole node; recent ones are kept, so that a listener who comes back hears what it missed.
 A room outlives its last listener for a while for the same reason.
+
+Where not everybody may listen, each listener's right is asked for again before every frame and
+every second: a token that was revoked and a login that is over end what was begun with them.
 """
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -19,6 +22,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from urbanos_edge.access.crowd import SHARE
 from urbanos_edge.alerts.events import Alert, Event, Kind
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import Unprocessable
@@ -33,10 +37,13 @@ MAX_READINGS: Final = 100
 MAX_GRIDS: Final = 1024
 """Grids one listener may follow."""
 MAX_ROOMS: Final = 8192
+MAX_ROOMS_OF_ONE: Final = MAX_ROOMS // SHARE
+"""That one address may be in, so that nobody fills them all with grids that nobody looks at."""
 KEEP_ROOM_S: Final = 600
 RESUME_HOLDS_S: Final = 10
 """How long after a resume grids may be named that it speaks for; later ones are new to a map."""
 MAX_HISTORY_BYTES: Final = 16 << 20
+LOOK_WHO_MAY_EVERY_S: Final = 1.0
 
 
 class GridData(msgspec.Struct):
@@ -113,10 +120,16 @@ class Listener:
     """
 
     way: Way | None = None
+    whose: str = ""
+    """The address that its rooms are counted for."""
+    may_stay: Callable[[], bool] | None = None
+    """Whether it may still listen; none where everybody may."""
     grids: set[Tile] = field(default_factory=set)
     resumed_from: int | None = None
     resumed_at_s: float = 0.0
-    overflow: asyncio.Event = field(default_factory=asyncio.Event)
+    cut: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it must be ended: it is too slow, or `is_dismissed`."""
+    is_dismissed: bool = False
     _waiting: deque[bytes] = field(default_factory=deque)
     _waiting_bytes: int = 0
     _is_idle: bool = False
@@ -132,13 +145,23 @@ class Listener:
         for all of them.
         """
         if self._waiting_bytes > MAX_WAITING_BYTES:
-            self.overflow.set()
-            self._waiting.clear()
-            self._wake.set()
+            self._give_up()
+
+    def look(self) -> None:
+        """Mark it for the cut when it may not listen any more."""
+        if self.may_stay is not None and not self.may_stay():
+            self.is_dismissed = True
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.cut.set()
+        self._waiting.clear()
+        self._wake.set()
 
     def put(self, *frames: bytes) -> None:
         """Send frames at once or queue them, unless the listener is to be cut."""
-        if self.overflow.is_set():
+        self.look()
+        if self.cut.is_set():
             return
         if self.way is not None and self._is_idle and not self._waiting and self.way.is_free():
             self.way.write(frames)
@@ -153,13 +176,13 @@ class Listener:
         self._wake.set()
 
     async def next(self) -> bytes | None:
-        """Wait for the next frame; None when it was too slow and must be cut, or at the end."""
-        while not (self._waiting or self._ended or self.overflow.is_set()):
+        """Wait for the next frame; None when it must be cut, or at the end."""
+        while not (self._waiting or self._ended or self.cut.is_set()):
             self._wake.clear()
             self._is_idle = True
             await self._wake.wait()
         self._is_idle = False
-        if self.overflow.is_set() or not self._waiting:
+        if self.cut.is_set() or not self._waiting:
             return None
         frame = self._waiting.popleft()
         self._waiting_bytes -= len(frame)
@@ -169,7 +192,7 @@ class Listener:
 
     async def has_room(self) -> None:
         """Wait until no more waits than may: who asks without reading is not asked further."""
-        while self._waiting_bytes > MAX_WAITING_BYTES and not self.overflow.is_set():
+        while self._waiting_bytes > MAX_WAITING_BYTES and not self.cut.is_set():
             self._room.clear()
             await self._room.wait()
 
@@ -178,6 +201,8 @@ class Listener:
 class _Room:
     open_since_seq: int
     listeners: set[Listener] = field(default_factory=set)
+    whose: Counter[str] = field(default_factory=Counter)
+    """How many of them are of which address."""
     empty_since_s: float | None = None
 
 
@@ -196,7 +221,9 @@ class Live:
     def __init__(self) -> None:
         self.boot = secrets.token_hex(8)
         self.seq = 0
-        self.listeners = 0
+        self._present: set[Listener] = set()
+        self._rooms_of: Counter[str] = Counter()
+        """In how many rooms each address is."""
         self._rooms: dict[Tile, _Room] = {}
         self._empty: dict[Tile, None] = {}
         """The empty ones among them, the longest empty first."""
@@ -204,15 +231,25 @@ class Live:
         self._history_bytes = 0
         self._forgotten_seq = 0
 
+    @property
+    def listeners(self) -> int:
+        """How many there are, with grids or without."""
+        return len(self._present)
+
+    def join(self, listener: Listener) -> None:
+        """Look after a listener until it leaves."""
+        self._present.add(listener)
+
     def subscribe(self, listener: Listener, tiles: Sequence[Tile]) -> None:
         """Follow more grids; what a resume shortly before promised is sent for them too.
 
         Raises:
-            Unprocessable: more than `MAX_GRIDS` for one listener, or `MAX_ROOMS` for the node.
+            Unprocessable: more than `MAX_GRIDS` for one listener, `MAX_ROOMS_OF_ONE` for one
+                address, or `MAX_ROOMS` for the node.
         """
         if len(listener.grids | set(tiles)) > MAX_GRIDS:
             raise Unprocessable(f"at most {MAX_GRIDS} grids per connection", code="too_many_grids")
-        fresh = [tile for tile in tiles if tile not in listener.grids]
+        fresh = [tile for tile in dict.fromkeys(tiles) if tile not in listener.grids]
         for tile in fresh:
             self._enter(listener, tile)
         is_resuming = time.monotonic() < listener.resumed_at_s + RESUME_HOLDS_S
@@ -221,17 +258,13 @@ class Live:
 
     def unsubscribe(self, listener: Listener, tiles: Sequence[Tile]) -> None:
         for tile in tiles:
-            room = self._rooms.get(tile)
-            listener.grids.discard(tile)
-            if room is not None:
-                room.listeners.discard(listener)
-                if not room.listeners:
-                    room.empty_since_s = time.monotonic()
-                    self._empty[tile] = None
+            if tile in listener.grids:
+                self._exit(listener, tile)
 
     def leave(self, listener: Listener) -> None:
         """Take a listener out of all its rooms."""
         self.unsubscribe(listener, list(listener.grids))
+        self._present.discard(listener)
 
     def resume(self, listener: Listener, seq: int, boot: str) -> None:
         """Send what was missed since `seq`, or say that the client must fetch anew."""
@@ -250,6 +283,13 @@ class Live:
         """The node stops: let every listener go."""
         for listener in {one for room in self._rooms.values() for one in room.listeners}:
             listener.end()
+
+    async def look_forever(self) -> None:
+        """End those who may not listen any more, also where there is no news for them."""
+        while True:
+            await asyncio.sleep(LOOK_WHO_MAY_EVERY_S)
+            for listener in self._present:
+                listener.look()
 
     def rooms(self) -> list[Tile]:
         """The tiles somebody listens to or did a short while ago; long empty ones are closed."""
@@ -309,14 +349,33 @@ class Live:
         ]
 
     def _enter(self, listener: Listener, tile: Tile) -> None:
-        room = self._rooms.get(tile)
+        room, whose = self._rooms.get(tile), listener.whose
+        is_new_to_it = room is None or not room.whose[whose]
+        if is_new_to_it and self._rooms_of[whose] >= MAX_ROOMS_OF_ONE:
+            raise Unprocessable("your address follows too many grids", code="too_many_rooms")
         if room is None:
             self._make_room()
             room = self._rooms[tile] = _Room(open_since_seq=self.seq)
         room.listeners.add(listener)
+        room.whose[whose] += 1
+        self._rooms_of[whose] += is_new_to_it
         room.empty_since_s = None
         self._empty.pop(tile, None)
         listener.grids.add(tile)
+
+    def _exit(self, listener: Listener, tile: Tile) -> None:
+        room, whose = self._rooms[tile], listener.whose
+        listener.grids.discard(tile)
+        room.listeners.discard(listener)
+        room.whose[whose] -= 1
+        if not room.whose[whose]:
+            del room.whose[whose]
+            self._rooms_of[whose] -= 1
+            if not self._rooms_of[whose]:
+                del self._rooms_of[whose]
+        if not room.listeners:
+            room.empty_since_s = time.monotonic()
+            self._empty[tile] = None
 
     def _make_room(self) -> None:
         """Close the room that has been empty longest when there are too many."""

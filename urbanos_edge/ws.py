@@ -11,14 +11,18 @@ from litestar import WebSocket, websocket
 from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import WebsocketRouteHandler
 
+from urbanos_edge.allowance import network
+from urbanos_edge.api.arrival import address
+from urbanos_edge.api.gate import may_stay
 from urbanos_edge.errors import EdgeError, Unprocessable
 from urbanos_edge.grid import Tile, parse_grid_id
 from urbanos_edge.live import Listener, Live, Way
 
 TRY_AGAIN_LATER: Final = 1013
+NOT_ALLOWED: Final = 1008
 WAY: Final = "urbanos.way"
 """The ASGI extension by which the server offers a `live.Way`."""
-SLOW_CLOSE_S: Final = 1.0
+CLOSE_WITHIN_S: Final = 1.0
 
 
 class Frame(msgspec.Struct, rename="camel"):
@@ -44,9 +48,10 @@ def route(live: Live) -> WebsocketRouteHandler:
     @websocket("/ws")
     async def follow(socket: WebSocket[Any, Any, Any]) -> None:
         await socket.accept()
-        way = (socket.scope.get("extensions") or {}).get(WAY)
-        listener = Listener(cast("Way | None", way))
-        live.listeners += 1
+        scope = socket.scope
+        way = (scope.get("extensions") or {}).get(WAY)
+        listener = Listener(cast("Way | None", way), network(address(scope)), may_stay(scope))
+        live.join(listener)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_send, socket, listener)
@@ -54,7 +59,6 @@ def route(live: Live) -> WebsocketRouteHandler:
                 await _receive(socket, listener, live)
                 tasks.cancel_scope.cancel()
         finally:
-            live.listeners -= 1
             live.leave(listener)
 
     return follow
@@ -80,13 +84,16 @@ async def _send(socket: WebSocket[Any, Any, Any], listener: Listener) -> None:
 async def _cut(
     socket: WebSocket[Any, Any, Any], listener: Listener, scope: anyio.CancelScope
 ) -> None:
-    """End a listener that cannot keep up; it may come back.
+    """End a listener that cannot keep up, and may come back, or that may not listen any more.
 
     A task of its own: the one that sends may be stuck in a frame that nobody takes.
     """
-    await listener.overflow.wait()
-    with suppress(WebSocketDisconnect), anyio.move_on_after(SLOW_CLOSE_S) as closing:
-        await socket.close(TRY_AGAIN_LATER, "too slow; fetch anew")
+    await listener.cut.wait()
+    why = (TRY_AGAIN_LATER, "too slow; fetch anew")
+    if listener.is_dismissed:
+        why = (NOT_ALLOWED, "the token or the login is over")
+    with suppress(WebSocketDisconnect), anyio.move_on_after(CLOSE_WITHIN_S) as closing:
+        await socket.close(*why)
     if closing.cancelled_caught and listener.way is not None:
         listener.way.drop()
     scope.cancel()

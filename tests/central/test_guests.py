@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -12,8 +14,10 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from litestar.types import Receive, Scope, Send
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
-from tests.processes import free_port, wait_until
+from tests.processes import START_WITHIN_S, command, free_port, wait_until
 from urbanos_edge.access.guests import LOOK_EVERY_S, Guests, Readers
 from urbanos_edge.api.gate import guarded
 from urbanos_edge.cli import main
@@ -73,6 +77,43 @@ def test_a_line_that_goes_opens_nothing_any_more(file: Path) -> None:
     file.unlink()
     time.sleep(1.1 * LOOK_EVERY_S)
     assert ask("/api/v1/sensors", "Bearer of the lab") == 200, "it may just be written anew"
+
+
+@pytest.fixture
+def port(file: Path, tmp_path: Path) -> Iterator[int]:
+    """Where a centre listens that is for those in the file only, and has no database yet."""
+    found = free_port()
+    words = [*command(), "central", "serve", "--dsn", "host=127.0.0.1 port=1 dbname=none"]
+    words += ["--host", "127.0.0.1", "--port", str(found), "--readers", str(file)]
+    with (tmp_path / "centre.log").open("wb") as log:
+        environment = os.environ | {"URBANOS_PUBLIC_READ": "false"}
+        process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: _lives(found), START_WITHIN_S, (tmp_path / "centre.log").read_text)
+        yield found
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _lives(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_line_that_goes_ends_the_news_of_its_reader(file: Path, port: int) -> None:
+    url = f"ws://127.0.0.1:{port}/ws"
+    with (
+        connect(url, additional_headers={"Authorization": "Bearer of the map"}) as gone,
+        connect(url, additional_headers={"Authorization": "Bearer of the lab"}) as stays,
+    ):
+        file.write_text(line("lab", "of the lab"))
+        with pytest.raises(ConnectionClosed):
+            gone.recv(timeout=20)
+        stays.send('{"type":"ping"}')
+        assert stays.recv(timeout=20) == '{"type":"pong"}'
 
 
 @pytest.mark.parametrize("text", ["map", "map xyz", f"a map {'0' * 64}", f"map {'0' * 63}"])

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ import anyio
 import apsw
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 
 from tests.http.sending import assert_is_error, make_token
 from tests.processes import NodeProcess
@@ -228,6 +230,82 @@ def test_a_login_reads_a_closed_node(closed: NodeProcess) -> None:
             additional_headers={"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"},
         ):
             pass
+
+
+SHORT_LOGINS = """
+from unittest.mock import patch
+
+from urbanos_edge.access import access
+from urbanos_edge.access.sessions import Sessions
+from urbanos_edge.cli import main
+
+with patch.object(access, "Sessions", lambda tokens, lives_s: Sessions(tokens, 8)):
+    main()
+"""
+"""A node whose logins end after eight seconds."""
+GRIDS = {"gridIds": "z12-x2330-y1185"}
+POLICY_VIOLATION = 1008
+
+
+@contextmanager
+def following(node: NodeProcess, said: dict[str, str]) -> Iterator[ClientConnection]:
+    with connect(f"ws://127.0.0.1:{node.port}/ws", additional_headers=said) as connection:
+        connection.send(json.dumps({"type": "subscribe-grid", "gridId": GRIDS["gridIds"]}))
+        yield connection
+
+
+def assert_news_end(
+    node: NodeProcess, said: dict[str, str], end: Callable[[], object] = lambda: None
+) -> None:
+    """Both kinds are open, then something happens, and both are ended, in order."""
+    url = f"{node.url}/api/v1/live"
+    with (
+        following(node, said) as connection,
+        httpx.stream("GET", url, params=GRIDS, headers=said, timeout=30) as events,
+    ):
+        assert events.status_code == 200
+        end()
+        with pytest.raises(ConnectionClosed) as ended:
+            connection.recv(timeout=30)
+        assert ended.value.rcvd is not None and ended.value.rcvd.code == POLICY_VIOLATION
+        assert all(line.startswith(("retry:", ":")) or not line for line in events.iter_lines())
+    with pytest.raises(InvalidStatus), following(node, said):
+        pass
+    assert "Traceback" not in node.log()
+
+
+def test_news_end_with_the_token_that_let_them_in(closed: NodeProcess) -> None:
+    token = make_token(closed, "sync")
+    with httpx.Client(base_url=closed.url, headers={"Origin": closed.url}) as client:
+        token_id = log_in(client, token).json()["token_id"]
+    other = {"Authorization": f"Bearer {make_token(closed, 'sync')}"}
+    with following(closed, other) as bystander:
+        assert_news_end(
+            closed,
+            {"Authorization": f"Bearer {token}"},
+            lambda: control.request(closed.data_dir, "revoke_token", {"id": token_id}),
+        )
+        bystander.send('{"type":"ping"}')
+        assert json.loads(bystander.recv(timeout=10)) == {"type": "pong"}
+
+
+def test_news_end_with_the_login_that_let_them_in(closed: NodeProcess) -> None:
+    with httpx.Client(base_url=closed.url, headers={"Origin": closed.url}) as client:
+        log_in(client, make_token(closed, "operator"))
+        said = {"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"}
+        assert_news_end(closed, said, lambda: client.delete(SESSION))
+
+
+def test_news_end_when_the_hours_of_a_login_are_over(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", SHORT_LOGINS]
+    node = NodeProcess(tmp_path / "node", {"public_read": False}, program)
+    try:
+        token = make_token(node, "operator")
+        with httpx.Client(base_url=node.url, headers={"Origin": node.url}) as client:
+            log_in(client, token)
+            assert_news_end(node, {"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"})
+    finally:
+        node.stop()
 
 
 # --- the log ---

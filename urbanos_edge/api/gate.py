@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -51,6 +51,8 @@ _EXPOSED_FIELDS: Final = (
 )
 _PREFLIGHT_LIVES_S: Final = 600
 _LINES: Final = 4096
+MAY_STAY: Final = "urbanos.may_stay"
+"""The ASGI extension by which an answer that goes on for long learns whether it still may."""
 LONGEST_HOST: Final = 100
 """Letters of a name that is not ours, in the words that refuse it."""
 Fields = Sequence[tuple[bytes, bytes]]
@@ -59,6 +61,11 @@ Fields = Sequence[tuple[bytes, bytes]]
 def is_open(path: str) -> bool:
     """Whether everybody may read it, whatever `public_read` says; assets are open, too."""
     return path in PAGES or path in OPEN or _CONFIG.fullmatch(path) is not None
+
+
+def may_stay(scope: Scope) -> Callable[[], bool] | None:
+    """What tells whether who asked may still read; None where everybody may."""
+    return cast("dict[str, Any]", scope.get("extensions") or {}).get(MAY_STAY)
 
 
 def guarded(app: ASGIApp, access: Access | Guests, assets: Collection[str]) -> ASGIApp:
@@ -181,6 +188,8 @@ class _Visitor:
     def check_reading(self, assets: Collection[str]) -> None:
         """Where reading is not public, let nobody read without a token or a login.
 
+        What they get with it ends with it, so what goes on for long is left a way to ask again.
+
         Raises:
             Unauthorized: there is neither.
         """
@@ -189,6 +198,13 @@ class _Visitor:
         self._is_for_few = not is_open(self._path) and self._path.lstrip("/") not in assets
         if self._is_for_few and self._token is None:
             raise Unauthorized("this node shows its readings to those with a token or a login only")
+        if self._is_for_few:
+            self._scope.setdefault("extensions", {})[MAY_STAY] = self._still_known()
+
+    def _still_known(self) -> Callable[[], bool]:
+        access = self._access
+        said = self._text(b"authorization"), self._text(b"cookie")
+        return lambda: access.known(*said) is not None
 
     def check_limit(self) -> None:
         """Count the request.

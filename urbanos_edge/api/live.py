@@ -13,12 +13,16 @@ from litestar.response.base import ASGIResponse
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import ControllerRouterHandler, Receive, Send
 
+from urbanos_edge.allowance import network
+from urbanos_edge.api.arrival import address
 from urbanos_edge.api.document import described
+from urbanos_edge.api.gate import may_stay
 from urbanos_edge.errors import EdgeError, Unprocessable
 from urbanos_edge.grid import parse_grid_id
 from urbanos_edge.live import MAX_GRIDS, Listener, Live
 
 KEEP_ALIVE_S: Final = 15
+END_WITHIN_S: Final = 1.0
 MAX_SEQ_DIGITS: Final = 18
 GridIds = Annotated[str, QueryParameter(name="gridIds", min_length=1, max_length=32 * MAX_GRIDS)]
 
@@ -35,7 +39,8 @@ def routes(live: Live) -> list[ControllerRouterHandler]:
         tiles = [parse_grid_id(grid_id) for grid_id in grid_ids.split(",")]
         last_event = request.headers.get("last-event-id")
         since = _event_number(last_event) if last_event else None
-        listener = Listener()
+        scope = request.scope
+        listener = Listener(whose=network(address(scope)), may_stay=may_stay(scope))
         try:
             live.subscribe(listener, tiles)
             if since is not None:
@@ -56,7 +61,7 @@ def _event_number(last_event: str) -> tuple[str, int]:
 
 
 class _EventStream(ASGIStreamingResponse):
-    """Streams a listener's frames, and breaks off when it cannot keep up."""
+    """Streams a listener's frames, until it cannot keep up or may not listen any more."""
 
     def __init__(self, live: Live, listener: Listener) -> None:
         super().__init__(
@@ -67,18 +72,19 @@ class _EventStream(ASGIStreamingResponse):
         self._live, self._listener = live, listener
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        self._live.listeners += 1
+        self._live.join(self._listener)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._cut, tasks.cancel_scope)
                 await super().send_body(send, receive)
                 tasks.cancel_scope.cancel()
         finally:
-            self._live.listeners -= 1
             self._live.leave(self._listener)
 
     async def _cut(self, scope: anyio.CancelScope) -> None:
-        await self._listener.overflow.wait()
+        await self._listener.cut.wait()
+        if self._listener.is_dismissed:
+            await anyio.sleep(END_WITHIN_S)  # who keeps up sees a whole answer
         scope.cancel()
 
 

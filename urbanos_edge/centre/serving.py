@@ -198,6 +198,7 @@ async def _running(centre: Centre) -> AsyncIterator[None]:
             _log.warning("the centre's primary does not answer yet")
         tasks.start_soon(kept_running, centre.servers.look_forever)
         tasks.start_soon(kept_running, centre.news.listen_forever)
+        tasks.start_soon(kept_running, centre.live.look_forever)
         yield
         tasks.cancel_scope.cancel()
 
