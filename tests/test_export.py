@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import duckdb
 import jsonschema
 import pytest
@@ -20,7 +21,8 @@ import pytest
 from tests.damage import spoil
 from tests.readings import NOW_US, reading
 from tests.test_flush import GLOB, store
-from urbanos_edge.api.export import Progress, until_stalled
+from tests.test_owed import SmallDisk
+from urbanos_edge.api.export import LOOKS, Progress, until_too_slow
 from urbanos_edge.clock import DAY_US, SECOND_US, to_rfc3339
 from urbanos_edge.errors import StorageUnavailable, Unprocessable
 from urbanos_edge.grid import Bounds
@@ -28,6 +30,7 @@ from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.query.export import AT_ONCE, FORMATS, MAX_DAYS, WORLD, Busy, Wanted, checked
+from urbanos_edge.upkeep import rounds
 
 MOMENTS = ("timestamp", "received_at", "stored_at")
 WORDS = (
@@ -275,6 +278,20 @@ def test_no_more_than_two_run_at_once(large: Node) -> None:
     anyio.run(work)
 
 
+def test_one_asker_has_one_at_a_time(large: Node) -> None:
+    async def work() -> None:
+        async with large.exports.open(wanted(), "192.0.2.1"):
+            with pytest.raises(Busy):
+                async with large.exports.open(wanted(), "192.0.2.1"):
+                    pass
+            async with large.exports.open(wanted(), "192.0.2.2"):
+                pass
+        async with large.exports.open(wanted(), "192.0.2.1") as pieces:
+            assert await anext(pieces)
+
+    anyio.run(work)
+
+
 def test_an_export_nobody_reads_does_not_hold_up_flushes(large: Node) -> None:
     async def work() -> None:
         async with AsyncExitStack() as running:
@@ -286,6 +303,25 @@ def test_an_export_nobody_reads_does_not_hold_up_flushes(large: Node) -> None:
 
     anyio.run(work)
     assert status(large)["store"]["rows"] == 60_100
+
+
+def test_while_the_disk_is_low_no_export_keeps_what_was_replaced(large: Node) -> None:
+    large.disk = SmallDisk(large, room_for=0)
+
+    async def work() -> None:
+        async with large.exports.open(wanted("csv")):
+            is_broken_off = large.exports.stopping
+            await anyio.to_thread.run_sync(large.compactor.finish_all, ignore_progress)
+            assert large.store.retired_bytes > 0
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(rounds.watch_disk_forever, large)
+                with anyio.fail_after(20):
+                    await is_broken_off.wait()
+                tasks.cancel_scope.cancel()
+        assert large.store.retired_bytes == 0
+        assert not large.exports.stopping.is_set(), "who comes then is not broken off"
+
+    anyio.run(work)
 
 
 @pytest.mark.parametrize("way", ["cut", "emptied", "deleted", "overwritten"])
@@ -327,7 +363,7 @@ def test_a_client_is_stalled_only_when_it_takes_nothing() -> None:
             with anyio.move_on_after(1.5) as waiting:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(_every, 0.02, reads, theirs)
-                    await until_stalled(
+                    await until_too_slow(
                         lambda: Progress(8 << 20, transport.get_write_buffer_size()), 0.6
                     )
                     tasks.cancel_scope.cancel()
@@ -339,6 +375,40 @@ def test_a_client_is_stalled_only_when_it_takes_nothing() -> None:
         assert not await stalled_after(lambda theirs: _take(theirs, 16 << 10))
 
     asyncio.run(work())
+
+
+LOOK_S = 0.001
+
+
+class Trickle:
+    """A client that takes so much between two looks, of an endless answer or of nothing."""
+
+    def __init__(self, bytes_a_look: float, waiting: int = 1 << 20) -> None:
+        self.looks = 0
+        self._bytes_a_look, self._waiting = bytes_a_look, waiting
+
+    def __call__(self) -> Progress:
+        self.looks += 1
+        return Progress(round(self.looks * self._bytes_a_look) + self._waiting, self._waiting)
+
+
+def looks_until_cut(client: Trickle) -> int | None:
+    """How often a client is looked at that is to take a byte a look at least; None for ever."""
+
+    async def work() -> int | None:
+        with anyio.move_on_after(20 * LOOKS * LOOK_S):
+            await until_too_slow(client, LOOKS * LOOK_S, 1 / LOOK_S)
+            return client.looks - 1
+        return None
+
+    return anyio.run(work)
+
+
+def test_a_client_that_takes_a_little_now_and_then_does_not_keep_an_export_for_ever() -> None:
+    assert looks_until_cut(Trickle(0)) == LOOKS
+    assert looks_until_cut(Trickle(0.5)) == 2 * LOOKS
+    assert looks_until_cut(Trickle(1.1)) is None
+    assert looks_until_cut(Trickle(0, waiting=0)) is None, "it is the node that is slow"
 
 
 async def _every(seconds: float, work: Callable[[socket.socket], None], on: socket.socket) -> None:

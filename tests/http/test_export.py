@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,6 +23,7 @@ from tests.damage import spoil
 from tests.http.sending import assert_is_error, flush, make_token, moment, stored
 from tests.http.test_commands import assert_failed, run
 from tests.processes import NodeProcess, command, wait_until
+from urbanos_edge import control
 
 PATH = "/api/v1/export"
 DAY = "2025-11-20"
@@ -30,6 +32,14 @@ DAY_US = 1_763_596_800_000_000
 BATCH, BATCHES = 10_000, 6
 SPAN = {"from": DAY, "to": NEXT_DAY}
 LARGE = SPAN | {"format": "ndjson"}
+HASTY = """
+from urbanos_edge.api import export
+from urbanos_edge.cli import main
+
+export.LONGEST_S = 2
+main()
+"""
+"""A node whose exports may take two seconds."""
 
 
 def row(number: int) -> dict[str, Any]:
@@ -58,14 +68,21 @@ def full(server: NodeProcess) -> NodeProcess:
 
 
 @contextmanager
-def reading_slowly(node: NodeProcess, query: dict[str, str]) -> Iterator[socket.socket]:
-    """A client that has asked, got the first bytes, and takes no more."""
+def reading_slowly(
+    node: NodeProcess, query: dict[str, str], place: int = 1, **headers: str
+) -> Iterator[socket.socket]:
+    """A client that has asked, got the first bytes, and takes no more.
+
+    All of 127.0.0.0/8 is this machine's: `place` is the last number of its address.
+    """
     with socket.socket() as client:
+        client.bind((f"127.0.0.{place}", 0))
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(20)
         client.connect(("127.0.0.1", node.port))
         path = httpx.URL(PATH, params=query).raw_path.decode()
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{said}\r\n".encode())
         assert client.recv(12) == b"HTTP/1.1 200"
         yield client
 
@@ -189,12 +206,23 @@ def _port(answer: httpx.Response) -> int:
 
 def test_a_third_export_at_once_is_told_to_come_again(full: NodeProcess) -> None:
     with ExitStack() as clients:
-        for _ in range(2):
-            clients.enter_context(reading_slowly(full, LARGE))
+        for place in (2, 3):
+            clients.enter_context(reading_slowly(full, LARGE, place))
         refused = full.client.get(PATH, params=SPAN)
         assert assert_is_error(refused, 503)["code"] == "busy"
         assert int(refused.headers["retry-after"]) > 0
     wait_until(lambda: full.client.get(PATH, params=SPAN).status_code == 200, 10, full.log)
+
+
+def test_an_address_has_one_export_at_a_time_and_so_has_a_token(full: NodeProcess) -> None:
+    bearer = {"Authorization": f"Bearer {make_token(full, 'sync')}"}
+    with reading_slowly(full, LARGE):
+        assert assert_is_error(full.client.get(PATH, params=SPAN), 503)["code"] == "busy"
+        assert full.client.get(PATH, params=SPAN, headers=bearer).status_code == 200
+    with reading_slowly(full, LARGE, 2, **bearer):
+        refused = full.client.get(PATH, params=SPAN, headers=bearer)
+        assert assert_is_error(refused, 503)["code"] == "busy"
+        assert full.client.get(PATH, params=SPAN).status_code == 200
 
 
 def test_a_client_that_leaves_leaves_nothing_behind(full: NodeProcess) -> None:
@@ -214,13 +242,37 @@ def test_a_node_stops_at_once_although_exports_run(
 ) -> None:
     node = start_node()
     fill(node)
-    with reading_slowly(node, LARGE), reading_slowly(node, LARGE) as client:
+    with reading_slowly(node, LARGE), reading_slowly(node, LARGE, 2) as client:
         began_s = time.monotonic()
         assert node.stop() == 0
         assert time.monotonic() - began_s < 4
         assert not _rest(client).endswith(b"0\r\n\r\n"), "the answer looks complete"
     assert "Traceback" not in node.log()
     assert not copies(node)
+
+
+def test_an_export_that_takes_too_long_is_broken_off(tmp_path: Path) -> None:
+    node = NodeProcess(
+        tmp_path / "node", {"flush_interval_s": 0.5}, program=[sys.executable, "-c", HASTY]
+    )
+    try:
+        fill(node)
+        with reading_slowly(node, LARGE) as client:
+            wait_until(lambda: not copies(node), 20, node.log)
+            assert not _rest(client).endswith(b"0\r\n\r\n"), "the answer looks complete"
+    finally:
+        node.stop()
+
+
+def test_an_export_ends_with_the_right_to_read(start_node: Callable[..., NodeProcess]) -> None:
+    node = start_node(public_read=False)
+    fill(node)
+    token = make_token(node, "sync")
+    login = node.client.post("/api/v1/session", json={"token": token}).json()
+    with reading_slowly(node, LARGE, Authorization=f"Bearer {token}") as client:
+        control.request(node.data_dir, "revoke_token", {"id": login["token_id"]})
+        wait_until(lambda: not copies(node), 20, node.log)
+        assert not _rest(client).endswith(b"0\r\n\r\n"), "the answer looks complete"
 
 
 def _rest(client: socket.socket) -> bytes:

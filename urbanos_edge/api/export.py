@@ -13,7 +13,10 @@ from litestar.params import QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
+from urbanos_edge.allowance import network
+from urbanos_edge.api.arrival import address
 from urbanos_edge.api.document import described
+from urbanos_edge.api.gate import may_stay
 from urbanos_edge.api.parameters import bounds
 from urbanos_edge.api.respond import send_error
 from urbanos_edge.clock import day_or_moment_us
@@ -24,10 +27,15 @@ from urbanos_edge.query.export import COLUMNS, FORMATS, MAX_DAYS, WORLD, Exports
 
 LINE: Final = "urbanos.line"
 """The ASGI extension by which the server offers a `Line`."""
-STALLED_S: Final = 60.0
+PATIENCE_S: Final = 60.0
 """How long a client may take nothing of what waits for it."""
+BYTES_PER_S: Final = 16 << 10
+"""What it must take on average: files that are replaced or dropped stay on the disk meanwhile."""
+LONGEST_S: Final = 6 * 3600.0
+"""After which an export ends, whole or not."""
 LOOKS: Final = 12
-"""How often in that time it is looked at."""
+"""How often within its patience the client is looked at."""
+LOOK_WHO_MAY_EVERY_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 From = Annotated[
@@ -88,7 +96,13 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
         if until_us is None:
             until_us = max(node.clock.now_us(), since_us)
         wanted = Wanted(since_us, until_us, kind, box(bbox), columns, sensor)
-        return _Export(node.exports, checked(wanted))
+        return _Export(node.exports, checked(wanted), asker(request))
+
+    def asker(request: Request[Any, Any, Any]) -> str:
+        """Whose export it is: a token's, also one that a login stands for, else an address's."""
+        said = (request.headers.get(name, "") for name in ("authorization", "cookie"))
+        token = node.access.known(*said)
+        return network(address(request.scope)) if token is None else f"token {token.id}"
 
     return [export]
 
@@ -111,11 +125,11 @@ def box(text: str | None) -> Bounds:
 
 
 class _Export(ASGIResponse):
-    """Streams one export, and breaks it off with its client or with the node."""
+    """Streams one export, and breaks it off with its client, its client's right, or the node."""
 
     _should_set_content_length = False
 
-    def __init__(self, exports: Exports, wanted: Wanted) -> None:
+    def __init__(self, exports: Exports, wanted: Wanted, asker: str) -> None:
         super().__init__(
             media_type=wanted.media_type,
             headers={
@@ -124,7 +138,7 @@ class _Export(ASGIResponse):
                 "X-Total-Rows-Estimate": str(exports.rows_about(wanted)),
             },
         )
-        self._exports, self._wanted = exports, wanted
+        self._exports, self._wanted, self._asker = exports, wanted, asker
         self._sent_bytes = 0
         self._has_begun = self._is_whole = False
 
@@ -134,7 +148,10 @@ class _Export(ASGIResponse):
             cut = tasks.cancel_scope.cancel
             tasks.start_soon(_after, cut, until_gone, receive)
             tasks.start_soon(_after, cut, self._exports.stopping.wait)
-            tasks.start_soon(_after, cut, until_stalled, partial(self._progress, line))
+            tasks.start_soon(_after, cut, until_too_slow, partial(self._progress, line))
+            tasks.start_soon(_after, cut, anyio.sleep, LONGEST_S)
+            if (right := may_stay(scope)) is not None:
+                tasks.start_soon(_after, cut, until_over, right)
             await self._send(scope, receive, send)
             cut()
         if self._has_begun and not self._is_whole:
@@ -143,12 +160,12 @@ class _Export(ASGIResponse):
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with self._exports.open(self._wanted) as pieces:
+            async with self._exports.open(self._wanted, self._asker) as pieces:
                 await self.start_response(send)
                 self._has_begun = True
                 async for piece in pieces:
-                    self._sent_bytes += len(piece)
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    self._sent_bytes += len(piece)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             self._is_whole = True
         except Exception as error:
@@ -167,6 +184,10 @@ class Progress(NamedTuple):
     sent: int
     waiting: int
 
+    @property
+    def taken(self) -> int:
+        return self.sent - self.waiting
+
 
 async def until_gone(receive: Receive) -> None:
     """Return when nobody waits for the answer any more."""
@@ -174,14 +195,31 @@ async def until_gone(receive: Receive) -> None:
         pass
 
 
-async def until_stalled(progress: Callable[[], Progress], within_s: float = STALLED_S) -> None:
-    """Return when the client has taken nothing for so long although something waits for it."""
-    before, looks = progress(), 0
-    while looks < LOOKS:
-        await anyio.sleep(within_s / LOOKS)
+async def until_too_slow(
+    progress: Callable[[], Progress],
+    patience_s: float = PATIENCE_S,
+    bytes_per_s: float = BYTES_PER_S,
+) -> None:
+    """Return when the client has taken too little, or nothing for `patience_s`.
+
+    It has that long; what it takes gives it time again, and while nothing waits for it none goes.
+    """
+    left_s, before = patience_s, progress()
+    while left_s > 0:
+        await anyio.sleep(patience_s / LOOKS)
         now = progress()
-        looks = looks + 1 if now.waiting and now == before else 0
+        earned_s = (now.taken - before.taken) / bytes_per_s
+        spent_s = patience_s / LOOKS if now.waiting else 0.0
+        left_s = min(patience_s, left_s + earned_s - spent_s)
         before = now
+
+
+async def until_over(right: Callable[[], bool]) -> None:
+    """Return when who asked may not read any more."""
+    while True:
+        await anyio.sleep(LOOK_WHO_MAY_EVERY_S)
+        if not right():
+            return
 
 
 async def _after(cut: Callable[[], None], wait: Callable[..., Awaitable[Any]], *given: Any) -> None:

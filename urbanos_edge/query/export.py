@@ -56,7 +56,10 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Busy(Unavailable):
-    """As many exports run as may at once; each takes a share of the cores and of the memory."""
+    """As many exports run as may at once, or one for the same asker.
+
+    Each takes a share of the cores and of the memory, and who gets one keeps files on the disk.
+    """
 
     code = "busy"
     retry_after_s = 30
@@ -136,7 +139,8 @@ class Exports:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="export")
-        self._running = 0
+        self._running: list[str | None] = []
+        """For whom."""
         self.stopping = asyncio.Event()
         """Set when whoever sends one out must break it off."""
 
@@ -145,26 +149,37 @@ class Exports:
         files = [file for file in self._store.files if wanted.is_in(file)]
         return round(sum(wanted.share_of(file) for file in files))
 
+    def break_off(self) -> None:
+        """Have those that run broken off, so that the files that only they keep can go."""
+        self.stopping.set()
+        self.stopping = asyncio.Event()
+
     @asynccontextmanager
-    async def open(self, wanted: Wanted) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def open(
+        self, wanted: Wanted, asker: str | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The pieces of an export; by then the first is there, so that the copy has begun well.
+
+        `asker` has one at a time; None is somebody who is not counted.
 
         When the block ends early the copy ends with it, and nothing of it stays behind. What is
         damaged is set aside; when that shows in the middle, the pieces end with the error and the
         next export goes without it.
 
         Raises:
-            Busy: as many run as may at once.
+            Busy: as many run as may at once, or one for the same asker.
             StorageUnavailable: it failed although no file is damaged.
         """
-        if self._running == AT_ONCE:
+        if len(self._running) == AT_ONCE:
             raise Busy(f"{AT_ONCE} exports run already; try again when one has ended")
-        self._running += 1
+        if asker is not None and asker in self._running:
+            raise Busy("an export runs for you already; try again when it has ended")
+        self._running.append(asker)
         try:
             async with self._begun(wanted) as pieces:
                 yield pieces
         finally:
-            self._running -= 1
+            self._running.remove(asker)
 
     def close(self) -> None:
         """Free the threads; no export is open any more."""

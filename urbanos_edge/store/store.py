@@ -88,6 +88,12 @@ class Store:
         """Whether a commit failed that may come back after a crash; the next good one ends it."""
         return bool(self._doubtful)
 
+    @property
+    def retired_bytes(self) -> int:
+        """What is struck and still on the disk; it goes with the last lease from before."""
+        with self._lock:
+            return sum(file.bytes for _, file in self._retired)
+
     def holds(self, path: str) -> bool:
         """Whether a path, relative to the data directory, is one of this store's, live or not."""
         return path.startswith(f"{self._layout.folder}/")
