@@ -18,7 +18,6 @@ from urbanos_edge.access.access import Access
 from urbanos_edge.adapters import node_json
 from urbanos_edge.alerts.alerts import Alerts
 from urbanos_edge.alerts.delivery import Delivery
-from urbanos_edge.alerts.events import Event
 from urbanos_edge.alerts.outbox import Outbox
 from urbanos_edge.allowance import Allowance, Rate
 from urbanos_edge.aqi import STANDARDS
@@ -47,13 +46,14 @@ from urbanos_edge.ingest.ingest import Ingest
 from urbanos_edge.ingest.passwords import Passwords
 from urbanos_edge.ingest.reception import Reception
 from urbanos_edge.ingest.registry import Registry
-from urbanos_edge.ingest.reports import Change, Report, Reports
+from urbanos_edge.ingest.reports import Reports
 from urbanos_edge.ingest.sensors import Sensors
 from urbanos_edge.ingest.sources import Sources
 from urbanos_edge.ingest.spool import Spool
 from urbanos_edge.live import Draft, Live
 from urbanos_edge.mqtt.subscription import Subscription
 from urbanos_edge.names import parse_field_map
+from urbanos_edge.news import News
 from urbanos_edge.pulls.pulls import Pulls
 from urbanos_edge.quality.corrections import Corrections
 from urbanos_edge.quality.formulas import parse_source_corrections
@@ -286,12 +286,13 @@ class Node:
         self.alerts = Alerts(
             self.database, self.sensors, self.delivery.receivers, self.node_id, self.view()
         )
+        self.news = News(self.live, self.alerts, self.cache, self.purge, self.delivery, self.clock)
         self.reports = Reports(
             self.database,
             self.clock,
             Allowance(Rate.read(settings.report_rate_limit)),
             settings.report_retention_days,
-            self._tell_of_report,
+            self.news.tell_of_report,
         )
         self.pulls = Pulls(
             settings,
@@ -436,7 +437,7 @@ class Node:
             self._losses = RELOAD
         try:
             roll_up = partial(self._roll_up, parts, rooms, alerting=alerting)
-            self._announce(*await anyio.to_thread.run_sync(roll_up))
+            self.news.announce(*await anyio.to_thread.run_sync(roll_up))
         except BaseException:
             self._losses = RELOAD
             raise
@@ -451,10 +452,9 @@ class Node:
             now_us = self.clock.now_us()
             self.recent.add(part.batch, part.revised, now_us)
             update = self.rollup.apply(part.batch, part.revised, now_us)
-            drafts += self.live.draft(update, rooms, now_us)
-            if alerting:
-                drafts += self._draft_alerts(part.batch, update.view, rooms, now_us)
-            changed |= self.purge.changed_in(update.view)
+            told, places = self.news.draft(update, part.batch, rooms, now_us, alerting=alerting)
+            drafts += told
+            changed |= places
         self.history.follow()
         return drafts, changed
 
@@ -471,7 +471,7 @@ class Node:
     async def _deliver_urgent(self, readings: Sequence[Reading]) -> None:
         rooms = self.live.rooms()
         show = partial(self._show_urgent, readings, rooms)
-        self._announce(*await anyio.to_thread.run_sync(show, limiter=self._urgent_thread))
+        self.news.announce(*await anyio.to_thread.run_sync(show, limiter=self._urgent_thread))
 
     def _show_urgent(
         self, readings: Sequence[Reading], rooms: Sequence[Tile]
@@ -480,38 +480,7 @@ class Node:
         batch = self.corrections.correct(fold(unpack([pack(readings)]), {}).batch)
         grade(self.standard, batch)
         now_us = self.clock.now_us()
-        update = self.rollup.deliver(batch, now_us)
-        drafts = list(self.live.draft(update, rooms, now_us))
-        drafts += self._draft_alerts(batch, update.view, rooms, now_us)
-        return drafts, self.purge.changed_in(update.view)
-
-    def _draft_alerts(
-        self, batch: Batch, view: View, rooms: Sequence[Tile], now_us: int
-    ) -> list[Draft]:
-        """Draft what rules make of a change; one that fails must not hold up the map."""
-        try:
-            events = self.alerts.look(batch, view, now_us)
-        except Exception:
-            _log.exception("the rules for alerts failed")
-            events = []
-        return list(self.live.draft_alerts(events, rooms, now_us))
-
-    def tell(self, events: Sequence[Event]) -> None:
-        """Tell who listens what was raised and cleared otherwise than by readings."""
-        if events:
-            now_us, rooms = self.clock.now_us(), self.live.rooms()
-            self._announce(list(self.live.draft_alerts(events, rooms, now_us)), set())
-
-    def _tell_of_report(self, report: Report, change: Change) -> None:
-        now_us, rooms = self.clock.now_us(), self.live.rooms()
-        self._announce(list(self.live.draft_report(report, change, rooms, now_us)), set())
-
-    def _announce(self, drafts: Sequence[Draft], changed: set[Place]) -> None:
-        """Tell our own cache first: who hears the news must not get what was before it."""
-        self.cache.something_changed()
-        self.purge.note(changed)
-        self.live.send(self.live.number(drafts))
-        self.delivery.wake()
+        return self.news.draft(self.rollup.deliver(batch, now_us), batch, rooms, now_us)
 
     def _own_id(self) -> str:
         """This node's id, made at the first start and kept."""

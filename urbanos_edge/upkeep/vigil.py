@@ -25,7 +25,7 @@ async def watch_forever(node: Node) -> None:
     """Look for silence every few seconds; a clock in doubt proves none."""
     while True:
         if node.clock.doubt is None:
-            node.tell(await anyio.to_thread.run_sync(_tick, node))
+            node.news.tell_of_alerts(await anyio.to_thread.run_sync(_tick, node))
         await anyio.sleep(LOOK_EVERY_S)
 
 
@@ -41,7 +41,7 @@ async def add_rule(node: Node, wanted: WantedRule) -> dict[str, Any]:
         )
     work = partial(node.alerts.add, wanted, node.view(), node.clock.now_us())
     rule, events = await anyio.to_thread.run_sync(work)
-    node.tell(events)
+    node.news.tell_of_alerts(events)
     return _described(rule, len(events))
 
 
@@ -52,7 +52,7 @@ async def remove_rule(node: Node, number: int) -> None:
         NotFound: there is no such rule.
     """
     work = partial(node.alerts.remove, number, node.clock.now_us())
-    node.tell(await anyio.to_thread.run_sync(work))
+    node.news.tell_of_alerts(await anyio.to_thread.run_sync(work))
 
 
 def list_rules(node: Node) -> list[dict[str, Any]]:
