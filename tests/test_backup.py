@@ -28,14 +28,14 @@ from urbanos_edge.backup.backup import Copied, Shelf
 from urbanos_edge.backup.restore import RestoreFailed, find_backup, restore
 from urbanos_edge.backup.targets import TargetFailed, open_target
 from urbanos_edge.batch import unpack
-from urbanos_edge.clock import DAY_US, Clock, to_rfc3339
+from urbanos_edge.clock import DAY_US, Clock, Instant, to_rfc3339
 from urbanos_edge.errors import BadRequest, EdgeError, NotFound
 from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.settings import Settings
 from urbanos_edge.tls.tls import Request, Tls
-from urbanos_edge.upkeep.upkeep import RehearsalFailed, back_up
+from urbanos_edge.upkeep.upkeep import RehearsalFailed, back_up, is_backup_due
 
 
 @pytest.fixture
@@ -122,6 +122,17 @@ def test_what_was_backed_up_comes_back(
         restored.close()
 
 
+def test_what_lies_in_a_directory_only_its_owner_may_read(node: Node, directory: str) -> None:
+    (node.data_dir / "urbanos.toml").write_text('alert_secret = "secret"\n')
+    former = os.umask(0o022)
+    try:
+        backed_up(node, directory)
+    finally:
+        os.umask(former)
+    modes = {path.stat().st_mode & 0o777 for path in Path(directory).rglob("*") if path.is_file()}
+    assert modes == {0o600}
+
+
 @pytest.mark.parametrize("place", ["directory", "bucket"])
 def test_what_is_there_is_not_copied_again_and_what_is_old_goes(
     node: Node, place: str, request: pytest.FixtureRequest
@@ -139,6 +150,32 @@ def test_what_is_there_is_not_copied_again_and_what_is_old_goes(
     wanted = {kept.checksum for kept in shelf.catalogue(name).files}
     there = open_target(address).sizes(f"{node.node_id}/objects")
     assert {Path(key).name for key in there} == wanted
+
+
+def ahead_of(clock: Clock, by_us: int) -> Instant:
+    return Instant(clock.now_us() + by_us, 0)
+
+
+def test_a_backup_of_a_clock_that_was_ahead_is_neither_the_newest_nor_in_the_way(
+    open_node: Callable[..., Node], directory: str
+) -> None:
+    node = open_node(backup_target=directory)
+    store(node, reading())
+    right = node.clock
+    later = partial(ahead_of, right, 4 * 365 * DAY_US)
+    node.clock = Clock(None, later, lambda: False)
+    ahead = backed_up(node, directory).catalogue.name
+    node.clock = right
+    assert status(node)["backup"]["last_at"] is None
+    assert is_backup_due(node), "none of today is there"
+    now = backed_up(node, directory).catalogue.name
+    shelf = Shelf(open_target(directory), node.node_id)
+    assert shelf.names() == [ahead, now]
+    assert shelf.catalogue().name == now
+    assert status(node)["backup"]["last_at"] is not None
+    assert not is_backup_due(node)
+    backed_up(node, directory, keep=2)
+    assert ahead not in shelf.names()
 
 
 def test_a_backup_is_none_until_its_catalogue_is_there(

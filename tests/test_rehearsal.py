@@ -36,7 +36,7 @@ def test_a_copy_holds_the_same_and_shares_no_file(node: Node, tmp_path: Path) ->
         (folder / path.relative_to(tmp_path)).read_bytes() == path.read_bytes() for path in mine
     )
     assert all(path.stat().st_nlink == 1 for path in mine)
-    assert last_backups(node.database.read())["last_at"] is None
+    assert last_backups(node.database.read(), node.clock.now_us())["last_at"] is None
     assert [path.name for path in folder.parent.glob("copy*")] == ["copy"]
     shutil.copytree(folder, tmp_path / "other")
     copy = Node(Settings(), tmp_path / "other")

@@ -6,12 +6,15 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import mapbox_vector_tile
 import pytest
 
 from tests.readings import reading
 from tests.test_flush import store, stored
+from urbanos_edge.batch import pack, unpack
 from urbanos_edge.clock import HOUR_US
+from urbanos_edge.errors import OutOfMemory
 from urbanos_edge.grid import Bounds, Tile, tile_at
 from urbanos_edge.node import Node
 from urbanos_edge.reading import Reading
@@ -75,6 +78,34 @@ def test_a_restart_changes_nothing(open_node: Callable[..., Node]) -> None:
     node = open_node()
     assert rollup_clusters(node, 0.01) == before == source_clusters(node, 0.01)
     assert {o: node.view().latest["aqi_value"][i] for o, i in by_sensor(node).items()} == latest
+
+
+def test_what_memory_could_not_follow_is_there_after_the_next_flush(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored is stored: no later flush brings it again."""
+    now_us = node.clock.now_us()
+    store(node, reading("revised", now_us))
+    with monkeypatch.context() as engine:
+        engine.setattr(node.hours, "read", failing)
+        with pytest.raises(OutOfMemory):
+            store(node, reading("revised", now_us, values={"pm25": 80.0}), reading("new", now_us))
+    assert stored(node, "count(*)") == [(2,)]
+    anyio.run(node.flush)
+    assert sorted(by_sensor(node)) == ["new", "revised"]
+    assert node.rollup.differences() == 0
+    assert rollup_clusters(node, 0.01) == source_clusters(node, 0.01)
+
+
+def failing(*_: object) -> None:
+    raise OutOfMemory("the query engine ran out of memory")
+
+
+def test_a_sensor_that_the_map_never_met_is_a_difference(node: Node) -> None:
+    store(node, reading("known"))
+    now_us = node.clock.now_us()
+    node.mover.store(unpack([pack([reading("unknown", now_us)])]), lambda _: None)
+    assert node.rollup.differences() == 1
 
 
 def test_what_arrives_after_a_restart_belongs_to_the_places_that_were_there(

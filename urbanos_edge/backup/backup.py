@@ -8,6 +8,7 @@ Objects are named by their checksum, so what an earlier backup brought is not co
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -120,9 +121,15 @@ class Shelf:
                 continue  # each time one file fewer is listed
 
     def names(self) -> list[str]:
-        """All backups that are complete, oldest first."""
+        """All backups that are complete, oldest first.
+
+        Those of days to come were made by a clock that was ahead: before all others, so that none
+        of them is taken for the newest.
+        """
         keys = self._target.sizes(f"{self._node_id}/backups")
-        return sorted(Path(key).stem for key in keys if key.endswith(".json"))
+        names = (Path(key).stem for key in keys if key.endswith(".json"))
+        now = _name(time.time_ns() // 1000, ())
+        return sorted(names, key=lambda name: (name <= now, name))
 
     def catalogue(self, name: str | None = None) -> Catalogue:
         """The catalogue of a backup, the newest when none is named.
@@ -286,12 +293,18 @@ def note_proof(connection: apsw.Connection, address: str, name: str, now_us: int
     )
 
 
-def last_backups(connection: apsw.Connection) -> dict[str, object]:
-    """When the last backup was made and the last one proven, and what that holds."""
-    made = connection.execute("SELECT max(made_at_us) FROM backups").get
+def last_backups(connection: apsw.Connection, now_us: int) -> dict[str, object]:
+    """When the last backup was made and the last one proven, and what that holds.
+
+    What a clock that was ahead has dated to days to come tells nothing of today.
+    """
+    made = connection.execute(
+        "SELECT max(made_at_us) FROM backups WHERE made_at_us <= ?", (now_us,)
+    ).get
     proven: list[Any] = connection.execute(
-        "SELECT name, readings, proven_at_us FROM backups WHERE proven_at_us IS NOT NULL"
-        " ORDER BY proven_at_us DESC LIMIT 1"
+        "SELECT name, readings, proven_at_us FROM backups WHERE proven_at_us <= ?"
+        " ORDER BY proven_at_us DESC LIMIT 1",
+        (now_us,),
     ).fetchall()
     name, readings, proven_at_us = proven[0] if proven else (None, None, None)
     return {

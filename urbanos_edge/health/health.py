@@ -141,7 +141,7 @@ def _uptime_status(node: Node, connection: apsw.Connection) -> dict[str, Any]:
 
 def _backup_status(node: Node, connection: apsw.Connection) -> dict[str, Any]:
     return {
-        **last_backups(connection),
+        **last_backups(connection, node.clock.now_us()),
         "has_target": bool(node.settings.backup_target),
         "progress": node.backups.progress,
         "failure": node.backups.failure,

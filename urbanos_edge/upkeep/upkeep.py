@@ -135,7 +135,7 @@ async def back_up_daily(node: Node) -> None:
     """Back up and rehearse once a day at the hour set, soon after a missed one, and on request."""
     backups, is_asked = node.backups, False
     while node.settings.backup_target:
-        if is_asked or _is_due(await anyio.to_thread.run_sync(_last_us, node), node):
+        if is_asked or await anyio.to_thread.run_sync(is_backup_due, node):
             await _back_up_and_tell(node, node.settings.backup_target)
         pause_s = LOOK_EVERY_S if backups.failure is None else TRY_AGAIN_S
         is_asked = await backups.wait_for_request(pause_s)
@@ -278,19 +278,19 @@ async def _run(*arguments: str, may_find: bool = False) -> bytes:
     return ended.stdout
 
 
-def _last_us(node: Node) -> int | None:
-    query = "SELECT max(made_at_us) FROM backups WHERE target = ?"
-    last: Any = node.database.read().execute(query, (node.settings.backup_target,)).get
-    return None if last is None else int(last)
+def is_backup_due(node: Node) -> bool:
+    """Whether the hour has struck since the last backup; it has when there is none.
 
-
-def _is_due(last_us: int | None, node: Node) -> bool:
-    """Whether the hour has struck since the last backup; it has when there is none."""
-    if last_us is None:
-        return True
-    zone = ZoneInfo(node.settings.time_zone)
-    now = datetime.fromtimestamp(node.clock.now_us() / SECOND_US, zone)
+    No hour strikes by a clock in doubt. What is dated to a day to come was made by one that was
+    ahead, and is not the last.
+    """
+    if node.clock.doubt is not None:
+        return False
+    now_us = node.clock.now_us()
+    query = "SELECT max(made_at_us) FROM backups WHERE target = ? AND made_at_us <= ?"
+    last: Any = node.database.read().execute(query, (node.settings.backup_target, now_us)).get
+    now = datetime.fromtimestamp(now_us / SECOND_US, ZoneInfo(node.settings.time_zone))
     struck = now.replace(hour=node.settings.backup_hour, minute=0, second=0, microsecond=0)
     if struck > now:
         struck -= timedelta(days=1)
-    return last_us < struck.timestamp() * SECOND_US
+    return last is None or int(last) < struck.timestamp() * SECOND_US
