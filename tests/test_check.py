@@ -243,10 +243,9 @@ def test_a_file_that_is_listed_meanwhile_stays(node: Node, monkeypatch: pytest.M
         renamed = f"'{path.stem}-' || sensor_id AS sensor_id"
         copy = f"COPY (SELECT * REPLACE ({renamed}) FROM '{node.store.full(file)}') TO '{path}'"
         duckdb.connect().execute(copy)
+    names = [str(path.relative_to(node.data_dir)) for path in strays]
     size, checksum = strays[1].stat().st_size, checksum_of(strays[1])
-    path = str(strays[1].relative_to(node.data_dir))
-    second = msgspec.structs.replace(file, path=path, bytes=size, checksum=checksum)
-    unlisted = [second]
+    unlisted = [msgspec.structs.replace(file, path=names[1], bytes=size, checksum=checksum)]
 
     def watch(step: str) -> None:
         if step == "files listed" and unlisted:  # the first of them is back
@@ -254,7 +253,7 @@ def test_a_file_that_is_listed_meanwhile_stays(node: Node, monkeypatch: pytest.M
 
     monkeypatch.setattr(steps, "watcher", watch)
     found = [one.subject for one in report_of(node, repair=True).findings if one.part == "file"]
-    assert found == [str(strays[0].relative_to(node.data_dir))]
+    assert found == names[:1]
     assert stored(node, "count(*)") == [(60,)]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -14,9 +16,16 @@ from tests.processes import wait_until
 from tests.readings import NOW_US, reading
 from tests.test_flush import store, stored
 from urbanos_edge.batch import pack
-from urbanos_edge.errors import DiskFull, EdgeError, OutOfMemory, StorageUnavailable
+from urbanos_edge.errors import (
+    DiskFull,
+    EdgeError,
+    OutOfMemory,
+    StorageUnavailable,
+    Unavailable,
+)
 from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
+from urbanos_edge.reading import Reading
 from urbanos_edge.store import steps
 from urbanos_edge.upkeep import rounds
 
@@ -90,7 +99,9 @@ def test_a_batch_that_fails_once_is_stored_whole_the_next_time(
     assert letters(node) == []
 
 
-@pytest.mark.parametrize("error", [DiskFull("full"), StorageUnavailable("EIO")])
+@pytest.mark.parametrize(
+    "error", [DiskFull("full"), StorageUnavailable("EIO"), Unavailable("busy", code="overloaded")]
+)
 def test_a_failing_disk_is_never_taken_for_a_bad_reading(
     node: Node, monkeypatch: pytest.MonkeyPatch, error: EdgeError
 ) -> None:
@@ -102,6 +113,75 @@ def test_a_failing_disk_is_never_taken_for_a_bad_reading(
     assert letters(node) == []
     anyio.run(node.flush)
     assert stored(node, "count(*)") == [(1,)]
+
+
+def test_a_writer_that_has_too_much_to_do_is_no_fault_of_the_readings(node: Node) -> None:
+    append(node, pack([reading()]), 1)
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def hold_up(_: object) -> None:
+        has_begun.set()
+        may_end.wait()
+
+    node.database._submit(hold_up)
+    try:
+        assert has_begun.wait(20)
+        with suppress(Unavailable):
+            while True:
+                node.database._submit(lambda _: None)
+        for _ in range(node.settings.max_retries + 1):
+            with pytest.raises(Unavailable, match="busy"):
+                anyio.run(node.flush)
+    finally:
+        may_end.set()
+    assert node.drain.failures == 0
+    anyio.run(node.flush)
+    assert stored(node, "count(*)") == [(1,)]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["two entries", "one entry"])
+def test_what_was_stored_before_the_disk_failed_is_counted_and_shown(
+    node: Node, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    now_us = node.clock.now_us()
+    first, second = reading("first", now_us), reading("second", now_us)
+    entries: list[list[Reading]] = [[first, second]] if together else [[first], [second]]
+    for entry in entries:
+        append(node, pack(entry), len(entry))
+    retries, of_entry = node.settings.max_retries, 1 if together else 0
+    bad: list[Exception | None] = [ValueError("all together")] * (retries + 1 + of_entry)
+    outcomes_at(monkeypatch, "files written", [*bad, None, *[StorageUnavailable("EIO")] * 2])
+    for _ in range(retries):
+        with pytest.raises(ValueError, match="all together"):
+            anyio.run(node.flush)
+    with pytest.raises(StorageUnavailable):
+        anyio.run(node.flush)
+    assert node.spool.depth == (2 if together else 1)
+    assert shown(node) == ["first"]
+    anyio.run(node.flush)
+    assert node.spool.depth == 0
+    assert shown(node) == ["first", "second"]
+    assert stored(node, "sensor_id", "ORDER BY 1") == [("first",), ("second",)]
+    assert (letters(node), status(node)["totals"]["stored"]) == ([], 2)
+
+
+def shown(node: Node) -> list[str]:
+    """The sensors on the map."""
+    return sorted(node.view().latest.strings("sensor"))
+
+
+def outcomes_at(
+    monkeypatch: pytest.MonkeyPatch, step: str, outcomes: Sequence[Exception | None]
+) -> None:
+    """Let a step of the protocol fail or not, the first time as the first says, and so on."""
+    left = list(outcomes)
+
+    def watch(reached: str) -> None:
+        outcome = left.pop(0) if reached == step and left else None
+        if outcome is not None:
+            raise outcome
+
+    monkeypatch.setattr(steps, "watcher", watch)
 
 
 def test_without_memory_less_is_tried_at_once(
@@ -126,13 +206,7 @@ def test_after_a_fatal_error_the_engine_is_opened_anew(node: Node) -> None:
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, times: int) -> None:
     """Let a step of the protocol fail a number of times."""
-    left = [error] * times
-
-    def watch(reached: str) -> None:
-        if reached == step and left:
-            raise left.pop()
-
-    monkeypatch.setattr(steps, "watcher", watch)
+    outcomes_at(monkeypatch, step, [error] * times)
 
 
 def test_the_node_tries_again_by_itself(

@@ -20,7 +20,7 @@ from urbanos_edge.adapters import node_json
 from urbanos_edge.batch import Batch, reading_at, unpack
 from urbanos_edge.clock import Clock
 from urbanos_edge.database import Database
-from urbanos_edge.errors import DiskFull, OutOfMemory, StorageUnavailable
+from urbanos_edge.errors import DiskFull, OutOfMemory, Unavailable
 from urbanos_edge.ingest.dead_letters import MAX_PAYLOAD, DeadLetter, bury
 from urbanos_edge.ingest.spool import Entry, Spool, count
 from urbanos_edge.reading import Reading
@@ -29,15 +29,21 @@ from urbanos_edge.store.flush import Flushed, Mover
 CHUNK_READINGS: Final = 250_000
 """Readings one transaction moves at most; bounds the memory a flush takes."""
 _log = logging.getLogger(__name__)
-_STORAGE_FAULTS: Final = (StorageUnavailable, DiskFull)
+_STORAGE_FAULTS: Final = (Unavailable, DiskFull)
+"""What says nothing of the readings: the disk failed, or the database has too much to do."""
 
 
 @dataclass(slots=True)
 class Drained:
     """What left the spool in one step: how many readings, and the parts that were stored."""
 
-    readings: int
+    readings: int = 0
     parts: list[Flushed] = field(default_factory=list)
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether something left the spool, or was stored that was not there before."""
+        return self.readings > 0 or any(len(part.batch) for part in self.parts)
 
 
 class Drain:
@@ -66,19 +72,20 @@ class Drain:
         """Move the oldest entries, at most about `CHUNK_READINGS`; None when the spool is empty.
 
         Raises:
-            StorageUnavailable, DiskFull: nothing was lost; try again.
+            Unavailable, DiskFull: nothing was moved and nothing lost; try again.
             Exception: something else failed; try again, for after `max_retries` times the
                 readings at fault are set aside.
         """
         entries = self._take()
         if not entries:
             return None
-        drained = Drained(sum(entry.readings for entry in entries))
+        drained = Drained()
         try:
-            drained.parts = [self._mover.move(entries)]
+            self._move(entries, drained)
         except OutOfMemory:
-            self._chunk = max(min(self._chunk, drained.readings) // 2, self._batch_size)
-            if len(entries) > 1 and drained.readings > self._batch_size:
+            readings = _readings(entries)
+            self._chunk = max(min(self._chunk, readings) // 2, self._batch_size)
+            if len(entries) > 1 and readings > self._batch_size:
                 return self.step()
             raise
         except _STORAGE_FAULTS:
@@ -88,10 +95,25 @@ class Drain:
                 self.failures += 1
                 raise
             _log.exception("a batch failed %d times and is split", self.failures + 1)
-            drained.parts = self._isolate(entries)
+            if not self._isolated(entries, drained):
+                return drained
         self.failures = 0
         self._chunk = min(self._chunk + self._chunk // 8, CHUNK_READINGS)
         return drained
+
+    def _isolated(self, entries: Sequence[Entry], drained: Drained) -> bool:
+        """Whether the split went to its end; what was done before a failure counts all the same.
+
+        The rest is still in the spool, and the next step begins with it.
+        """
+        try:
+            self._isolate(entries, drained)
+        except Exception as error:
+            if not drained.has_effect:
+                raise
+            _log.error("the split was broken off and goes on: %s", error)
+            return False
+        return True
 
     def _take(self) -> list[Entry]:
         entries: list[Entry] = []
@@ -105,46 +127,54 @@ class Drain:
             readings += sum(entry.readings for entry in more)
         return entries
 
-    def _attempt(self, entries: Sequence[Entry]) -> list[Flushed]:
+    def _move(self, entries: Sequence[Entry], drained: Drained) -> None:
+        drained.parts.append(self._mover.move(entries))
+        drained.readings += _readings(entries)
+
+    def _attempt(self, entries: Sequence[Entry], drained: Drained) -> None:
         try:
-            return [self._mover.move(entries)]
+            self._move(entries, drained)
         except _STORAGE_FAULTS:
             raise
         except Exception:
-            return self._isolate(entries)
+            self._isolate(entries, drained)
 
-    def _isolate(self, entries: Sequence[Entry]) -> list[Flushed]:
+    def _isolate(self, entries: Sequence[Entry], drained: Drained) -> None:
         """Halve what fails together, older half first, down to single entries."""
         if len(entries) > 1:
             middle = len(entries) // 2
-            return self._attempt(entries[:middle]) + self._attempt(entries[middle:])
+            self._attempt(entries[:middle], drained)
+            self._attempt(entries[middle:], drained)
+            return
         [entry] = entries
         letters: list[DeadLetter] = []
         try:
-            parts = self._store_rows(unpack([entry.payload]), letters)
+            self._store_rows(unpack([entry.payload]), letters, drained)
         except _STORAGE_FAULTS:
             raise
         except Exception as error:
-            parts, letters = [], [self._letter(entry.payload, error)]
+            letters = [self._letter(entry.payload, error)]
         self._bury(entry, letters)
-        return parts
+        drained.readings += entry.readings
 
-    def _store_rows(self, batch: Batch, letters: list[DeadLetter]) -> list[Flushed]:
+    def _store_rows(self, batch: Batch, letters: list[DeadLetter], drained: Drained) -> None:
         """Store what can be stored of one entry, which stays in the spool.
 
         What a crash leaves stored here and still in the spool is a duplicate the next time.
         """
         try:
-            return [self._mover.store(batch, lambda _: None)] if len(batch) else []
+            if len(batch):
+                drained.parts.append(self._mover.store(batch, lambda _: None))
+            return
         except _STORAGE_FAULTS:
             raise
         except Exception as error:
             if len(batch) == 1:
                 letters.append(self._letter(_spelled_out(reading_at(batch, 0)), error))
-                return []
+                return
         middle = len(batch) // 2
-        halves = (np.arange(middle), np.arange(middle, len(batch)))
-        return [part for rows in halves for part in self._store_rows(batch.take(rows), letters)]
+        for rows in (np.arange(middle), np.arange(middle, len(batch))):
+            self._store_rows(batch.take(rows), letters, drained)
 
     def _bury(self, entry: Entry, letters: Sequence[DeadLetter]) -> None:
         def work(connection: apsw.Connection) -> None:
@@ -161,6 +191,10 @@ class Drain:
             f"{type(error).__name__}: {error}"[:500],
             payload[:MAX_PAYLOAD],
         )
+
+
+def _readings(entries: Sequence[Entry]) -> int:
+    return sum(entry.readings for entry in entries)
 
 
 def _spelled_out(reading: Reading) -> bytes:
