@@ -14,13 +14,11 @@ from anyio.abc import TaskGroup
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.enums import ScopeType
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from urbanos_edge import __version__, api, ws
+from urbanos_edge import api, ws
 from urbanos_edge.api import gate, ingest, metrics, pages, refusals
-from urbanos_edge.api.document import SCHEMES, ExactNumbers, documented
+from urbanos_edge.api.document import SCHEMES, ExactNumbers, documented, told_at_its_address
 from urbanos_edge.api.respond import error_response
 from urbanos_edge.commands import commands
 from urbanos_edge.control import listen
@@ -52,13 +50,7 @@ def create_app(node: Node, url: str, port: int) -> ASGIApp:
         route_handlers=[*documented(api.routes(node), public_read), ws.route(node.live)],
         lifespan=[lambda _: _running(node, url, port)],
         exception_handlers={Exception: error_response},
-        openapi_config=OpenAPIConfig(
-            title="UrbanOS Edge",
-            version=__version__,
-            path="/schema",
-            components=SCHEMES,
-            render_plugins=[JsonRenderPlugin()],
-        ),
+        openapi_config=told_at_its_address("UrbanOS Edge", SCHEMES),
         plugins=[ExactNumbers()],
         request_max_body_size=MAX_FORM_BYTES,
         state=State({"answers": node.answers}),

@@ -15,7 +15,9 @@ from typing import Any, Final, cast
 
 import msgspec
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
     OpenAPIMediaType,
@@ -31,11 +33,13 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.types import ControllerRouterHandler
 from litestar.typing import FieldDefinition
 
+from urbanos_edge import __version__
 from urbanos_edge.access.door import UNPROTECTED
 from urbanos_edge.access.sessions import COOKIE
 from urbanos_edge.api.gate import is_open
 from urbanos_edge.tokens import Scope
 
+ADDRESS: Final = "/schema/openapi.json"
 JSON: Final = "application/json"
 _WHEN: Final = {
     400: "the request cannot be read",
@@ -85,6 +89,17 @@ SCHEMES: Final = Components(
     }
 )
 """How somebody may say who they are."""
+
+
+def told_at_its_address(title: str, components: Components | None = None) -> OpenAPIConfig:
+    """How the framework answers the document: there only, as the page above it is one of ours."""
+    return OpenAPIConfig(
+        title=title,
+        version=__version__,
+        path=ADDRESS,
+        components=components or Components(),
+        render_plugins=[JsonRenderPlugin(path="/")],
+    )
 
 
 def needs(*scopes: Scope) -> list[SecurityRequirement]:

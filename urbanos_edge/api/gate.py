@@ -33,7 +33,7 @@ from urbanos_edge.errors import (
 )
 from urbanos_edge.tokens import Token
 
-PAGES: Final = frozenset(("/", "/kiosk", "/admin"))
+PAGES: Final = frozenset(("/", "/kiosk", "/admin", "/schema"))
 """Who loads one of these begins a visit."""
 OPEN: Final = frozenset(
     ("/health", "/health/live", "/health/ready", "/ping", "/api/v1/session", "/trust", "/ca.crt")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import mimetypes
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -37,10 +38,15 @@ PAGE_HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), payment=(), usb=()",
 }
+_FOLDER: Final = Path(str(files("urbanos_edge"))) / "static"
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 """Browsers count them as secure contexts: the kiosk on the box itself needs no TLS."""
 _PACKED_TYPES: Final = ("text/", "application/json", "application/javascript", "image/svg")
 _HASHED_FOLDER: Final = "assets/"
+_API_PAGE: Final = "schema.html"
+_PAGE_FILES: Final = ("index.html", "kiosk.html", "admin.html", _API_PAGE)
+_NAMED: Final = re.compile(rb"[\w.-]+\.(?:js|css|svg|woff2)\b")
+"""A built file in the text of another."""
 mimetypes.add_type("text/javascript", ".mjs")
 mimetypes.add_type("application/manifest+json", ".webmanifest")
 mimetypes.add_type("font/woff2", ".woff2")
@@ -56,7 +62,7 @@ class Asset(msgspec.Struct, frozen=True):
 
 def routes(secure_port: Callable[[], int | None] = lambda: None) -> list[ControllerRouterHandler]:
     """`secure_port` says where who asks in the clear is sent to; None: nowhere."""
-    assets = _load(Path(str(files("urbanos_edge"))) / "static")
+    assets = _load(asset_names())
 
     @get("/", sync_to_thread=False, include_in_schema=False)
     def index(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -74,7 +80,28 @@ def routes(secure_port: Callable[[], int | None] = lambda: None) -> list[Control
     def page(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
         return _answer(request, assets, path.lstrip("/"), secure_port())
 
-    return [index, kiosk, admin, page]
+    return [index, kiosk, admin, _api_page(assets, secure_port), page]
+
+
+def of_the_api() -> list[ControllerRouterHandler]:
+    """The page of the API alone, for a server that has no other."""
+    assets = _load(api_names())
+
+    @get("/assets/{path:path}", sync_to_thread=False, include_in_schema=False)
+    def asset(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
+        return _answer(request, assets, _HASHED_FOLDER + path.lstrip("/"), None)
+
+    return [_api_page(assets, lambda: None), asset]
+
+
+def _api_page(
+    assets: dict[str, Asset], secure_port: Callable[[], int | None]
+) -> ControllerRouterHandler:
+    @get("/schema", sync_to_thread=False, include_in_schema=False)
+    def api(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _answer(request, assets, _API_PAGE, secure_port())
+
+    return api
 
 
 def secure_address(request: Request[Any, Any, Any], port: int) -> str:
@@ -85,16 +112,24 @@ def secure_address(request: Request[Any, Any, Any], port: int) -> str:
 
 def asset_names() -> frozenset[str]:
     """The paths of the built files below `/`."""
-    folder = Path(str(files("urbanos_edge"))) / "static"
-    return frozenset(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    files_found = (path for path in _FOLDER.rglob("*") if path.is_file())
+    return frozenset(path.relative_to(_FOLDER).as_posix() for path in files_found)
 
 
-def _load(folder: Path) -> dict[str, Asset]:
-    return {
-        path.relative_to(folder).as_posix(): _asset(path.relative_to(folder).as_posix(), path)
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+def api_names() -> frozenset[str]:
+    """The page of the API and every built file that it leads to."""
+    built, found, waiting = asset_names(), set[str](), [_API_PAGE]
+    while waiting:
+        name = waiting.pop()
+        if name in built and name not in found:
+            found.add(name)
+            named = _NAMED.findall((_FOLDER / name).read_bytes())
+            waiting += [_HASHED_FOLDER + other.decode() for other in named]
+    return frozenset(found)
+
+
+def _load(names: Iterable[str]) -> dict[str, Asset]:
+    return {name: _asset(name, _FOLDER / name) for name in names}
 
 
 def _asset(name: str, path: Path) -> Asset:
@@ -120,7 +155,7 @@ def _answer(
 ) -> Response[bytes]:
     asset = assets.get(name)
     if asset is None:
-        if name in ("index.html", "kiosk.html", "admin.html"):
+        if name in _PAGE_FILES:
             raise NotFound("the web pages are not built; 'scripts/serve' builds them")
         raise NotFound("there is nothing at this address")
     if secure_port is not None and asset.media_type == "text/html" and not _is_secure(request):

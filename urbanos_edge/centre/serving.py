@@ -15,14 +15,13 @@ import msgspec
 import uvicorn
 from litestar import Litestar, Response, get
 from litestar.datastructures import State
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from urbanos_edge import __version__, ws
 from urbanos_edge.access.crowd import Crowd, room_for
 from urbanos_edge.access.guests import Guests, Readers
-from urbanos_edge.api import gate, metrics, reading
+from urbanos_edge.api import gate, metrics, pages, reading
+from urbanos_edge.api.document import told_at_its_address
 from urbanos_edge.api.respond import error_response, json
 from urbanos_edge.api.status import standards
 from urbanos_edge.app import head_as_get, kept_running
@@ -118,20 +117,16 @@ def create_app(centre: Centre) -> ASGIApp:
             *standards(centre.atlas.standard, centre.atlas.cache),
             *_status(centre),
             *metrics.routes(centre.numbers),
+            *pages.of_the_api(),
             ws.route(centre.live),
         ],
         lifespan=[lambda _: _running(centre)],
         exception_handlers={Exception: error_response},
-        openapi_config=OpenAPIConfig(
-            title="UrbanOS Edge, the centre",
-            version=__version__,
-            path="/schema",
-            render_plugins=[JsonRenderPlugin()],
-        ),
+        openapi_config=told_at_its_address("UrbanOS Edge, the centre"),
         state=State({"answers": centre.answers}),
         logging_config=None,
     )
-    inside = gate.guarded(app, centre.access, ())
+    inside = gate.guarded(app, centre.access, pages.api_names())
     return head_as_get(metrics.counted(inside, centre.traffic))
 
 
