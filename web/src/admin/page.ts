@@ -89,6 +89,7 @@ function header(say: Say, words: Words, title: HTMLElement, actions: PageActions
     {},
     title,
     element('a', { href: '/' }, say('map')),
+    element('a', { href: '/schema' }, 'API'),
     language,
     plainButton(say('logOut'), actions.onLogOut),
   );
