@@ -72,15 +72,17 @@ class Progress(msgspec.Struct):
 
 @contextmanager
 def own(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory; made if it is missing.
+    """Hold the data directory; made for its owner only if it is missing.
 
     Raises:
         DirectoryInUse: another process holds it.
         EdgeError: it cannot be made or written.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Root does so as well, where its owner may have put a link in the lock's place.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        descriptor = os.open(data_dir / "lock", flags, 0o600)
     except OSError as error:
         raise EdgeError(f"{data_dir} cannot be used: {error.strerror}") from error
     try:

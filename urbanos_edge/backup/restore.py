@@ -23,6 +23,7 @@ from urbanos_edge.clock import EPOCH
 from urbanos_edge.database import DATABASE_NAME, newest_schema
 from urbanos_edge.errors import EdgeError, NotFound
 from urbanos_edge.progress import Tell
+from urbanos_edge.rights import acting_as
 from urbanos_edge.schemas import forget_uses, is_readable
 from urbanos_edge.store.integrity import sync_path
 from urbanos_edge.store.manifest import HOURS, READINGS
@@ -65,6 +66,9 @@ def restore(
 ) -> Path | None:
     """Make `data_dir`, which the caller owns, what it was; return where its old state is kept.
 
+    Root reads the backup and lets the directories change places. All else it does with the rights
+    of the old state's owner, so that nobody who has become that user can lead it astray.
+
     Raises:
         RestoreFailed: the backup is not whole, or there is no room; nothing changed.
         TargetFailed: the backup cannot be read, or is damaged; nothing changed.
@@ -74,10 +78,15 @@ def restore(
     _check_room(data_dir.parent, catalogue)
     try:
         shutil.rmtree(staging, ignore_errors=True)
-        unpack(shelf, catalogue, staging, tell)
-        _mark_restored(staging / DATABASE_NAME, catalogue.name, now_us)
-        _take_over(staging, data_dir)
-        _sync_tree(staging)
+        _fetch_all(shelf, catalogue, staging, tell)
+        owner = (data_dir if data_dir.exists() else staging).stat()
+        _hand_over(staging, owner)
+        with acting_as(owner):
+            _verify(staging, catalogue, tell)
+            _mark_restored(staging / DATABASE_NAME, catalogue.name, now_us)
+            _take_over(staging, data_dir)
+            staging.chmod(owner.st_mode & 0o7777)
+            _sync_tree(staging)
         reached("restore compared")
         _swap(staging, data_dir)
         reached("restore swapped")
@@ -100,10 +109,8 @@ def unpack(shelf: Shelf, catalogue: Catalogue, folder: Path, tell: Tell) -> None
         RestoreFailed: the backup is not whole.
         TargetFailed: it cannot be read, or is damaged.
     """
-    folder.mkdir(mode=0o700)
     _fetch_all(shelf, catalogue, folder, tell)
-    tell(0.9, "comparing the restored node with the catalogue")
-    _verify(folder, catalogue)
+    _verify(folder, catalogue, tell)
 
 
 def _check_room(parent: Path, catalogue: Catalogue) -> None:
@@ -116,6 +123,8 @@ def _check_room(parent: Path, catalogue: Catalogue) -> None:
 
 
 def _fetch_all(shelf: Shelf, catalogue: Catalogue, staging: Path, tell: Tell) -> None:
+    """Copy all that a backup holds into a new folder."""
+    staging.mkdir(mode=0o700)
     done = 0
     for kept in catalogue.files:
         if Path(kept.path).is_absolute() or ".." in Path(kept.path).parts:
@@ -126,8 +135,16 @@ def _fetch_all(shelf: Shelf, catalogue: Catalogue, staging: Path, tell: Tell) ->
         done += kept.bytes
 
 
-def _verify(staging: Path, catalogue: Catalogue) -> None:
+def _hand_over(staging: Path, owner: os.stat_result) -> None:
+    """Give a folder to the owner of the old state, itself last: until then nobody else comes in."""
+    if os.geteuid() == 0:
+        for path in (*staging.rglob("*"), staging):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _verify(staging: Path, catalogue: Catalogue, tell: Tell) -> None:
     """Hold the restored files against the restored manifest, and both against the catalogue."""
+    tell(0.9, "comparing the restored node with the catalogue")
     connection = apsw.Connection(str(staging / DATABASE_NAME))
     try:
         found = connection.execute("PRAGMA integrity_check").fetchall()
@@ -192,19 +209,18 @@ def _mark_restored(database: Path, name: str, now_us: int) -> None:
 
 
 def _take_over(staging: Path, data_dir: Path) -> None:
-    """Keep what no backup brings: settings, whom devices trust, owner and mode of the directory."""
+    """Keep what no backup brings: settings, and whom devices trust."""
     settings, tls = data_dir / "urbanos.toml", data_dir / "tls"
-    if settings.is_file() and not (staging / settings.name).exists():
-        shutil.copy2(settings, staging / settings.name)
-    if tls.is_dir():
-        shutil.copytree(tls, staging / tls.name)
-    if not data_dir.exists():
-        return
-    state = data_dir.stat()
-    staging.chmod(state.st_mode & 0o7777)
-    if os.geteuid() == 0:
-        for path in (staging, *staging.rglob("*")):
-            os.chown(path, state.st_uid, state.st_gid)
+    try:
+        if settings.is_file() and not (staging / settings.name).exists():
+            shutil.copy2(settings, staging / settings.name)
+        if tls.is_dir():
+            shutil.copytree(tls, staging / tls.name)
+    except OSError as error:  # of copytree it is a list of all that failed
+        raise RestoreFailed(
+            f"{settings.name} or {tls.name}/ in {data_dir} cannot be copied by its owner"
+            f" ({error.strerror or error}); mend or remove it, or restore with --to elsewhere"
+        ) from error
 
 
 def _sync_tree(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 Both versions run on copies, reach nobody and are asked the same; then the version in use opens what
 the new one has left, as it would have to after a rollback.
+
+Root believes nothing here that the node says: it copies, starts and removes what it is told to with
+the rights of the data's owner.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import httpx
 import msgspec
@@ -24,6 +27,7 @@ from urbanos_edge import control
 from urbanos_edge.deploy.comparison import Answer, difference, is_worth_asking, percentile, shape
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.progress import Tell, part_of
+from urbanos_edge.rights import acting_as
 
 READY_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 30.0
@@ -73,6 +77,14 @@ class Failed(EdgeError):
     code = "rehearsal_failed"
 
 
+class Copy(NamedTuple):
+    """A copy of the data, whose they are, and the version that is to run on it."""
+
+    program: Path
+    data_dir: Path
+    owner: os.stat_result
+
+
 def rehearse(old: Path, new: Path, data_dir: Path, tell: Tell) -> Findings:
     """Run two programs on copies of the data and compare what they say.
 
@@ -80,16 +92,19 @@ def rehearse(old: Path, new: Path, data_dir: Path, tell: Tell) -> Findings:
         NotRunning: no node runs on the data; who stands in for it might not be its user.
         EdgeError: there is no room for the copies, or the version in use does not run on one.
     """
-    targets = _targets(data_dir)
+    targets, owner = _targets(data_dir), data_dir.stat()
     folder = Path(control.request(data_dir, "copy", None, part_of(tell, 0.0, 0.4))["folder"])
     other = folder.with_name(f"{folder.name}.old")
     try:
         tell(0.4, "copying the copy")
-        _copy(folder, other)
-        return _compare(old, new, other, folder, targets, part_of(tell, 0.5, 1.0))
+        with acting_as(owner):
+            _copy(folder, other)
+        before, after = Copy(old, other, owner), Copy(new, folder, owner)
+        return _compare(before, after, targets, part_of(tell, 0.5, 1.0))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(other, ignore_errors=True)
+        with acting_as(owner):
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _targets(data_dir: Path) -> list[str]:
@@ -101,23 +116,20 @@ def _targets(data_dir: Path) -> list[str]:
 
 
 def _copy(folder: Path, other: Path) -> None:
-    """Copy a folder, for whoever owns it."""
-    shutil.copytree(folder, other)
-    owner = folder.stat()
-    if os.geteuid() == 0:
-        for path in (other, *other.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid)
+    try:
+        shutil.copytree(folder, other)
+    except OSError as error:
+        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+        raise EdgeError(f"the owner of the data cannot copy {folder}: {why}") from error
 
 
-def _compare(
-    old: Path, new: Path, old_dir: Path, new_dir: Path, targets: list[str], tell: Tell
-) -> Findings:
+def _compare(old: Copy, new: Copy, targets: list[str], tell: Tell) -> Findings:
     with ExitStack() as stack:
         tell(0.0, "starting the version in use on a copy")
-        before = stack.enter_context(running(old, old_dir))
+        before = stack.enter_context(running(old))
         tell(0.2, "starting the staged version on a copy")
         try:
-            after = stack.enter_context(running(new, new_dir))
+            after = stack.enter_context(running(new))
         except Failed as error:
             return Findings(0, len(targets), [f"it does not start: {error.message}"], [], 0, 0)
         tell(0.4, "asking both the same")
@@ -127,7 +139,7 @@ def _compare(
         return findings
     tell(0.8, "rehearsing the way back")
     try:
-        with running(old, new_dir):
+        with running(new._replace(program=old.program)):
             findings.notes.append("the version in use opens what the staged one has left")
     except Failed as error:
         findings.problems.append(f"there is no way back from it: {error.message}")
@@ -159,13 +171,13 @@ class Running:
 
 
 @contextmanager
-def running(program: Path, data_dir: Path) -> Iterator[Running]:
-    """Run a version on a copy, as the copy's owner, until the block ends.
+def running(copy: Copy) -> Iterator[Running]:
+    """Run a version on a copy, as the owner of the data, until the block ends.
 
     Raises:
         Failed: it ended, or was not ready in time.
     """
-    owner = data_dir.stat()
+    program, data_dir, owner = copy
     as_owner: dict[str, Any] = {}
     if os.geteuid() == 0:
         as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": ()}
