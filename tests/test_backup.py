@@ -122,17 +122,6 @@ def test_what_was_backed_up_comes_back(
         restored.close()
 
 
-def test_what_lies_in_a_directory_only_its_owner_may_read(node: Node, directory: str) -> None:
-    (node.data_dir / "urbanos.toml").write_text('alert_secret = "secret"\n')
-    former = os.umask(0o022)
-    try:
-        backed_up(node, directory)
-    finally:
-        os.umask(former)
-    modes = {path.stat().st_mode & 0o777 for path in Path(directory).rglob("*") if path.is_file()}
-    assert modes == {0o600}
-
-
 @pytest.mark.parametrize("place", ["directory", "bucket"])
 def test_what_is_there_is_not_copied_again_and_what_is_old_goes(
     node: Node, place: str, request: pytest.FixtureRequest

@@ -110,11 +110,15 @@ class Directory:
 
     @contextmanager
     def _replaced(self, key: str) -> Iterator[Path]:
-        """A temporary path whose file becomes the object, durably, when the block ends."""
+        """A temporary path whose file becomes the object, durably, when the block ends.
+
+        Its owner only may read it: it may hold passwords of the settings.
+        """
         final = self._root / key
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
         try:
+            temporary.touch(0o600, exist_ok=False)
             yield temporary
             sync_path(temporary)
             temporary.rename(final)
