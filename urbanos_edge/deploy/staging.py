@@ -1,17 +1,21 @@
 """Putting a release into the slot that is not in use, offline, without touching the other.
 
 A release is a wheel that carries the lock of all that it needs, by version and hash; the wheels of
-those come from a folder. So who vouches for the one wheel vouches for every file in the slot.
+those come from a folder. So who vouches for the one wheel vouches for every file in the slot. Both
+are copied to where nobody else can write, and only the copies are looked at and installed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +29,12 @@ from urbanos_edge.progress import Tell, part_of
 LOCK: Final = "urbanos_edge/locks/runtime.txt"
 """Of the wheel: the packages it needs."""
 MAX_LOCK_BYTES: Final = 4 << 20
+APART: Final = ".staging"
+"""Below the root: where the copies are meanwhile."""
 PIP_WITHIN_S: Final = 1800
 _PIP: Final = ("--isolated", "--disable-pip-version-check", "--no-input", "--quiet")
 _OFFLINE: Final = ("--no-index", "--only-binary=:all:")
+_HASHES: Final = re.compile(rb"--hash=sha256:([0-9a-f]{64})")
 
 
 class NotStaged(EdgeError):
@@ -54,16 +61,18 @@ def stage(
     Raises:
         NotStaged: the wheel is not what it should be, or something that it needs is missing.
     """
-    with slots.changing() as state:
+    signature = vouched.signature or wheel.with_name(f"{wheel.name}.minisig")
+    with slots.changing() as state, _apart(slots) as apart:
         name = slots.idle
         _check_free(state, name, now)
         tell(0.0, "checking the release")
-        sha256, signed = _check(slots, wheel, vouched)
+        release = _copied(wheel, apart)
+        sha256, signed = _check(slots, release, vouched, signature)
         state.slots.pop(name, None)
         state.previous = None if state.previous == name else state.previous
         slots.save(state)
         try:
-            _fill(slots.folder(name), wheel, wheelhouse, part_of(tell, 0.1, 0.9))
+            _fill(slots.folder(name), release, wheelhouse, part_of(tell, 0.1, 0.9))
             schema, readable = schemas_in(slots.folder(name))
             slot = Slot(
                 version=version_of(slots.program(name)),
@@ -94,15 +103,37 @@ def _check_free(state: State, name: str, now: bool) -> None:
         )
 
 
-def _check(slots: Slots, wheel: Path, vouched: Vouched) -> tuple[str, str | None]:
+@contextmanager
+def _apart(slots: Slots) -> Iterator[Path]:
+    """A folder that nobody else can write to, as long as the block lasts."""
+    folder = slots.root / APART
+    shutil.rmtree(folder, ignore_errors=True)  # a power cut may have left one
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copied(file: Path, folder: Path) -> Path:
+    try:
+        return Path(shutil.copyfile(file, folder / file.name))
+    except OSError as error:
+        raise NotStaged(f"{file.name} cannot be copied: {error.strerror}") from error
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _check(slots: Slots, wheel: Path, vouched: Vouched, signature: Path) -> tuple[str, str | None]:
     """The wheel's hash, and the comment it was signed with where a key is installed."""
-    with wheel.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    sha256 = _sha256(wheel)
     if vouched.sha256 is not None and vouched.sha256.lower() != sha256:
         raise NotStaged(f"{wheel.name} has the SHA-256 {sha256}, not the one that was given")
     key = slots.public_key
     if key is not None:
-        signature = vouched.signature or wheel.with_name(f"{wheel.name}.minisig")
         return sha256, check_signature(wheel, signature, key)
     if vouched.signature is not None:
         raise NotStaged(f"there is no key to check a signature with: {slots.root}/release.pub")
@@ -112,17 +143,26 @@ def _check(slots: Slots, wheel: Path, vouched: Vouched) -> tuple[str, str | None
 
 
 def _fill(folder: Path, wheel: Path, wheelhouse: Path, tell: Tell) -> None:
+    apart, lock = wheel.parent, wheel.with_name("lock.txt")
+    lock.write_bytes(_lock(wheel))
+    _gather(lock, wheelhouse)
     tell(0.0, "making the environment")
-    _run("an environment", sys.executable, "-m", "venv", "--clear", str(folder))
-    pip = [str(folder / "bin" / "python"), "-m", "pip", *_PIP, "install", *_OFFLINE]
-    with tempfile.NamedTemporaryFile("wb", suffix=".txt") as lock:
-        lock.write(_lock(wheel))
-        lock.flush()
-        tell(0.2, "installing what it needs")
-        words = ["--find-links", str(wheelhouse), "--require-hashes", "--requirement", lock.name]
-        _run("what it needs", *pip, *words)
+    # Without -I a module would come from the folder that one stands in.
+    _run("an environment", sys.executable, "-I", "-m", "venv", "--clear", str(folder))
+    pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", *_PIP, "install", *_OFFLINE]
+    tell(0.2, "installing what it needs")
+    words = ["--find-links", str(apart), "--require-hashes", "--requirement", str(lock)]
+    _run("what it needs", *pip, *words)
     tell(0.8, "installing the release")
-    _run(wheel.name, *pip, "--no-deps", str(wheel.absolute()))
+    _run(wheel.name, *pip, "--no-deps", str(wheel))
+
+
+def _gather(lock: Path, wheelhouse: Path) -> None:
+    """Copy what a lock names to beside it: pip reads a file anew after it has compared its hash."""
+    wanted = {found.decode() for found in _HASHES.findall(lock.read_bytes())}
+    for wheel in wheelhouse.glob("*.whl"):
+        if wheel.is_file() and _sha256(wheel) in wanted:
+            _copied(wheel, lock.parent)
 
 
 def _lock(wheel: Path) -> bytes:
