@@ -157,6 +157,13 @@ local_zone() {
     2>/dev/null && echo "$name"
 }
 
+# write_as USER FILE: what comes in becomes a file that only USER may read. USER writes it: what lies
+# in the place of FILE may be a link of theirs.
+write_as() (
+  umask 077
+  runuser -u "$1" -- tee "$2" >/dev/null
+)
+
 asks_for_help() { [[ " $* " == *" --help "* || " $* " == *" -h "* ]]; }
 
 # install_debian_packages WHY: those in NEEDED (lines of package, file it brings, what it is for)
