@@ -38,6 +38,7 @@ BENCHES: Final = {
     "startup": "time to ready and memory: 10 million readings, empty, demonstration",
     "growth": "a tile at 0.1, 1 and 10 million readings a day",
     "sync": "two days of 7,000 sensors brought to an empty centre, beside COPY",
+    "centre": "what a large centre takes in, compares and answers, and what its rows weigh",
     "page": "the main thread of the page while its map of 7,000 sensors is dragged",
     "servers": "the node's own protocols beside stock Uvicorn and Granian",
 }

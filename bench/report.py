@@ -16,7 +16,7 @@ BEGIN: Final = "<!-- figures: written by scripts/bench --report -->"
 END: Final = "<!-- end of figures -->"
 ORDER: Final = (
     *("ingest", "tiles", "grids", "clusters", "fanout", "reads", "history", "export"),
-    *("startup", "growth", "sync", "page", "servers"),
+    *("startup", "growth", "sync", "centre", "page", "servers"),
 )
 PLOTS: Final = {
     "ratios": "How many times better than the peer, with the floors",

@@ -34,13 +34,13 @@ def run(bench: Bench) -> Iterator[Figure]:
     ours, theirs, buckets = [], [], 0
     with bench.folder("centre") as folder, cluster(folder, CENTRE) as postgres:
         for number in range(min(bench.rounds, ROUNDS)):
-            owner, login = _new_centre(postgres, f"bench_{number}")
+            owner, login = new_centre(postgres, f"bench_{number}")
             with bench.data(HOURS) as data_dir:
                 began_s = time.monotonic()
                 with node(data_dir, sync_dsn=login, node_id=f"bench-{number}") as running:
-                    _wait_until_brought(running)
+                    wait_until_brought(running)
                     took_s = time.monotonic() - began_s
-                    buckets = _proven(running)
+                    buckets = proven(running)
             ours.append(buckets / took_s)
             theirs.append(buckets / _copy(owner, folder / "buckets"))
     yield Figure(
@@ -60,7 +60,7 @@ def run(bench: Bench) -> Iterator[Figure]:
     )
 
 
-def _new_centre(postgres: Postgres, name: str) -> tuple[str, str]:
+def new_centre(postgres: Postgres, name: str) -> tuple[str, str]:
     """The addresses of an empty centre: its owner's, and that of a node's login."""
     postgres.run(f"CREATE DATABASE {name}")
     owner = postgres.dsn.removesuffix("postgres") + name
@@ -70,10 +70,11 @@ def _new_centre(postgres: Postgres, name: str) -> tuple[str, str]:
     return owner, owner.replace(f"//{USER}@", f"//{central.ROLE_PREFIX}{name}@")
 
 
-def _wait_until_brought(running: RunningNode) -> None:
+def wait_until_brought(running: RunningNode) -> None:
+    """Return once the centre has all that the node has."""
     deadline_s = time.monotonic() + WITHIN_S
     while True:
-        told = _standing(running)
+        told = standing(running)
         if told["state"] == "in_sync" and not told["pending_hours"]:
             return
         if told["state"] == "failing" or time.monotonic() > deadline_s:
@@ -81,16 +82,17 @@ def _wait_until_brought(running: RunningNode) -> None:
         time.sleep(0.1)
 
 
-def _standing(running: RunningNode) -> dict[str, Any]:
+def standing(running: RunningNode) -> dict[str, Any]:
+    """How it stands with the centre, as `sync status --json` tells."""
     told: dict[str, Any] = request(running.data_dir, "status")["sync"]
     return told
 
 
-def _proven(running: RunningNode) -> int:
+def proven(running: RunningNode) -> int:
     """How many buckets were sent, of which each side has the same."""
     if differing := request(running.data_dir, "sync_verify"):
         raise RuntimeError(f"{len(differing)} hours differ")
-    return int(_standing(running)["buckets_sent"])
+    return int(standing(running)["buckets_sent"])
 
 
 def _copy(owner: str, file: Path) -> float:
