@@ -161,8 +161,10 @@ def test_frames_keep_their_order_on_both_ways() -> None:
                 if number % 7 == 0:
                     await anyio.sleep(0.001)
             road.free.set()
+            with anyio.fail_after(30):
+                while len(road.written) < 200:
+                    await anyio.sleep(0.001)
             await anyio.wait_all_tasks_blocked()
-            await anyio.sleep(0.5)
             listener.put(b"200")
             assert road.written == list(range(201))
             listener.end()
