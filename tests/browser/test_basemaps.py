@@ -19,8 +19,12 @@ MISSION_CREEK = "/#15/37.7745/-122.3940"
 """San Francisco, where an arm of the bay lies between streets."""
 PONTE_VECCHIO = "/#14.6/43.7680/11.2531"
 """Florence, on both sides of the Arno."""
-ROAD, WATER, GREEN = "#ffffff", "#d2d9dc", "#e3e6da"
+NORTH = "/#4/62.00/20.00"
+"""Land and sea around the Gulf of Bothnia."""
+ROAD, WATER, GREEN, LAND = "#ffffff", "#d2d9dc", "#e3e6da", "#efeeea"
 """In the light palette of `ink.ts`."""
+DARK_WATER, DARK_LAND = "#0a1d2b", "#0f141a"
+"""In the dark one."""
 REACH_PX = 190
 LEAST_PX = 1500
 """Of 144,400: a street is some 10 px wide and crosses the square many times."""
@@ -48,9 +52,22 @@ def test_without_a_basemap_there_are_neither_roads_nor_water(
 ) -> None:
     shown = visit(node, MISSION_CREEK, color_scheme="light")
     expect(shown.page.locator("canvas")).to_be_visible()
-    shown.wait_until(lambda: shown.pixels_in_middle("#efeeea", REACH_PX) > 100_000)
+    shown.wait_until(lambda: shown.pixels_in_middle(LAND, REACH_PX) > 100_000)
     roads, water = drawn(shown)
     assert roads < LEAST_PX and water < LEAST_PX
+
+
+def test_without_a_basemap_the_land_stays_when_the_colours_change(
+    visit: Open, node: NodeProcess
+) -> None:
+    shown = visit(node, NORTH, color_scheme="light")
+    shown.wait_until(lambda: shown.pixels_in_middle(LAND, REACH_PX) > LEAST_PX)
+    shown.page.get_by_role("button", name="Colours: as the device").click()
+    shown.page.get_by_role("button", name="Colours: light").click()
+    expect(shown.page.get_by_role("button", name="Colours: dark")).to_be_visible()
+    shown.wait_until(lambda: shown.pixels_in_middle(DARK_WATER, REACH_PX) > LEAST_PX)
+    shown.page.wait_for_load_state("networkidle")
+    shown.wait_until(lambda: shown.pixels_in_middle(DARK_LAND, REACH_PX) > LEAST_PX)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import {
   validateStyleMin,
   type FilterSpecification,
 } from '@maplibre/maplibre-gl-style-spec';
-import type { LayerSpecification, SymbolLayerSpecification } from 'maplibre-gl';
+import type { LayerSpecification, StyleSpecification, SymbolLayerSpecification } from 'maplibre-gl';
 import { describe, expect, test } from 'vitest';
 
 import type { TileJson } from '../src/api-types';
+import { withFloor } from '../src/map/floor-style';
 import { palettes } from '../src/map/ink';
 import { parseMarkerName, selectedMarkerName } from '../src/map/marker-name';
 import { relativeLuminance } from '../src/standard';
@@ -78,6 +79,20 @@ describe.each(['light', 'dark'] as const)('the %s style', (theme) => {
     const { label, ground, water } = palettes[theme];
     for (const under of [ground, water]) expect(contrast(label, under)).toBeGreaterThan(4.5);
   });
+});
+
+test('the land that was laid stays when another style comes, as long as it has a floor', () => {
+  const bare = buildStyle({ ...input, basemap: null });
+  const land = { type: 'geojson' as const, data: '/land.geojson' };
+  const laid: StyleSpecification = { ...bare, sources: { ...bare.sources, floor: land } };
+  const dark = buildStyle({ ...input, basemap: null, theme: 'dark', pollutant: 'pm10' });
+  const next = withFloor(laid, dark);
+  expect(next.sources['floor']).toBe(land);
+  expect({ ...next, sources: null }).toEqual({ ...dark, sources: null });
+  expect(next.sources['readings']).toBe(dark.sources['readings']);
+  const streets = buildStyle(input);
+  expect(withFloor(laid, streets)).toEqual(streets);
+  expect(withFloor(undefined, dark)).toEqual(dark);
 });
 
 test('only layers that the basemap holds are drawn', () => {

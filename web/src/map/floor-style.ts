@@ -1,6 +1,6 @@
 /** How the world looks without a basemap: land where the scale bears it, and lines of degrees. */
 
-import type { LayerSpecification, SourceSpecification } from 'maplibre-gl';
+import type { LayerSpecification, SourceSpecification, StyleSpecification } from 'maplibre-gl';
 
 import type { Palette } from './ink';
 
@@ -19,6 +19,17 @@ export const floorSources: Readonly<Record<string, SourceSpecification>> = {
   [FLOOR]: { ...EMPTY, attribution: 'Natural Earth' },
   [GRATICULE]: EMPTY,
 };
+
+/** The next style with what was laid on the floor since: a style of its own has none of it. */
+export function withFloor(
+  laid: StyleSpecification | undefined,
+  next: StyleSpecification,
+): StyleSpecification {
+  const kept = Object.entries(laid?.sources ?? {}).filter(
+    ([name]) => name in floorSources && name in next.sources,
+  );
+  return { ...next, sources: { ...next.sources, ...Object.fromEntries(kept) } };
+}
 
 export function floorLayers(colors: Palette): LayerSpecification[] {
   return [

@@ -36,7 +36,7 @@ import {
 } from '../grid';
 import { isDrawable } from './basemap-style';
 import { BASEMAP } from './ink';
-import { FLOOR, GRATICULE } from './floor-style';
+import { FLOOR, GRATICULE, withFloor } from './floor-style';
 import { graticule } from './graticule';
 import { drawMarker, MARKER_PIXEL_RATIO } from './marker';
 import { selectedMarkerName } from './marker-name';
@@ -192,7 +192,7 @@ export class MapView {
     this.#input = { ...this.#input, ...change };
     this.#whenStyled(() => {
       this.#changeTiles();
-      this.#map.setStyle(buildStyle(this.#input), { diff: true });
+      this.#map.setStyle(buildStyle(this.#input), { diff: true, transformStyle: withFloor });
       for (const name of this.#map.listImages()) {
         const image = drawMarker(name, this.#input);
         if (image) this.#map.updateImage(name, image);
