@@ -21,8 +21,19 @@ import pytest
 from tests.http.sending import reading, spot_number
 from tests.processes import NodeProcess, command, free_port, wait_until
 from tests.proofs.documents import drop_ins
+from urbanos_edge import live
+from urbanos_edge.access import bodies
+from urbanos_edge.basemap import osm
+from urbanos_edge.cache import answers, cache
+from urbanos_edge.query import export
 from urbanos_edge.settings import load
 
+BOX_MIB = 3800
+"""What the kernel has to give on a box of 4 GB."""
+WITH_NOTHING_MIB = 200
+"""What a node takes that has no readings (`VmHWM`)."""
+CHECKED_MIB = 512
+"""The most that a start with 90 days of readings may take (`tests/faults/years.py`)."""
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 HIGHEST_EXPOSURE = 15
@@ -237,6 +248,17 @@ def test_the_ports_of_the_units_are_those_of_the_settings() -> None:
     ports = [int(line.rpartition(":")[2]) for line in lines if line.startswith("ListenStream=")]
     assert ports[0] == load({}, environment={}).port
     assert len(ports) == 2
+
+
+def test_the_unit_leaves_a_node_all_the_memory_that_is_bounded_in_it_on_a_box_of_4_gb() -> None:
+    """All of it at once, and a second program that checks the restored backup meanwhile."""
+    (share,) = re.findall(r"^MemoryMax=(\d+)%$", (UNITS / "urbanos-edge.service").read_text(), re.M)
+    settings = load({}, environment={})
+    bounded_mib = settings.duckdb_memory_mib + settings.recent_memory_mib
+    bounded_mib += export.AT_ONCE * export.MEMORY_MIB + osm.MEMORY_MIB
+    bounded_mib += bodies.AT_ONCE * settings.max_body_mib
+    bounded_mib += (cache.MAX_BYTES + answers.MAX_READY_BYTES + live.MAX_HISTORY_BYTES) >> 20
+    assert bounded_mib + WITH_NOTHING_MIB + CHECKED_MIB <= int(share) / 100 * BOX_MIB
 
 
 def _answers(url: str) -> bool:
