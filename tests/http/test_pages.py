@@ -25,6 +25,18 @@ def test_what_changes_under_its_name_is_asked_for_again_and_all_else_never(
         assert kept == "public, max-age=31536000, immutable"
 
 
+def test_no_page_may_show_the_administration_in_a_frame_and_any_the_map(
+    server: NodeProcess,
+) -> None:
+    def framed_by(address: str) -> list[str]:
+        policy = server.client.get(address).headers["content-security-policy"]
+        parts = (part.split() for part in policy.split("; "))
+        return next((sources for name, *sources in parts if name == "frame-ancestors"), ["*"])
+
+    assert framed_by("/admin") == framed_by("/admin.html") == ["'none'"]
+    assert framed_by("/") == framed_by("/?embed=1") == framed_by("/kiosk") == ["*"]
+
+
 def test_admins_see_every_setting_and_who_set_it_but_no_secret(server: NodeProcess) -> None:
     def asked(scope: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {make_token(server, scope)}"}

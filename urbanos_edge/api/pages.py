@@ -38,6 +38,13 @@ PAGE_HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), payment=(), usb=()",
 }
+_UNFRAMED: Final = {
+    "admin.html": {
+        **PAGE_HEADERS,
+        "Content-Security-Policy": f"{_CONTENT_SECURITY_POLICY}; frame-ancestors 'none'",
+    }
+}
+"""A page of the same site, where a login counts, could lay its own over the buttons in a frame."""
 _FOLDER: Final = Path(str(files("urbanos_edge"))) / "static"
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 """Browsers count them as secure contexts: the kiosk on the box itself needs no TLS."""
@@ -168,7 +175,7 @@ def _answer(
         "Cache-Control": asset.cache_control,
         "ETag": held or form.etag,
         "Vary": "Accept-Encoding",
-        **PAGE_HEADERS,
+        **_UNFRAMED.get(name, PAGE_HEADERS),
     }
     if held is not None:
         return Response(b"", status_code=304, headers=headers, media_type=asset.media_type)
