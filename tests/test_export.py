@@ -306,13 +306,12 @@ def test_an_export_nobody_reads_does_not_hold_up_flushes(large: Node) -> None:
 
 
 def test_while_the_disk_is_low_no_export_keeps_what_was_replaced(large: Node) -> None:
-    large.disk = SmallDisk(large, room_for=0)
-
     async def work() -> None:
         async with large.exports.open(wanted("csv")):
             is_broken_off = large.exports.stopping
             await anyio.to_thread.run_sync(large.compactor.finish_all, ignore_progress)
             assert large.store.retired_bytes > 0
+            large.disk = SmallDisk(large, room_for=0)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(rounds.watch_disk_forever, large)
                 with anyio.fail_after(20):
