@@ -133,6 +133,20 @@ def test_an_old_reading_is_not_shown_as_a_current_one(
     assert shown.pixels_in_middle(RED) == 0
 
 
+def test_a_circle_of_silent_sensors_is_grey_until_one_of_them_speaks_for_itself(
+    demo: NodeProcess, gateway: str, visit: Open
+) -> None:
+    old = [reading(f"far-{n}", 60.55 + n * 1e-4, 25.90, 80.0, age_s=3600) for n in range(3)]
+    demo.post(old, gateway).raise_for_status()
+    demo.wait_until_flushed()
+    shown = visit(demo, "/#9/60.55/25.90")
+    shown.wait_until(lambda: shown.pixels_in_middle(STALE_GREY) > 100)
+    assert shown.pixels_in_middle(RED) == 0
+    demo.post(reading("far-1", 60.5501, 25.90, 35.4), gateway).raise_for_status()
+    shown.wait_for_color_in_middle(YELLOW)
+    assert shown.pixels_in_middle(RED) == 0
+
+
 def test_a_doubtful_reading_says_why_it_is_doubted(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
