@@ -151,6 +151,45 @@ def test_a_dead_fan_stays_one_whatever_a_correction_would_make_of_it(node: Node)
     assert stored(node, columns) == [(999.9, None, "", "range")]
 
 
+def test_what_a_mistaken_calibration_makes_impossible_is_shown_and_left_out(node: Node) -> None:
+    calibrate(node, 1000.0, 0.0, quantity="pressure")
+    store(
+        node, reading(values={"pressure": 1013.25}), reading("other", values={"pressure": 1013.0})
+    )
+    rows = stored(node, "pressure, pressure_raw, flags", "ORDER BY sensor_id DESC")
+    assert rows == [(1013250.0, 1013.25, "range"), (1013.0, None, "")]
+    node.hours.count_all()
+    columns = "sum(pressure_count), sum(pressure_sum), sum(pressure_flagged)"
+    counted = node.hours.read(
+        [NOW_US // HOUR_US],
+        lambda cursor: cursor.execute(f"SELECT {columns} FROM hourly").fetchall(),
+    )
+    assert counted == [(1, 10_130_000, 1)]
+
+
+def test_nothing_is_compared_with_what_a_correction_made_impossible(node: Node) -> None:
+    usual = [
+        reading(timestamp_us=NOW_US + n * MINUTE_US, values={"pm25": 20.0 + n % 2})
+        for n in range(13)
+    ]
+    wrong_us = NOW_US + 13 * MINUTE_US
+    calibrate(node, 1000.0, 0.0, from_us=wrong_us, until_us=wrong_us + 1)
+    later = [reading(timestamp_us=wrong_us + n * MINUTE_US) for n in range(2)]
+    store(node, *usual, *later)
+    assert stored(node, "flags", "ORDER BY timestamp")[-2:] == [("range",), ("",)]
+
+
+def test_air_is_no_more_than_saturated_however_its_sensor_is_calibrated(node: Node) -> None:
+    calibrate(node, 1.05, 0.0, quantity="humidity")
+    said = (60.0, 98.0, 100.5)
+    store(
+        node,
+        *(reading(timestamp_us=NOW_US + n, values={"humidity": v}) for n, v in enumerate(said)),
+    )
+    rows = stored(node, "humidity, humidity_raw, flags", "ORDER BY timestamp")
+    assert rows == [(63.0, 60.0, ""), (100.0, 98.0, ""), (100.5, None, "range")]
+
+
 def test_what_hangs_is_found_although_the_humidity_corrects_it_differently(node: Node) -> None:
     hangs = [
         purple(timestamp_us=NOW_US + n * HOUR_US // 2, humidity=40.0 + n % 7) for n in range(49)

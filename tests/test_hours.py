@@ -309,6 +309,27 @@ def test_the_file_of_a_final_day_says_so_in_its_name(open_node: Callable[..., No
     assert [file.kind for file in node.hours.store.files] == [FINAL]
 
 
+def test_squares_of_what_a_mistaken_calibration_left_unflagged_are_exact(
+    open_node: Callable[..., Node],
+) -> None:
+    """Files of older versions have such values; the largest gain is 1e6, the largest shift 1e9."""
+    node = open_node()
+    readings = [reading(timestamp_us=START_US + n, values={"so2": 4000.0 - n}) for n in range(9)]
+    store(node, *readings)
+    (file,) = node.store.files
+    path = node.store.full(file)
+    copy = f"COPY (SELECT * REPLACE (so2 * 1e6 + 1e9 AS so2) FROM '{path}') TO '{path}.new'"
+    duckdb.connect().execute(f"{copy} (FORMAT parquet)")
+    Path(f"{path}.new").rename(path)
+    size = path.stat().st_size
+    noted = "UPDATE files SET bytes = ?, checksum = NULL"
+    node.database.write_and_wait(lambda connection: connection.execute(noted, (size,)))
+    node = open_node()
+    assert from_aggregates(node) == from_readings(node)
+    assert node.hours.count_all() > 0
+    assert from_aggregates(node) == from_readings(node)
+
+
 @pytest.mark.parametrize("value", [1e300, -1e300, 9.3e14, 5e-324])
 def test_a_value_no_integer_holds_is_counted_as_flagged(node: Node, value: float) -> None:
     absurd = reading("odd", START_US, values={"pm25": value, "no2": 1.5})

@@ -122,6 +122,30 @@ def test_flags_stay_as_they_were_settled(node: Node) -> None:
     assert stored(node, "round(pm25, 1)", "WHERE flags = 'spike'") == [(12.0,)]
 
 
+def test_what_a_mistake_made_impossible_counts_again_once_it_is_mended(node: Node) -> None:
+    usual = [reading(timestamp_us=NOW_US + n, values={"pm25": 20.0 + n % 2}) for n in range(13)]
+    store(node, *usual, reading(timestamp_us=NOW_US + 13, values={"pm25": 120.0}))
+    calibrate(node, 1e6, 0.0)
+    run(node)
+    assert stored(node, "flags, count(*)", "GROUP BY 1 ORDER BY 1") == [
+        ("range", 13),
+        ("range,spike", 1),
+    ]
+    assert [counted(node, "pm25_count"), counted(node, "pm25_flagged")] == [0, 14]
+    calibrate(node, 2.0, 0.0)
+    run(node)
+    assert stored(node, "flags, count(*)", "GROUP BY 1 ORDER BY 1") == [("", 13), ("spike", 1)]
+    assert [counted(node, "pm25_count"), counted(node, "pm25_flagged")] == [13, 1]
+
+
+def counted(node: Node, column: str) -> int:
+    """What the hour of the readings has in a column, counted anew."""
+    node.hours.count_all()
+    query = f"SELECT sum({column})::BIGINT FROM hourly"
+    found = node.hours.read([NOW_US // HOUR_US], lambda cursor: cursor.execute(query).fetchall())
+    return int(found[0][0]) if found else 0
+
+
 def test_only_the_days_and_the_sensor_that_are_named_are_regraded(
     open_node: Callable[..., Node],
 ) -> None:

@@ -31,8 +31,8 @@ def regrade(
 
     Do this after a change of the standard, its tables or a correction. It
     starts from what the sensors said; readings that are right already are
-    left alone, so it may be broken off and asked again. Flags stay. The node
-    goes on serving.
+    left alone, so it may be broken off and asked again. Flags stay, but for
+    "range", which follows the values. The node goes on serving.
     """
     span: dict[str, Any] = {"sensor_id": sensor_id, "is_dry_run": is_dry_run}
     span |= {"from_day": _day("from", first)} if first else {}

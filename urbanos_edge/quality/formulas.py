@@ -62,9 +62,14 @@ class Correction(msgspec.Struct, frozen=True):
         return can_be
 
     def of(self, said: Floats, humidity: Floats) -> Floats:
-        """The corrected values, each of shape (n,), never below what is physically possible."""
+        """The corrected values, each of shape (n,), never below what is physically possible.
+
+        Nor is air more than saturated. Any other value that is too high stays: it is flagged.
+        """
+        quantity = _QUANTITY[self.quantity]
         corrected = _FORMULAS[self.name](said, humidity, self.coefficients)
-        return np.maximum(np.round(corrected, DECIMALS), _QUANTITY[self.quantity].low)
+        highest = quantity.high if quantity.unit == "%" else np.inf
+        return np.clip(np.round(corrected, DECIMALS), quantity.low, highest)
 
 
 def linear(quantity: str, version: int, gain: float, shift: float, basis: str) -> Correction:

@@ -17,6 +17,7 @@ from urbanos_edge.batch import as_said
 from urbanos_edge.reading import QUANTITIES, Quantity, Timing
 
 FLAGS: Final = ("range", "stuck", "spike", "neighbours", "channels", "humidity", "clock")
+IMPOSSIBLE: Final = 1 << FLAGS.index("range")
 PARTICLES: Final = tuple(one.name for one in QUANTITIES if one.kind == "particles")
 DRIEST_FOG: Final = 99.0
 """Relative humidity, in %, up to which a particle sensor is specified: Plantower's data manual of
@@ -34,13 +35,15 @@ def flag(columns: Mapping[str, npt.NDArray[Any]]) -> Mask:
     """Return the flags that `n` readings earn alone, of shape (n,).
 
     There is one column of shape (n,) per quantity, NaN where absent; `timing`, and the mask
-    `channels_disagree`. Whether a value is possible is a matter of what the sensor said: 999 is a
-    dead fan whatever a correction makes of it.
+    `channels_disagree`. What the sensor said must be possible, for 999 is a dead fan whatever a
+    correction makes of it; and so must what is shown, for a correction can be wrong.
     """
     outside = np.zeros(len(columns["timestamp_us"]), dtype=bool)
     for quantity in QUANTITIES:
-        values = as_said(columns, quantity.name)
-        outside |= (values < quantity.low) | (values > quantity.high)
+        shown, said = columns[quantity.name], as_said(columns, quantity.name)
+        outside |= _is_impossible(quantity, said)
+        if said is not shown:
+            outside |= _is_impossible(quantity, shown)
     doubted = columns["timing"] == Timing.NODE_IN_DOUBT
     return bits(
         {
@@ -62,6 +65,11 @@ def is_credible(quantity: Quantity, values: Floats) -> Rows:
     """Which values are there and physically possible."""
     within: Rows = (values >= quantity.low) & (values <= quantity.high)
     return within
+
+
+def _is_impossible(quantity: Quantity, values: Floats) -> Rows:
+    beyond: Rows = (values < quantity.low) | (values > quantity.high)
+    return beyond
 
 
 def channels_disagree(a_ugm3: Floats, b_ugm3: Floats) -> Rows:

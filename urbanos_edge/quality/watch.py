@@ -289,7 +289,10 @@ def _credible(batch: Batch, sensor: Ints) -> Iterator[_Values]:
         is_wanted = is_weather if quantity.kind == "weather" else is_timed
         if quantity.kind == "particles":
             is_wanted = is_wanted & ~batch["channels_disagree"]
-        rows = np.flatnonzero(is_credible(quantity, said) & is_wanted)
+        is_wanted = is_wanted & is_credible(quantity, said)
+        if said is not column:
+            is_wanted &= is_credible(quantity, column)
+        rows = np.flatnonzero(is_wanted)
         if len(rows):
             values = column[rows]
             said = values if said is column else said[rows]

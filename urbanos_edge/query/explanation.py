@@ -35,7 +35,7 @@ _CLOCKS: Final[Mapping[Whose, str]] = {
     "node_in_doubt": "The node gave the time while its own clock was not to be trusted.",
 }
 _FLAGS: Final = {
-    "range": "A value is physically impossible: look at the fan and the laser.",
+    "range": "A value is physically impossible: look at the fan, the laser and the correction.",
     "stuck": "A value has been exactly the same for 24 hours: look at cable and firmware.",
     "spike": "A value is far from the sensor's last twelve, and no neighbour confirms it.",
     "neighbours": "What three or more neighbours agree on is far from what this sensor says.",

@@ -1,7 +1,9 @@
 -- Readings gathered per sensor, cell of zoom 18 and hour. Per quantity, as integers of 1/10,000 of
 -- its unit: count, sum, sum of squares, lowest and highest of the unflagged ones; and how many were
 -- flagged. `lng`, `lat` and `last_at_us` are of the newest reading, flagged or not. A value beyond
--- what an integer holds is beyond what is credible, too: it is flagged and only counted.
+-- what an integer holds is beyond what is credible, too: it is flagged and only counted. Files of older
+-- versions have values that a mistaken calibration made, up to 5e9 and not flagged: no BIGINT holds the
+-- squares of those from 303,701 on.
 SELECT
     sensor_id,
     hour,
@@ -14,7 +16,7 @@ SELECT
     count(*)::INTEGER - readings AS flagged,
     count(COLUMNS('^t_(.*)$'))::INTEGER AS '\1_count',
     sum(COLUMNS('^t_(.*)$'))::DECIMAL(38, 0) AS '\1_sum',
-    sum(COLUMNS('^t_(.*)$') * COLUMNS('^t_(.*)$'))::DECIMAL(38, 0) AS '\1_sum_sq',
+    sum(COLUMNS('^t_(.*)$')::HUGEINT * COLUMNS('^t_(.*)$'))::DECIMAL(38, 0) AS '\1_sum_sq',
     min(COLUMNS('^t_(.*)$')) AS '\1_min',
     max(COLUMNS('^t_(.*)$')) AS '\1_max',
     count(COLUMNS('^f_(.*)$'))::INTEGER AS '\1_flagged',

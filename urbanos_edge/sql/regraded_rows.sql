@@ -5,6 +5,7 @@ CREATE TEMP TABLE regraded (
     aqi_value SMALLINT,
     {pollutant}_aqi SMALLINT,
     {quantity} DOUBLE,
+    is_impossible BOOLEAN,
     grading VARCHAR,
     correction VARCHAR,
     {quantity}_raw DOUBLE

@@ -6,6 +6,7 @@ SELECT
     nullif(a.aqi_value, -1)::SMALLINT AS aqi_value,
     nullif(a.{pollutant}_aqi, -1)::SMALLINT AS {pollutant}_aqi,
     nullif(a.{quantity}, 'nan'::DOUBLE) AS {quantity},
+    a.is_impossible,
     $grading AS grading,
     {corrections}
 FROM anew AS a

@@ -3,7 +3,7 @@
 A row says by `grading` and `correction` what made its numbers. Those that are right are left alone,
 so what was broken off goes on where it was. A file is written anew beside all other work and takes
 the place of the old one in a transaction that marks the hours it changed. Flags stay as they were
-settled.
+settled, but for `range`, which says whether the values are possible.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from urbanos_edge.engine import Engine, quoted, statement
 from urbanos_edge.errors import StorageUnavailable
 from urbanos_edge.quality.corrections import Corrections
 from urbanos_edge.quality.grading import grade
+from urbanos_edge.quality.quality import IMPOSSIBLE
 from urbanos_edge.store.changed import hours_of, mark
 from urbanos_edge.store.damage import again_without_damage, read_intact
 from urbanos_edge.store.flush import register_labels, with_corrections
@@ -148,6 +149,7 @@ class Regrade:
         batch.columns["row"] = found["row"]
         wrong = batch.take(np.flatnonzero(~is_right))
         grade(self._standard, wrong)
+        wrong.columns["is_impossible"] = wrong["flags"] & IMPOSSIBLE > 0
         return wrong
 
     def _write(self, cursor: duckdb.DuckDBPyConnection, file: File) -> File:
