@@ -129,12 +129,16 @@ class Road:
         self.free = asyncio.Event()
         self.free.set()
         self.written: list[int] = []
+        self.all_written = asyncio.Event()
+        """Set by the frame 199."""
 
     def is_free(self) -> bool:
         return self.free.is_set()
 
     def write(self, frames: Sequence[bytes]) -> None:
         self.written += [int(frame) for frame in frames]
+        if 199 in self.written:
+            self.all_written.set()
 
     def drop(self) -> None:
         raise AssertionError("nobody was slow")
@@ -162,8 +166,7 @@ def test_frames_keep_their_order_on_both_ways() -> None:
                     await anyio.sleep(0.001)
             road.free.set()
             with anyio.fail_after(30):
-                while len(road.written) < 200:
-                    await anyio.sleep(0.001)
+                await road.all_written.wait()
             await anyio.wait_all_tasks_blocked()
             listener.put(b"200")
             assert road.written == list(range(201))
