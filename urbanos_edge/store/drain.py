@@ -29,7 +29,7 @@ from urbanos_edge.store.flush import Flushed, Mover
 CHUNK_READINGS: Final = 250_000
 """Readings one transaction moves at most; bounds the memory a flush takes."""
 _log = logging.getLogger(__name__)
-_STORAGE_FAULTS: Final = (Unavailable, DiskFull)
+_STORAGE_FAULTS: Final = (Unavailable, DiskFull, OSError)
 """What says nothing of the readings: the disk failed, or the database has too much to do."""
 
 
@@ -72,7 +72,7 @@ class Drain:
         """Move the oldest entries, at most about `CHUNK_READINGS`; None when the spool is empty.
 
         Raises:
-            Unavailable, DiskFull: nothing was moved and nothing lost; try again.
+            Unavailable, DiskFull, OSError: nothing was moved and nothing lost; try again.
             Exception: something else failed; try again, for after `max_retries` times the
                 readings at fault are set aside.
         """
