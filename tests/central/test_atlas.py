@@ -110,7 +110,7 @@ def sent_at(hour_us: int) -> list[dict[str, Any]]:
         measured("first", HERE, before_us + 35 * MINUTE_US, 35.4, temperature=-4.5),
         measured("first", HERE, hour_us + 5 * MINUTE_US, 55.4),
         measured("second", NEAR, hour_us + 15 * MINUTE_US, 125.4, pm10=154.0),
-        measured("odd", ODD, hour_us + 20 * MINUTE_US, 9.0, humidity=150.0),
+        measured("odd", ODD, hour_us + 20 * MINUTE_US, 9.0, humidity=150.0, pressure=1e300),
     ]
 
 
@@ -352,12 +352,16 @@ def test_a_history_of_days_adds_up_its_hours(back: Back) -> None:
 
 
 @pytest.mark.parametrize("kind", ["node", "readings"])
-def test_a_flagged_reading_is_counted_apart(backs: dict[str, Back], kind: str) -> None:
-    back = backs[kind]
+@pytest.mark.parametrize("resolution", ["5m", "1h"])
+def test_a_flagged_reading_is_counted_apart_however_large(
+    backs: dict[str, Back], kind: str, resolution: str
+) -> None:
+    back, quantities = backs[kind], "humidity,pressure"
     span = {"from": moment(back.began_us), "to": moment(back.began_us + HOUR_US)}
-    told = back.get("/api/v1/sensors/odd/history", **span, resolution="1h", quantity="humidity")
-    series = told["series"]["humidity"]
-    assert (series["count"], series["flagged"], series["avg"]) == ([0], [1], [None])
+    asked = {**span, "resolution": resolution, "quantity": quantities}
+    told = back.get("/api/v1/sensors/odd/history", **asked)
+    for series in map(told["series"].get, quantities.split(",")):
+        assert (series["count"], series["flagged"], series["avg"]) == ([0], [1], [None])
 
 
 @pytest.mark.parametrize("resolution", ["raw", "5m"])
