@@ -229,10 +229,11 @@ def test_without_room_for_a_copy_nothing_is_begun(
         run(node)
 
 
-def test_days_whose_readings_expired_are_named(node: Node) -> None:
-    old_us = NOW_US - 200 * DAY_US
-    store(node, reading(timestamp_us=old_us), reading(received_us=node.clock.now_us()))
-    old = stored(node, "created_date::VARCHAR", ORDER)[0][0]
+def test_days_whose_readings_expired_are_named(open_node: Callable[..., Node]) -> None:
+    node = open_node(retention_days=3)
+    now_us = node.clock.now_us()
+    store(node, reading(timestamp_us=now_us - 10 * DAY_US), reading(received_us=now_us))
+    [[old]] = stored(node, "max(created_date)::VARCHAR")
     node.expiry.drop()
     assert run(node).final_days == [old]
 

@@ -443,7 +443,7 @@ class Node:
             raise
 
     def _roll_up(
-        self, parts: Sequence[Flushed], rooms: Sequence[Tile], *, alerting: bool
+        self, parts: Sequence[Flushed], rooms: Sequence[Tile], *, alerting: bool = True
     ) -> tuple[list[Draft], set[Place]]:
         """Count what was stored, and draft the news, in a worker thread."""
         drafts: list[Draft] = []
