@@ -28,6 +28,10 @@ GERMAN = {
     "well": "Dem Knoten geht es gut.",
     "look": "Der Knoten arbeitet; etwas braucht Aufmerksamkeit.",
 }
+LOOK_MS = 6000
+"""Within it the page looks once at how far a backup is."""
+MARK = "row => getSelection().selectAllChildren(row)"
+UNMARK = "getSelection().removeAllRanges()"
 REPORT = {"lat": 60.17, "lng": 24.94, "kind": "smoke", "note": "<b>By the harbour</b>"}
 
 
@@ -209,6 +213,9 @@ def test_a_backup_is_made_on_request_and_what_came_of_it_is_told(
     page.get_by_role("button", name="Make a backup now").click()
     notice = page.locator(".notice").first
     expect(notice).to_contain_text("A backup is being made")
+    page.context.set_offline(True)
+    page.wait_for_timeout(LOOK_MS)
+    page.context.set_offline(False)
     expect(notice).to_contain_text("The backup is made, restored and compared.", timeout=60_000)
     assert node.status()["backup"]["last_at"] > before
     assert violations(page) == []
@@ -230,3 +237,55 @@ def test_what_the_node_says_of_itself_is_said_in_the_readers_language(
         page.screenshot(path=screenshots / f"admin-{tag}.png")
     assert len(set(shown.values())) == len(shown)
     assert shown["de"] == GERMAN[node.status()["summary"]["level"]]
+
+
+def refuse(node: NodeProcess, token: str, *names: str) -> None:
+    """Have messages refused that tell of these sensors."""
+    lost = [{**NO_PLACE_ON_EARTH, "sensor_id": name} for name in names]
+    node.post(lost, token)
+
+
+def test_a_table_that_is_read_again_stays_where_its_reader_is(
+    visit: Open, node: NodeProcess
+) -> None:
+    token = node.token()
+    refuse(node, token, *(f"lost-{number}" for number in range(30)))
+    before = node.status()["totals"]["dead_letters"]
+    page = admin(visit, node)
+    section(page, "Refused messages")
+    table = page.locator("details", has_text="Refused messages").locator(".wide")
+    row = table.locator("tr", has_text='"lost-20"')
+    row.get_by_role("button").focus()
+    scrolled = table.evaluate("table => table.scrollTop")
+    assert scrolled > 0
+    refuse(node, token, "first")
+    expect(table.locator("tr", has_text='"first"')).to_be_attached()
+    expect(row.get_by_role("button")).to_be_focused()
+    assert table.evaluate("table => table.scrollTop") == scrolled
+
+    tasks = page.locator(".tasks")
+    row.evaluate(MARK)
+    refuse(node, token, "second")
+    expect(tasks).to_contain_text(f"refused: {before + 2}.")
+    expect(table.locator("tr", has_text='"second"')).to_have_count(0)
+    row.locator("code").hover()
+    page.mouse.down()
+    page.evaluate(UNMARK)
+    refuse(node, token, "third")
+    expect(tasks).to_contain_text(f"refused: {before + 3}.")
+    expect(table.locator("tr", has_text='"second"')).to_have_count(0)
+    page.mouse.up()
+    expect(table.locator("tr", has_text='"third"')).to_be_attached()
+
+
+def test_who_asks_too_often_keeps_what_is_shown(visit: Open, tmp_path: Path) -> None:
+    """Twelve in a minute do for the first round and not for the second."""
+    busy = NodeProcess(tmp_path / "busy", {"rate_limit": "12/minute", "node_name": "Town Hall"})
+    try:
+        page = admin(visit, busy)
+        page.wait_for_event("response", lambda answer: answer.status == 429)
+        page.wait_for_timeout(1000)  # for the page to say something, which it does not
+        expect(page.locator(".notice").first).to_be_empty()
+        expect(page.locator(".health li").first).to_be_visible()
+    finally:
+        busy.stop()

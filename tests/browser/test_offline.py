@@ -9,17 +9,19 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.pages import GREEN, STALE_GREY, Visit, reading
-from tests.processes import NodeProcess
+from tests.browser.pages import GREEN, SEEN_WITHIN_S, STALE_GREY, Visit, reading
+from tests.browser.test_admin import AIRROHR, UNKNOWN, log_in, section
+from tests.processes import NodeProcess, wait_until
 
 Open = Callable[..., Visit]
 
@@ -30,6 +32,7 @@ CONTROLLED = "navigator.serviceWorker.controller !== null"
 KEPT = """async (key) => {
   return (await caches.match(key)) !== undefined;
 }"""
+IS_ANSWERED = "(how) => fetch('/api/v1/status', how).then(() => true, () => false)"
 LATER = "() => { const now = Date.now; Date.now = () => now() + 20 * 60_000; }"
 
 
@@ -89,6 +92,39 @@ def test_a_page_outlives_its_node_and_catches_up_when_it_is_back(
         back.stop()
 
 
+def test_how_the_node_is_now_is_never_told_from_what_was_kept(browser: Any, tmp_path: Path) -> None:
+    """Not by `visit`: where a browser lets requests be watched, its workers see them altered."""
+    node = start(tmp_path / "node")
+    page = browser.new_context().new_page()
+    try:
+        page.goto(node.url)
+        wait_until(lambda: page.evaluate(CONTROLLED), SEEN_WITHIN_S)
+        wait_until(lambda: page.evaluate(KEPT, "/api/v1/status"), SEEN_WITHIN_S)
+    finally:
+        node.kill()
+    assert page.evaluate(IS_ANSWERED, {})
+    assert not page.evaluate(IS_ANSWERED, {"cache": "no-store"})
+    page.context.close()
+
+
+def test_a_login_is_still_there_when_the_node_is_back(visit: Open, tmp_path: Path) -> None:
+    node = start(tmp_path / "node")
+    token, port = node.token("operator"), node.port
+    page = visit(node, "/admin").page
+    page.get_by_label("Token").fill(token)
+    node.kill()
+    notice = page.locator(".login .notice")
+    expect(notice).to_have_text("The node does not answer.")
+    expect(page.get_by_label("Token")).to_have_value(token)
+    back = start(tmp_path / "node", port)
+    try:
+        expect(notice).to_be_empty()
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("h1")).to_contain_text("Administration of")
+    finally:
+        back.stop()
+
+
 class _Quiet(SimpleHTTPRequestHandler):
     """Files as they are, the pages at their addresses, and nothing of a node.
 
@@ -107,28 +143,67 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+class _Before(_Quiet):
+    """The same before a node, which answers what is no file: a new version, and the node stays."""
+
+    def __init__(self, *args: Any, node: NodeProcess, **more: Any) -> None:
+        self._node = node
+        super().__init__(*args, **more)
+
+    def do_GET(self) -> None:
+        if (BUILT / PAGES.get(self.path, self.path).lstrip("/")).is_file():
+            super().do_GET()
+        else:
+            self._pass_on()
+
+    def do_POST(self) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        names = ("Cookie", "Content-Type")
+        headers = {name: self.headers[name] for name in names if name in self.headers}
+        headers["Origin"] = self._node.url  # it is asked by its own name, too
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        address = self._node.url + self.path
+        given = httpx.request(self.command, address, headers=headers, content=body)
+        self.send_response(given.status_code)
+        for name in ("Content-Type", "Set-Cookie"):
+            if name in given.headers:
+                self.send_header(name, given.headers[name])
+        self.send_header("Content-Length", str(len(given.content)))
+        self.end_headers()
+        with suppress(BrokenPipeError):  # who asked has gone on
+            self.wfile.write(given.content)
+
+
+@contextmanager
+def served(folder: Path, handler: Callable[..., _Quiet]) -> Iterator[str]:
+    """The address where a copy of the built pages is answered from this folder."""
+    shutil.copytree(BUILT, folder)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder with the built pages, and where a server without a node answers with it."""
     folder = tmp_path / "site"
-    shutil.copytree(BUILT, folder)
-    handler = partial(_Quiet, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with served(folder, _Quiet) as address:
+        yield folder, address
 
 
 def integrity(body: bytes) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
-def publish(folder: Path, mark: str, is_whole: bool) -> None:
+def publish(folder: Path, page: str, mark: str, is_whole: bool = True) -> None:
     """Put another version there; where it is not whole, one file is not what its list says."""
-    file, worker = folder / "kiosk.html", folder / "sw.js"
+    file, worker = folder / page, folder / "sw.js"
     before = file.read_bytes()
-    after = re.sub(rb"<body[^>]*>", b'<body class="kiosk" data-mark="%s">' % mark.encode(), before)
+    after = before.replace(b"<body", b'<body data-mark="%s"' % mark.encode())
     listed = worker.read_text()
     version = re.sub(r'"version":"\w+"', f'"version":"{mark}"', listed, count=1)
     file.write_bytes(after)
@@ -176,14 +251,65 @@ def test_a_kiosk_takes_a_new_version_when_it_is_whole_and_never_half_of_one(
     page.goto(f"{address}/kiosk")
     page.wait_for_function(CONTROLLED)
 
-    publish(folder, "broken", is_whole=False)
+    publish(folder, "kiosk.html", "broken", is_whole=False)
     page.evaluate(LOOK_IN_VAIN)
     page.reload()
     assert mark_of(page) is None
 
     shutil.copy(BUILT / "kiosk.html", folder / "kiosk.html")
     shutil.copy(BUILT / "sw.js", folder / "sw.js")
-    publish(folder, "whole", is_whole=True)
+    publish(folder, "kiosk.html", "whole")
     page.evaluate(LOOK_OFTEN)
     wait_until_renewed(page, "whole")
     page.context.close()
+
+
+LOOK_AWAY = """() => {
+  window.looks = 0;
+  const get = () => { window.looks++; return true; };
+  Object.defineProperty(document, 'hidden', { configurable: true, get });
+}"""
+"""Nobody looks at the page any more; how often it asks whether that is so is counted."""
+WAITS = "navigator.serviceWorker.getRegistration().then(({ waiting }) => waiting !== null)"
+
+
+def expect_to_stay(page: Page) -> None:
+    """The new version is there, nobody looks, and the page is as it was."""
+    page.evaluate(LOOK_AWAY)
+    page.wait_for_function("window.looks > 2")
+    assert mark_of(page) is None
+
+
+def test_a_new_version_waits_for_what_is_shown_once_and_for_half_filled_forms(
+    browser: Any, tmp_path: Path
+) -> None:
+    node = start(tmp_path / "node")
+    node.client.post("/data.php", json=AIRROHR, headers={"X-Sensor": UNKNOWN})
+    folder = tmp_path / "site"
+    page = browser.new_context(locale="en-GB").new_page()
+    try:
+        with served(folder, partial(_Before, node=node)) as address:
+            page.goto(f"{address}/admin")
+            log_in(page, node.token("operator"))
+            page.wait_for_function(CONTROLLED)
+            page.get_by_role("button", name="Claim").click()
+            page.get_by_label("Latitude").fill("60.17")
+            page.get_by_label("Longitude").fill("24.94")
+            page.get_by_label("Recognise it by").select_option("token")
+            page.get_by_role("button", name="Claim it").click()
+            expect(page.locator(".notice").first).to_contain_text("is claimed")
+            expect(page.locator(".secret code")).to_be_visible()
+
+            publish(folder, "admin.html", "new")
+            page.evaluate(LOOK_OFTEN)
+            page.wait_for_function(WAITS)
+            expect_to_stay(page)
+            section(page, "Alert rules")
+            page.get_by_label("Limit").fill("55")
+            page.get_by_role("button", name="Cancel").click()
+            expect_to_stay(page)
+            page.get_by_label("Limit").fill("")
+            wait_until_renewed(page, "new")
+    finally:
+        page.context.close()
+        node.stop()

@@ -13,6 +13,8 @@ export class ApiError extends Error {
     readonly said = '',
     /** What stays the same of them; empty when it had none. */
     readonly code = '',
+    /** For how long it wants to be left alone; 0 when it did not say. */
+    readonly retryAfter_s = 0,
   ) {
     super(`${path}: ${status === 0 ? 'no answer' : status}`);
   }
@@ -26,12 +28,12 @@ export interface NewReport extends Place {
 
 /** When answers that the service worker had kept were said; see `worker/shelf.ts`. */
 const KEPT_AT = 'X-Kept-At';
-const keptMoments = new WeakMap<object, number>();
-
 /** Asked when news of it have come: no answer from before will do. */
 const NOW: RequestInit = { cache: 'no-cache' };
+const keptMoments = new WeakMap<object, number>();
+
 export const api = {
-  status: () => ask('/api/v1/status'),
+  status: (how?: RequestInit) => ask('/api/v1/status', {}, {}, how),
   standard: () => ask('/api/v1/standard'),
   sensors: (limit: number, how?: RequestInit) =>
     ask('/api/v1/sensors', {}, { limit: String(limit) }, how),
@@ -89,8 +91,9 @@ async function reached(address: string, request: RequestInit): Promise<Response>
   const response = await fetch(address, request).catch(() => {
     throw new ApiError(0, address);
   });
-  if (!response.ok) throw new ApiError(response.status, address, ...(await saidIn(response)));
-  return response;
+  if (response.ok) return response;
+  const retryAfter_s = Number(response.headers.get('Retry-After')) || 0;
+  throw new ApiError(response.status, address, ...(await saidIn(response)), retryAfter_s);
 }
 
 /** The message and the code of a refusal. */

@@ -4,6 +4,7 @@ import { desk as node } from './api';
 import { ClaimForm, type ClaimInput } from './claim';
 import { confirmed } from './confirm';
 import { mayAdminister, readDesk } from './desk';
+import { isHalfFilled } from './fields';
 import { LoginForm } from './login';
 import { AdminPage } from './page';
 import type { Act, Acts, Desk } from './view';
@@ -23,6 +24,10 @@ import '../side.css';
 import './admin.css';
 
 const READ_EVERY_MS = 10_000;
+/** What hardly changes by itself. */
+const READ_ALL_EVERY_MS = 60_000;
+/** From then on the reader hears that what is shown is not of now. */
+const OLD_AFTER_MS = 60_000;
 const UNCOVERED = { top: 0, right: 0, bottom: 0, left: 0 };
 
 const theme = new ThemeSwitch(() => map?.restyle({ theme: theme.theme }));
@@ -35,7 +40,13 @@ let page: AdminPage | null = null;
 let map: MapView | null = null;
 let claim: ClaimForm | null = null;
 let login: LoginForm | null = null;
-let isGone = false;
+/** Whether the page, or the form, says why nothing new comes. */
+let hasComplained = false;
+/** Rounds of reading that were begun, and the one that is shown: an older one comes too late. */
+let [turns, shown] = [0, 0];
+let [readAt_ms, allReadAt_ms, askAgainAt_ms] = [0, 0, 0];
+/** Acts that are under way, or whose outcome nobody has seen. */
+let acting = 0;
 
 const acts: Acts = {
   act,
@@ -44,31 +55,57 @@ const acts: Acts = {
   confirm: (what, go, word) => confirmed(say, what, go, word),
 };
 
-/** Read everything; whoever is not logged in, or no longer is, is asked to. */
-async function read(): Promise<void> {
+/**
+ * Read how it is; whoever is not logged in, or no longer is, is asked to.
+ *
+ * After an act what came of it is shown in all parts (`isDue`), also where something is marked.
+ */
+async function read(isDue = false): Promise<void> {
+  const turn = ++turns;
+  const begun_ms = Date.now();
+  const before = begun_ms - allReadAt_ms < READ_ALL_EVERY_MS ? desk : null;
   try {
-    const who = await node.who();
+    const who = before?.who ?? (await node.who());
     if (!mayAdminister(who)) return askLogin(say('login.scope', { scope: who.scope }));
-    desk = await readDesk(who);
+    const told = await readDesk(who, before);
+    if (turn < shown) return;
+    desk = told;
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) return askLogin();
-    isGone = true;
-    return tell(goneSince());
+    return turn < shown ? undefined : takeFailure(error);
   }
-  if (!page) openPage(desk);
-  else if (isGone) page.tell('');
-  isGone = false;
-  const text = textIn(words.language);
-  page?.render({ desk, say, text, words, format, now_ms: Date.now() });
+  [shown, readAt_ms] = [turn, begun_ms];
+  if (!before) allReadAt_ms = begun_ms;
+  draw(desk, isDue);
 }
 
-function goneSince(): string {
-  if (!desk) return words.say('link.never');
-  return say('gone', { time: format.clock(Date.parse(desk.status.now), Date.now()) });
+function draw(known: Desk, isDue: boolean): void {
+  if (!page) openPage(known);
+  else if (hasComplained) page.tell('');
+  hasComplained = false;
+  const text = textIn(words.language);
+  page?.render({ desk: known, say, text, words, format, now_ms: Date.now() }, isDue);
+}
+
+/** Asking too often passes by itself: what is shown stays as long as it is hardly older for that. */
+function takeFailure(error: unknown): void {
+  const { status = 0, retryAfter_s = 0 } = error instanceof ApiError ? error : {};
+  if (status === 401) return askLogin();
+  askAgainAt_ms = Date.now() + retryAfter_s * 1000;
+  if (status === 429 && Date.now() - readAt_ms < OLD_AFTER_MS) return;
+  hasComplained = true;
+  tell(complaint(error));
+}
+
+function complaint(error: unknown): string {
+  const what = (error instanceof ApiError && reason(error)) || say('refused.no_answer');
+  if (!desk) return what;
+  const time = format.clock(Date.parse(desk.status.now), Date.now());
+  return `${what} ${say('old', { time })}`;
 }
 
 function tell(text: string): void {
   if (page) page.tell(text);
+  else if (login) login.tell(text);
   else document.body.replaceChildren(element('main', { class: 'login card' }, text));
 }
 
@@ -79,7 +116,8 @@ function askLogin(problem = ''): void {
     document.title = say('login.title');
     document.body.replaceChildren(element('main', {}, login.element));
   }
-  if (problem) login.tell(problem);
+  if (problem || hasComplained) login.tell(problem);
+  hasComplained = false;
 }
 
 function openPage({ status }: Desk): void {
@@ -159,13 +197,25 @@ function closeClaim(): void {
 
 async function act(button: HTMLButtonElement, action: Act): Promise<void> {
   button.disabled = true;
+  acting++;
   const told = await action((text) => page?.tell(text)).then(
     (text) => text ?? say('done'),
     (error: unknown) => say('failed', { why: reason(error) }),
   );
-  await read();
+  allReadAt_ms = 0;
+  await read(true);
   button.disabled = false;
   page?.tellAfter(told, button);
+  await seen();
+  acting--;
+}
+
+/** Somebody looks at the page, at once or once they come back to it. */
+function seen(): Promise<void> {
+  return new Promise((resolve) => {
+    if (!document.hidden) return resolve();
+    document.addEventListener('visibilitychange', () => resolve(), { once: true });
+  });
 }
 
 function reason(error: unknown): string {
@@ -183,8 +233,17 @@ function speak(language: Language): void {
   location.reload();
 }
 
+/** Whether a new version of the page would take nothing from anybody. */
+function isFree(): boolean {
+  const isAsked = document.querySelector('dialog[open]') !== null;
+  return isQuiet() && !claim && acting === 0 && !isAsked && !isHalfFilled(document.body);
+}
+
 document.documentElement.lang = words.language;
 void loadFont(words.language);
-standBy(quietWatch(), () => null);
-window.setInterval(() => document.hidden || void read(), READ_EVERY_MS);
+const isQuiet = quietWatch();
+standBy(isFree, () => null);
+window.setInterval(() => {
+  if (!document.hidden && Date.now() >= askAgainAt_ms) void read();
+}, READ_EVERY_MS);
 void read();

@@ -1,6 +1,8 @@
 /** Everything else, in tables: for who wants to know more than what waits. */
 
 import { desk as node } from './api';
+import { NOW } from './desk';
+import { keyed } from './drawing';
 import {
   actButton,
   moment,
@@ -11,14 +13,14 @@ import {
   type AdminView,
 } from './view';
 import { rejectionIn, type PlainAdminKey } from './words';
-import { api } from '../api';
+import { api, ApiError } from '../api';
 import type { BackupState, Found, Letter } from '../api-types';
 import { element } from '../dom';
 import { isLate, type Latest } from '../state';
 
 const MOST_SENSORS = 100;
 /** At how far a backup is. */
-const LOOK_EVERY_MS = 1000;
+const LOOK_EVERY_MS = 5000;
 /** Of a message that was refused. */
 const MOST_LETTERS = 200;
 
@@ -39,7 +41,10 @@ export function sensorTable(view: AdminView, acts: Acts): Cell[] {
   const { desk, say, format } = view;
   const shown = silentFirst(desk.sensors).slice(0, MOST_SENSORS);
   const rows = shown.map(({ id, name, latest }) => [
-    plainButton(name, () => acts.showSensor(id)),
+    keyed(
+      plainButton(name, () => acts.showSensor(id)),
+      id,
+    ),
     latest ? lastReading(view, latest) : say('sensors.unheard'),
   ]);
   const total = desk.status.sensors.total;
@@ -83,7 +88,7 @@ function claimOf({ say }: AdminView, acts: Acts, { sender, sensor_id }: Found): 
 
 function letters(view: AdminView, acts: Acts): Cell[] {
   const rows = view.desk.letters.letters.map((letter: Letter) => [
-    moment(view, letter.rejected_at),
+    keyed(element('span', {}, moment(view, letter.rejected_at)), letter.id),
     whyRefused(view, letter),
     element('code', {}, shortened(asText(letter.payload))),
     actButton(view.say('letters.retry'), acts, async () => void (await node.requeue(letter.id))),
@@ -152,22 +157,34 @@ function backupButton({ desk, say, format }: AdminView, acts: Acts): Cell {
   if (progress !== null)
     return element('p', {}, say('backup.running', { done: format.done(progress) }));
   return actButton(say('backup.make'), acts, async (tell) => {
+    const { backup: before } = await api.status(NOW);
     await node.backUp();
-    const { failure, proven_readings } = await backupMade((done) =>
+    const { failure, last_at, proven_readings } = await backupMade((done) =>
       tell(say('backup.running', { done: format.done(done) })),
     );
     if (failure !== null) return say('backup.failed', { why: failure });
+    if (last_at === before.last_at) return say('backup.lost');
     return say('backup.made', { count: format.count(proven_readings ?? 0) });
   });
 }
 
-/** How the backup that is being made ended. */
+/** How the backup that is being made ended; a node that is busy with it may not answer at once. */
 async function backupMade(onProgress: (done: number) => void): Promise<BackupState> {
   for (;;) {
-    const { backup } = await api.status();
-    if (backup.progress === null) return backup;
-    onProgress(backup.progress);
+    const backup = await backupNow();
+    if (backup?.progress === null) return backup;
+    if (backup) onProgress(backup.progress);
     await new Promise((resolve) => window.setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
+/** Null: that cannot be said just now. Raises `ApiError` for who is not logged in any more. */
+async function backupNow(): Promise<BackupState | null> {
+  try {
+    return (await api.status(NOW)).backup;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) throw error;
+    return null;
   }
 }
 

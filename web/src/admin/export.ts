@@ -1,5 +1,6 @@
 /** Readings of some days as a file, for a spreadsheet or a map. */
 
+import { settle } from './fields';
 import { select } from './rules';
 import type { Say } from './words';
 import { element } from '../dom';
@@ -42,6 +43,7 @@ export class ExportForm {
     this.element.addEventListener('submit', (event) => {
       event.preventDefault();
       element('a', { href: this.#address(), download: '' }).click();
+      settle(this.element);
     });
   }
 

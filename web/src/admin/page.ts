@@ -1,6 +1,7 @@
 /** How the administration is laid out; each part is drawn again only when it has changed. */
 
 import { sensorTable, sections } from './details';
+import { Drawing } from './drawing';
 import { ExportForm } from './export';
 import { healthLines } from './health';
 import { ruleForm, ruleTable } from './rules';
@@ -21,6 +22,7 @@ export class AdminPage {
   readonly claim = element('div');
   readonly element: HTMLElement;
   readonly #acts: Acts;
+  readonly #drawing: Drawing;
   readonly #title = element('h1');
   readonly #notice = element('p', { class: 'notice', role: 'status', tabindex: '-1' });
   readonly #health = element('ul', { class: 'health' });
@@ -50,10 +52,13 @@ export class AdminPage {
       folded(say, 'export.title', this.#export.element),
       ...details,
     );
+    this.#drawing = new Drawing(this.element);
   }
 
-  render(view: AdminView): void {
+  render(view: AdminView, isDue: boolean): void {
     const { say, desk } = view;
+    const redraw = (target: HTMLElement, content: (string | Node)[]) =>
+      this.#drawing.draw(target, content, isDue);
     setText(this.#title, say('title', { place: desk.status.node.name }));
     document.title = this.#title.textContent;
     const lines = healthLines(view).map(({ tone, text }) => element('li', { class: tone }, text));
@@ -103,13 +108,3 @@ function folded(say: Say, key: PlainAdminKey, ...content: HTMLElement[]): HTMLEl
   const summary = element('summary', {}, element('h2', {}, say(key)));
   return element('details', { class: 'card' }, summary, ...content);
 }
-
-/** What reads the same as before stays, with the focus that may be in it. */
-function redraw(target: HTMLElement, content: (string | Node)[]): void {
-  const made = element('div', {}, ...content);
-  if (drawnBefore.get(target) === made.innerHTML) return;
-  drawnBefore.set(target, made.innerHTML);
-  target.replaceChildren(...made.childNodes);
-}
-
-const drawnBefore = new WeakMap<HTMLElement, string>();

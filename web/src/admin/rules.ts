@@ -2,6 +2,8 @@
 
 import { desk as node, type NewRule } from './api';
 import { table } from './details';
+import { keyed } from './drawing';
+import { settle } from './fields';
 import { actButton, type Acts, type AdminView } from './view';
 import type { Say } from './words';
 import type { ShownRule } from '../api-types';
@@ -15,7 +17,7 @@ const USUAL_MINUTES = '30';
 
 export function ruleTable(view: AdminView, acts: Acts): (string | HTMLElement)[] {
   const rows = view.desk.rules.rules.map((rule) => [
-    titled(view, rule),
+    keyed(element('span', {}, titled(view, rule)), rule.id),
     view.format.count(rule.raised),
     element('div', { class: 'acts' }, ...ruleButtons(view, acts, rule)),
   ]);
@@ -51,7 +53,7 @@ export function ruleForm(say: Say, words: Words, acts: Acts): HTMLFormElement {
   const minutes = element('input', { type: 'number', min: '0', max: '10080', required: '' });
   const name = element('input', { type: 'text', maxlength: '120', autocomplete: 'off' });
   const add = element('button', { type: 'submit', class: 'button' }, say('rules.add'));
-  minutes.value = USUAL_MINUTES;
+  minutes.defaultValue = USUAL_MINUTES;
   const measured = [
     element('label', {}, say('rules.quantity'), quantity),
     element('label', {}, say('rules.threshold'), threshold),
@@ -78,7 +80,10 @@ export function ruleForm(say: Say, words: Words, acts: Acts): HTMLFormElement {
       for_s: Math.round(Number(minutes.value) * 60),
       ...(threshold.required && { quantity: quantity.value, threshold: Number(threshold.value) }),
     };
-    void acts.act(add, async () => void (await node.addRule(asked)));
+    void acts.act(add, async () => {
+      await node.addRule(asked);
+      settle(form);
+    });
   });
   return form;
 }

@@ -1,6 +1,7 @@
 /** What waits for somebody to decide, each with its buttons. */
 
 import { desk as node } from './api';
+import { keyed } from './drawing';
 import { titled } from './rules';
 import { actButton, isSilent, moment, plainButton, type Acts, type AdminView } from './view';
 import { rejectionIn } from './words';
@@ -25,8 +26,14 @@ export function tasks(view: AdminView, acts: Acts): HTMLElement[] {
   return found.length > 0 ? found : [element('li', { class: 'muted' }, view.say('tasks.none'))];
 }
 
-function task(text: string, more: HTMLElement | '', ...buttons: HTMLElement[]): HTMLElement {
-  const words = element('p', {}, text, more);
+/** `key` says which of all it is, whatever is told of it. */
+function task(
+  key: string,
+  text: string,
+  more: HTMLElement | '',
+  ...buttons: HTMLElement[]
+): HTMLElement {
+  const words = keyed(element('p', {}, text, more), key);
   return element('li', { class: 'task' }, words, element('div', { class: 'acts' }, ...buttons));
 }
 
@@ -36,7 +43,7 @@ function alertTask(view: AdminView, acts: Acts, alert: Alert): HTMLElement {
   const rule = known ? titled(view, known) : alert.rule;
   const time = moment(view, alert.since ?? alert.raised_at);
   const show = plainButton(view.say('tasks.show'), () => acts.showSensor(id));
-  return task(view.say('tasks.alert', { rule, name, time }), '', show);
+  return task(`alert ${alert.id}`, view.say('tasks.alert', { rule, name, time }), '', show);
 }
 
 function senderTask(view: AdminView, acts: Acts, unknown: Sender): HTMLElement {
@@ -44,6 +51,7 @@ function senderTask(view: AdminView, acts: Acts, unknown: Sender): HTMLElement {
   const { sender, protocol, address, last_seen_at: at, last } = unknown;
   const values = measured(view, last);
   return task(
+    `sender ${sender}`,
     say('tasks.sender', { sender, protocol }),
     said(say('tasks.heard', { address, time: moment(view, at), values })),
     plainButton(say('tasks.claim'), () => acts.claim(sender)),
@@ -78,6 +86,7 @@ function refusedTask(view: AdminView, acts: Acts, refused: Disbelieved): HTMLEle
   const why = rule === 'open' ? '' : say(`tasks.refused.${rule}`);
   const count = format.count(messages);
   return task(
+    `refused ${sender}`,
     say('tasks.refused', { sender, why, count, address, time: moment(view, at) }),
     '',
     plainButton(say('tasks.again'), () => acts.claim(sender)),
@@ -90,6 +99,7 @@ function reportTask(view: AdminView, acts: Acts, { id, kind, note, at }: Shown):
   const decide = (verdict: 'approve' | 'reject') => async () =>
     void (await node.decide(id, verdict));
   return task(
+    `report ${id}`,
     text,
     note && element('q', {}, note),
     actButton(say('tasks.approve'), acts, decide('approve')),
@@ -109,6 +119,7 @@ function lettersTask({ desk, say, words, format }: AdminView, acts: Acts): HTMLE
     return;
   };
   return task(
+    'letters',
     say('tasks.letters', { count, why }),
     '',
     actButton(say('tasks.requeue'), acts, async () => void (await node.requeue())),

@@ -72,6 +72,8 @@ async function takeOver(): Promise<void> {
 }
 
 function answer(event: FetchEvent, plan: Plan): Promise<Response> {
+  // Whoever asks so has no use for what was kept. `no-cache` is no such word: a reload says it, too.
+  if (event.request.cache === 'no-store') return fromNode(event, plan);
   switch (plan.first) {
     case 'shell':
       return fromShell(event, plan);

@@ -7,7 +7,7 @@ export const de: AdminMessages = {
   map: 'Zur Karte',
   logOut: 'Abmelden',
   failed: 'Das hat nicht geklappt: {why}',
-  gone: 'Der Knoten antwortet nicht. Was hier steht, ist von {time}.',
+  old: 'Was hier steht, ist von {time}.',
   done: 'Erledigt.',
   none: 'Keine.',
   never: 'nie',
@@ -178,6 +178,8 @@ export const de: AdminMessages = {
   'backup.made':
     'Die Sicherung ist gemacht, zurückgespielt und verglichen. Messwerte darin: {count}.',
   'backup.failed': 'Die Sicherung ist fehlgeschlagen: {why}',
+  'backup.lost':
+    'Es wurde keine Sicherung gemacht: Der Knoten ist inzwischen neu gestartet. Bitte noch einmal.',
   'settings.title': 'Einstellungen',
   'settings.admins': 'Einstellungen werden nur Admins gezeigt.',
   'source.default': 'Vorgabe',
