@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from tests.proofs.display import what_the_display_reaches
+from tests.proofs.operating import another_place, other_ports
 from tests.proofs.trees import ROOT, SLOT, Box, bare_debian, booted, copy_sources, say, wait_until
 
-DISPLAYED: Final = "http://127.0.0.1:8080/kiosk"
 WATCHDOG_S: Final = 30
 BREAK_OFF = """
 import shutil
@@ -56,7 +57,7 @@ def prove_install(folder: Path) -> dict[str, Any]:
         said = box.run("systemd-analyze", "security", "--no-pager", "urbanos-edge.service")
         found |= {"exposure": re.findall(r"exposure level.*: ([0-9.]+)", said)[0]}
         found |= _restart_under_requests(box)
-        found |= {"wall display": _what_the_display_reaches(box)}
+        found |= {"wall display": what_the_display_reaches(box)}
         found |= {"hung node back s": _hang(box)}
         assert box.ask("rows") == "1"
     tree.run(f"{SLOT}/bin/python -c {shlex.quote(BREAK_OFF)}")
@@ -64,6 +65,7 @@ def prove_install(folder: Path) -> dict[str, Any]:
     with booted(tree) as box:
         found |= {"bad version gone s": _give_way(box)}
         assert box.ask("rows") == "1"
+        found |= other_ports(box) | another_place(box)
     return found
 
 
@@ -75,23 +77,6 @@ def _restart_under_requests(box: Box) -> dict[str, Any]:
     assert box.main_pid() not in (0, former)
     assert found["failed"] == 0, found
     return {f"restart {name}": value for name, value in found.items()}
-
-
-def _what_the_display_reaches(box: Box) -> str:
-    """Ask the node from where the wall display's browser would run; there is no screen here."""
-    say("asking from the wall display's network")
-    looks = "import os, urllib.request as r; print('sees', os.listdir('/sys/class/net'),"
-    looks += f" r.urlopen('{DISPLAYED}', timeout=60).status)"
-    text = "[Service]\nType=oneshot\nRestart=no\nExecStart=\n"
-    text += f'ExecStart={SLOT}/bin/python -c "{looks}"\n'
-    folder = "/run/systemd/system/urbanos-kiosk.service.d"
-    box.run("bash", "-c", f"mkdir -p {folder}; cat > {folder}/proof.conf <<'END'\n{text}END")
-    box.run("systemctl", "daemon-reload")
-    box.run("systemctl", "start", "urbanos-kiosk.service")
-    said: str
-    (said,) = re.findall(r"sees (.*)", box.run("journalctl", "-q", "-u", "urbanos-kiosk.service"))
-    assert said == "['lo'] 200", said
-    return said
 
 
 def _hang(box: Box) -> float:
