@@ -79,7 +79,7 @@ def _run_container(tree: Tree, settings: dict[str, str]) -> dict[str, Any]:
         wait_until(lambda: box.run("sh", "-c", check) == "well", 90, "the health check fails")
         found = {"well after s": round(time.monotonic() - began_s, 1)}
         for command in commands_in("urbanos-edge"):
-            say(f"podman exec {shlex.join(command)}")
+            say(f"podman exec urbanos-edge {shlex.join(command)}")
             assert _execute(box, uid, settings["ENV"], command)
         assert box.run("stat", "-c", "%u", "/data/lock") == str(uid)
         assert box.run("sh", "-c", "touch /opt/x 2>&1 || true").endswith("Read-only file system")
