@@ -101,6 +101,19 @@ def failing(*_: object) -> None:
     raise OutOfMemory("the query engine ran out of memory")
 
 
+def test_sources_keep_their_names_however_many_strings_there_were(node: Node) -> None:
+    """Strings are numbered for the whole life of the process: 16 bits are not enough of them."""
+    now_us = node.clock.now_us()
+    many = (
+        reading(f"sensor-{n}", now_us, source=f"source-{n}", pollution_type=f"type-{n}")
+        for n in range(22_000)
+    )
+    store(node, *many)
+    store(node, reading("last", now_us, source="rare"))
+    latest = node.view().latest
+    assert latest.strings("source")[by_sensor(node)["last"]] == "rare"
+
+
 def test_a_sensor_that_the_map_never_met_is_a_difference(node: Node) -> None:
     store(node, reading("known"))
     now_us = node.clock.now_us()

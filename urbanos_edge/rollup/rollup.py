@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from urbanos_edge import aqi
-from urbanos_edge.batch import CORRECTION, RAW_NAMES, ROW, Batch, from_columns
+from urbanos_edge.batch import CORRECTION, RAW_NAMES, TYPES, Batch, from_columns
 from urbanos_edge.clock import HOUR_US, SECOND_US
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.grid import FINEST_ZOOM, Bounds, Tile
@@ -40,7 +40,7 @@ from urbanos_edge.store.damage import read_intact
 from urbanos_edge.store.store import Store
 
 _LATEST: Final = {
-    **{name: ROW.fields[name][0] for name in ROW.names or () if ROW.fields},
+    **TYPES,
     "aqi_value": np.dtype(np.int16),
     "level": np.dtype(np.int16),
     "dominant": np.dtype(np.int16),
