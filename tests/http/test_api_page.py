@@ -37,6 +37,14 @@ def test_it_is_a_page_and_the_document_is_where_it_was(server: NodeProcess) -> N
     assert document.json()["openapi"].startswith("3.1")
 
 
+def test_every_operation_says_what_it_does(server: NodeProcess) -> None:
+    paths = server.client.get("/schema/openapi.json").json()["paths"]
+    told = {
+        f"{method} {path}": each for path, all_ in paths.items() for method, each in all_.items()
+    }
+    assert [name for name, operation in told.items() if not operation.get("description")] == []
+
+
 def test_all_it_loads_is_the_nodes_own_and_never_changes(server: NodeProcess) -> None:
     waiting, asked = {"/schema"}, set[str]()
     while waiting:

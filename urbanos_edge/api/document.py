@@ -99,6 +99,7 @@ def told_at_its_address(title: str, components: Components | None = None) -> Ope
         path=ADDRESS,
         components=components or Components(),
         render_plugins=[JsonRenderPlugin(path="/")],
+        use_handler_docstrings=True,
     )
 
 
