@@ -8,7 +8,8 @@ import pytest
 import shapely
 from shapely.geometry import Point, Polygon
 
-from tests.extracts import Extract, Place, box, draw, layer, metres
+from tests.extracts import Extract, Place, box, draw, layer, metres, silent
+from urbanos_edge.basemap.basemap import Basemap, import_osm
 
 # --- what is drawn ---
 
@@ -25,6 +26,18 @@ def test_a_street_lies_where_its_nodes_lie(tmp_path: Path) -> None:
     assert max(metres(Point(place).distance(street)) for place in places) < 0.6
     ((properties, _),) = layer(basemap, "transportation_name")
     assert properties == {"class": "minor", "name": "Testikatu"}
+
+
+def test_an_extract_may_be_a_link_to_one_elsewhere(tmp_path: Path) -> None:
+    extract = Extract()
+    extract.line([(24.942, 60.1665), (24.947, 60.1668)], highway="residential")
+    for name in ("elsewhere", "here"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "here" / "city.osm.pbf"
+    link.symlink_to(extract.save(tmp_path / "elsewhere" / "finland.osm.pbf"))
+    import_osm(link, tmp_path / "here" / "basemap.mbtiles", silent)
+    basemap = Basemap(tmp_path / "here" / "basemap.mbtiles")
+    assert len(layer(basemap, "transportation")) == 1
 
 
 def test_the_pieces_of_a_street_are_joined_into_one_line(tmp_path: Path) -> None:

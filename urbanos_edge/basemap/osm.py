@@ -106,7 +106,7 @@ class Drawing:
             self._cursor.execute(text)
             return
         try:
-            self._cursor.execute(text, {"path": str(self._pbf.resolve())})
+            self._cursor.execute(text, {"path": str(self._pbf)})
         except (duckdb.IOException, duckdb.OutOfMemoryException):
             raise
         except duckdb.Error as error:
@@ -121,6 +121,7 @@ def drawing(pbf: Path, folder: Path, progress: Progress) -> Iterator[Drawing]:
         BasemapUnreadable: damaged, or no .osm.pbf file.
         DiskFull, StorageUnavailable: no room or no memory for it.
     """
+    pbf = pbf.resolve()  # of a link, the folder that counts is the one of what it points to
     instance = Engine(MEMORY_MIB, folder, [pbf.parent, folder])
     try:
         with instance.cursor() as cursor:
