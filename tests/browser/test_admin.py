@@ -251,7 +251,7 @@ def test_a_table_that_is_read_again_stays_where_its_reader_is(
     token = node.token()
     refuse(node, token, *(f"lost-{number}" for number in range(30)))
     before = node.status()["totals"]["dead_letters"]
-    page = admin(visit, node)
+    page = admin(visit, node, hurried=True)
     section(page, "Refused messages")
     table = page.locator("details", has_text="Refused messages").locator(".wide")
     row = table.locator("tr", has_text='"lost-20"')
@@ -282,7 +282,7 @@ def test_who_asks_too_often_keeps_what_is_shown(visit: Open, tmp_path: Path) -> 
     """Twelve in a minute do for the first round and not for the second."""
     busy = NodeProcess(tmp_path / "busy", {"rate_limit": "12/minute", "node_name": "Town Hall"})
     try:
-        page = admin(visit, busy)
+        page = admin(visit, busy, hurried=True)
         page.wait_for_event("response", lambda answer: answer.status == 429)
         page.wait_for_timeout(1000)  # for the page to say something, which it does not
         expect(page.locator(".notice").first).to_be_empty()
