@@ -33,7 +33,7 @@ _ZSTD_SLICE: Final = 256
 
 
 class _Unpacker(Protocol):
-    def unpack(self, chunk: bytes, room: int) -> bytes: ...
+    def unpack(self, chunk: bytes, room: int) -> bytearray: ...
 
     def is_complete(self) -> bool: ...
 
@@ -147,7 +147,7 @@ class _Gzip:
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
-    def unpack(self, chunk: bytes, room: int) -> bytes:
+    def unpack(self, chunk: bytes, room: int) -> bytearray:
         unpacked = bytearray()
         try:
             while chunk and len(unpacked) <= room:
@@ -157,7 +157,7 @@ class _Gzip:
                 chunk = self._zlib.unused_data
         except zlib.error as error:
             raise BadRequest("the body is not valid gzip", code="invalid_encoding") from error
-        return bytes(unpacked)
+        return unpacked
 
     def is_complete(self) -> bool:
         return self._zlib.eof
@@ -170,7 +170,7 @@ class _Zstandard:
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=8 << 20)
         self._zstd = self._decompressor.decompressobj()
 
-    def unpack(self, chunk: bytes, room: int) -> bytes:
+    def unpack(self, chunk: bytes, room: int) -> bytearray:
         unpacked = bytearray()
         try:
             for start in range(0, len(chunk), _ZSTD_SLICE):
@@ -179,7 +179,7 @@ class _Zstandard:
                     break
         except zstandard.ZstdError as error:
             raise BadRequest("the body is not valid zstd", code="invalid_encoding") from error
-        return bytes(unpacked)
+        return unpacked
 
     def _unpack_slice(self, piece: bytes) -> bytes:
         unpacked = b""
