@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from bench.context import Bench
-from bench.dataset import Shape, busy_tiles
+from bench.dataset import Shape
 from bench.figures import Better, Figure, spread
 from bench.http import Connection
 from bench.node import UNLIMITED, RunningNode, node
@@ -112,9 +112,7 @@ def _city(bench: Bench, owner: str, login: str) -> Iterator[Figure]:
 
 def _statements(bench: Bench, owner: str) -> Iterator[Figure]:
     """What an analyst and a timer ask in SQL."""
-    sensors = bench.shape(HOURS).sensors
-    x18, y18, _ = busy_tiles(FINEST_ZOOM, sensors)[0]
-    cell = Tile(FINEST_ZOOM, x18 + APART, y18)
+    cell = _cell(bench)
     areas = {
         "a district": (_above(cell, 14), 0.005),
         "a city": (_above(cell, CITY_ZOOM), 0.02),
@@ -147,10 +145,8 @@ def _answers(bench: Bench, folder: Path, owner: str) -> Iterator[Figure]:
 
 
 def _paths(bench: Bench) -> Mapping[str, str]:
-    """What is asked, by what it is; cells lie where the first copy of the region does."""
-    cells, city = bench.shape(HOURS).sensors, bench.shape(CITY)
-    x18, y18, _ = busy_tiles(FINEST_ZOOM, cells)[0]
-    cell = Tile(FINEST_ZOOM, x18 + APART, y18)
+    """What is asked, by what it is."""
+    cell, city = _cell(bench), bench.shape(CITY)
     [of_sensors] = fullest(CITY_ZOOM, 1, city.sensors)
     now = datetime.now(UTC)
     span = {"from": (now - timedelta(days=1)).isoformat(), "to": now.isoformat()}
@@ -166,6 +162,12 @@ def _paths(bench: Bench) -> Mapping[str, str]:
         "a sensor's day": f"/api/v1/sensors/{bench.spots.ids[0]}/history?{day}",
         "list of sensors": "/api/v1/sensors?limit=1000",
     }
+
+
+def _cell(bench: Bench) -> Tile:
+    """The fullest cell of the first copy of the region."""
+    [cell] = fullest(FINEST_ZOOM, 1, bench.shape(HOURS).sensors)
+    return cell._replace(x=cell.x + APART)
 
 
 def _above(tile: Tile, zoom: int) -> Tile:

@@ -32,7 +32,7 @@ PACKAGES = {
     " export atlas",
     "discovery": "networks announcement nearby search discovery",
     "tls": "authority tls",
-    "access": "proxies hosts visits refusals door sessions bodies access guests crowd",
+    "access": "proxies hosts visits refusals door sessions shares bodies access guests crowd",
     "health": "summary health metrics",
     "upkeep": "rounds upkeep vigil amends past",
     "demo": "fleet reporting",

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from urbanos_edge.access.crowd import SHARE
+from urbanos_edge.access.shares import SHARE
 from urbanos_edge.alerts.events import Alert, Event, Kind
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import Unprocessable

@@ -361,7 +361,6 @@ class Node:
         async with self.flushing:
             moved = await anyio.to_thread.run_sync(self._move_in_time, correction)
         await self.database.write(partial(settle, correction=correction))
-        self.cache.something_changed()
         _log.warning("%d readings were restamped by %.1f s", moved, correction.shift_us / 1e6)
         return moved
 

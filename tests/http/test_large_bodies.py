@@ -13,7 +13,8 @@ import zstandard
 
 from tests.http.sending import INGEST, NDJSON, Spot, assert_is_error, flush, reading, rows
 from tests.processes import NodeProcess, wait_until
-from urbanos_edge.access.bodies import AT_ONCE, FREE_BYTES, SHARE
+from urbanos_edge.access.bodies import AT_ONCE, FREE_BYTES
+from urbanos_edge.access.shares import SHARE
 
 MIB = 1 << 20
 LIMIT = 16 * MIB

@@ -6,16 +6,15 @@ without this, as many of the largest as there are connections would have to fit.
 
 from __future__ import annotations
 
-from collections import Counter
 from types import TracebackType
 from typing import Final
 
+from urbanos_edge.access.shares import Shares
 from urbanos_edge.allowance import network
 from urbanos_edge.errors import Unavailable
 
 AT_ONCE: Final = 8
 """So many bodies of the largest size."""
-SHARE: Final = 4
 FREE_BYTES: Final = 64 << 10
 """Of each body are not counted: who may have a connection may send a reading."""
 UNKNOWN_BYTES: Final = 1 << 20
@@ -27,37 +26,24 @@ class Bodies:
 
     def __init__(self, largest_bytes: int) -> None:
         self.largest_bytes = largest_bytes
-        self._most_bytes = AT_ONCE * largest_bytes
-        self._by_network: Counter[str] = Counter()
-        self.held_bytes = 0
+        self._shares = Shares(AT_ONCE * largest_bytes)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._shares.taken
 
     def one(self, address: str) -> Room:
         """Room for one body, in a `with` block; there is none in it yet."""
-        return Room(self, address)
-
-    def has_room(self, asker: str, size_bytes: int) -> bool:
-        """Whether so much more fits, which is counted then."""
-        of_one = self._by_network[asker] + size_bytes
-        if self.held_bytes + size_bytes > self._most_bytes or of_one > self._most_bytes // SHARE:
-            return False
-        self.held_bytes += size_bytes
-        self._by_network[asker] = of_one
-        return True
-
-    def give_back(self, asker: str, size_bytes: int) -> None:
-        self.held_bytes -= size_bytes
-        self._by_network[asker] -= size_bytes
-        if not self._by_network[asker]:
-            del self._by_network[asker]
+        return Room(self._shares, address)
 
 
 class Room:
     """What one body takes of it, until the block ends."""
 
-    __slots__ = ("_address", "_bodies", "_bytes", "_network")
+    __slots__ = ("_address", "_bytes", "_network", "_shares")
 
-    def __init__(self, bodies: Bodies, address: str) -> None:
-        self._bodies = bodies
+    def __init__(self, shares: Shares, address: str) -> None:
+        self._shares = shares
         self._address = address
         self._network: str | None = None
         self._bytes = 0
@@ -84,12 +70,12 @@ class Room:
             return
         if self._network is None:
             self._network = network(self._address)
-        if not self._bodies.has_room(self._network, more):
+        if not self._shares.take(self._network, more):
             raise Unavailable("too many large bodies come in at once", code="too_many_bodies")
         self._bytes += more
 
     def leave(self) -> None:
         """Give all of it back; a body that is refused is only read to its end."""
         if self._network is not None and self._bytes:
-            self._bodies.give_back(self._network, self._bytes)
+            self._shares.give_back(self._network, self._bytes)
             self._bytes = 0

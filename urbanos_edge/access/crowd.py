@@ -6,14 +6,12 @@ An IPv6 address counts as its /64: who has one of these addresses has them all.
 from __future__ import annotations
 
 import resource
-from collections import Counter
 from typing import Final
 
 from urbanos_edge.access.proxies import Proxies
+from urbanos_edge.access.shares import Shares
 from urbanos_edge.allowance import network
 
-SHARE: Final = 4
-"""One address may have a fourth: nobody keeps all others out by opening what is not used."""
 FOR_FILES: Final = 512
 """Descriptors that connections leave to files."""
 WANTED_DESCRIPTORS: Final = 1 << 16
@@ -24,43 +22,36 @@ class Crowd:
 
     def __init__(self, most: int, proxies: Proxies) -> None:
         """A trusted proxy's connections are many people's, and only counted with all others."""
-        self.most = most
-        self._most_of_one = max(1, most // SHARE)
+        self._shares = Shares(most)
         self._proxies = proxies
-        self._by_network: Counter[str] = Counter()
-        self.open = 0
+
+    @property
+    def most(self) -> int:
+        return self._shares.most
+
+    @property
+    def open(self) -> int:
+        return self._shares.taken
 
     def enter(self, address: str) -> Seat | None:
         """A seat for a new connection; None when there is no room for it."""
-        is_shared, whose = self._proxies.trusts(address), network(address)
-        if self.open >= self.most:
-            return None
-        if not is_shared and self._by_network[whose] >= self._most_of_one:
-            return None
-        self.open += 1
-        self._by_network[whose] += 1
-        return Seat(self, whose)
-
-    def leave(self, whose: str) -> None:
-        self.open -= 1
-        self._by_network[whose] -= 1
-        if not self._by_network[whose]:
-            del self._by_network[whose]
+        is_many, whose = self._proxies.trusts(address), network(address)
+        return Seat(self._shares, whose) if self._shares.take(whose, 1, is_many=is_many) else None
 
 
 class Seat:
     """One open connection's place, left once."""
 
-    __slots__ = ("_crowd", "_whose")
+    __slots__ = ("_shares", "_whose")
 
-    def __init__(self, crowd: Crowd, whose: str) -> None:
-        self._crowd: Crowd | None = crowd
+    def __init__(self, shares: Shares, whose: str) -> None:
+        self._shares: Shares | None = shares
         self._whose = whose
 
     def leave(self) -> None:
-        crowd, self._crowd = self._crowd, None
-        if crowd is not None:
-            crowd.leave(self._whose)
+        shares, self._shares = self._shares, None
+        if shares is not None:
+            shares.give_back(self._whose, 1)
 
 
 def room_for(wanted: int) -> int:
