@@ -232,6 +232,7 @@ def test_a_client_that_leaves_leaves_nothing_behind(full: NodeProcess) -> None:
         with reading_slowly(full, LARGE):
             assert len(copies(full)) == 1
         wait_until(lambda: not copies(full), 10, full.log)
+        wait_until(lambda: full.client.get(PATH, params=SPAN).status_code == 200, 10, full.log)
     wait_until(lambda: threads(full) <= before + 1, 10, full.log)
     assert "broke off" not in full.log()
     assert "Traceback" not in full.log()

@@ -166,14 +166,14 @@ function looks() {
 
 async function refresh(): Promise<void> {
   await knowledge.refresh();
-  drawSelected();
+  followSelected();
 }
 
 function takeUpdate(update: GridUpdate): void {
   const known = store.value.sensors;
   store.update((state) => ({ ...withReadings(state, update.readings), heardAt: Date.now() }));
   map?.refresh([update.gridId], `${update.boot}-${update.seq}`);
-  if (update.readings.some((row) => row.sensor_id === store.value.selection?.id)) drawSelected();
+  if (update.readings.some((row) => row.sensor_id === store.value.selection?.id)) followSelected();
   if (update.readings.some((row) => !known.has(row.sensor_id))) void refresh();
 }
 
@@ -209,15 +209,14 @@ function choose(id: string | null): void {
   store.update((state) => withSelection(state, id));
   putSensorInAddress(id);
   render();
-  drawSelected();
-  watch();
+  followSelected();
   void knowledge.readSelected().then(revealSelected);
 }
 
 /** Only now the panel has its full height, which tells what it covers. */
 function revealSelected(): void {
   render();
-  drawSelected();
+  followSelected();
   const place = selectedSensor()?.place;
   if (place) map?.reveal(place, layout.covered());
 }
@@ -291,6 +290,12 @@ function showDifferently(change: Partial<State>): void {
 function restyle(): void {
   map?.restyle(looks());
   render();
+}
+
+/** The chosen sensor may have moved, and news of it come from elsewhere. */
+function followSelected(): void {
+  drawSelected();
+  watch();
 }
 
 function drawSelected(): void {

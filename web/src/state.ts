@@ -45,6 +45,7 @@ export interface Place {
 export interface Sensor {
   readonly id: string;
   readonly name: string;
+  /** Where its latest reading was measured, as on the map; of a silent one, where it is registered. */
   readonly place: Place | null;
   readonly source: string;
   readonly latest: Latest | null;
@@ -243,13 +244,14 @@ function apart(a: Place, b: Place): number {
 }
 
 function newer(sensor: Sensor, state: State): Sensor {
-  const known = state.sensors.get(sensor.id)?.latest;
-  if (!known || (sensor.latest && sensor.latest.at >= known.at)) return sensor;
-  return { ...sensor, latest: known };
+  const known = state.sensors.get(sensor.id);
+  if (!known?.latest || (sensor.latest && sensor.latest.at >= known.latest.at)) return sensor;
+  return { ...sensor, place: known.place, latest: known.latest };
 }
 
 export function sensorOf(entry: SensorEntry | SensorDetail): Sensor {
-  const { id, name, lat, lng, source, latest } = entry;
+  const { id, name, source, latest } = entry;
+  const { lat, lng } = latest ?? entry;
   const place = lat === null || lng === null ? null : { lat, lng };
   return { id, name: name || id, place, source, latest: latest && latestOf(latest) };
 }

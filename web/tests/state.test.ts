@@ -62,6 +62,15 @@ describe('live readings', () => {
     expect(state.sensors.get('a')?.latest?.index).toBe(56);
   });
 
+  test('a sensor that was moved is where it measured last, whatever its entry says', () => {
+    const there = { lat: 63, lng: 24 };
+    const listed = stateOf(sensorEntry('a', latestReading(there)));
+    expect(listed.sensors.get('a')?.place).toEqual(there);
+    const moved = withReadings(listed, [readingRow('a', { lat: 64 })]);
+    const state = withSensorList(moved, [sensorEntry('a', latestReading(there))]);
+    expect(state.sensors.get('a')?.place?.lat).toBe(64);
+  });
+
   test('a sensor not seen before goes by its id', () => {
     expect(withReadings(initialState, [readingRow('new')]).sensors.get('new')?.name).toBe('new');
   });
