@@ -1,13 +1,11 @@
 /** What a reader loads before any tile, and a build that fails when that is too much. */
 
-import { gzipSync } from 'node:zlib';
-
 import type { Plugin, Rolldown } from 'vite';
+
+import { packed } from './packing.ts';
 
 type Bundle = Rolldown.OutputBundle;
 
-/** Text travels packed, fonts are packed already. */
-const PACKED = /\.(js|css|html|json|svg)$/;
 /** Asked for by scripts and styles, and not by the bundler's own lists: workers and fonts. */
 const NAMED = /assets\/[\w.-]+?\.(?:js|woff2)\b/g;
 /** A font of many files, of which a page loads those whose characters it shows. */
@@ -79,7 +77,7 @@ function weightOf(bundle: Bundle, file: string): number {
   const part = bundle[file];
   if (!part) return 0;
   const content = Buffer.from(part.type === 'chunk' ? part.code : part.source);
-  return PACKED.test(file) ? gzipSync(content).length : content.length;
+  return packed(file, content).length;
 }
 
 function kilobytes(bytes: number): string {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { defineConfig, type Plugin } from 'vite';
 
 import { budget } from './budget.ts';
+import { packing } from './packing.ts';
 
 /** `npm run dev` shows a node that runs on its default port. */
 const NODE = 'http://localhost:8080';
@@ -64,7 +65,7 @@ const FIRST_LOAD_BYTES = 1_500_000;
 
 export default defineConfig({
   base: '/',
-  plugins: [licences(), budget(Object.keys(PAGES), FIRST_LOAD_BYTES), shell()],
+  plugins: [licences(), budget(Object.keys(PAGES), FIRST_LOAD_BYTES), shell(), packing()],
   build: {
     outDir: '../urbanos_edge/static',
     emptyOutDir: true,

@@ -1,6 +1,7 @@
 import { defineConfig } from 'vite';
 
 import { budget } from './budget.ts';
+import { packing } from './packing.ts';
 
 const PAGE = 'schema.html';
 /** Fonts, which the other pages have too, are most of it. */
@@ -12,7 +13,7 @@ const FIRST_LOAD_BYTES = 160_000;
  */
 export default defineConfig({
   base: '/',
-  plugins: [budget([PAGE], FIRST_LOAD_BYTES)],
+  plugins: [budget([PAGE], FIRST_LOAD_BYTES), packing()],
   build: {
     outDir: '../urbanos_edge/static',
     emptyOutDir: false,

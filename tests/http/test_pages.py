@@ -8,12 +8,18 @@ from tests.http.sending import assert_is_error, make_token
 from tests.processes import NodeProcess
 
 
+def of_the_shell(node: NodeProcess) -> list[str]:
+    """The addresses that the service worker keeps."""
+    listed = r'\["(/[^"]*)","sha256-[^"]{44}"\]'
+    return re.findall(listed, node.client.get("/sw.js").text)
+
+
 def test_what_changes_under_its_name_is_asked_for_again_and_all_else_never(
     server: NodeProcess,
 ) -> None:
     worker = server.client.get("/sw.js")
     assert worker.headers["content-type"].startswith("text/javascript")
-    listed = re.findall(r'\["(/[^"]*)","sha256-[^"]{44}"\]', worker.text)
+    listed = of_the_shell(server)
     assert {"/", "/kiosk", "/admin"} <= set(listed)
     for address in ("/sw.js", "/", "/kiosk", "/admin"):
         kept = server.client.get(address).headers["cache-control"]
@@ -23,6 +29,18 @@ def test_what_changes_under_its_name_is_asked_for_again_and_all_else_never(
     for address in assets:
         kept = server.client.get(address).headers["cache-control"]
         assert kept == "public, max-age=31536000, immutable"
+
+
+def test_all_that_is_text_travels_packed_and_says_the_same(server: NodeProcess) -> None:
+    texts = [path for path in of_the_shell(server) if not path.endswith(".woff2")]
+    assert len(texts) > 10
+    for address in ("/sw.js", "/schema", "/licences.txt", *texts):
+        plain, packed = (
+            server.client.get(address, headers={"Accept-Encoding": coding})
+            for coding in ("identity", "gzip")
+        )
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.content == plain.content
 
 
 def test_no_page_may_show_the_administration_in_a_frame_and_any_the_map(

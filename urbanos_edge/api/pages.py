@@ -1,8 +1,7 @@
-"""The built web pages, held in memory and packed once."""
+"""The built web pages, held in memory; the build packs them."""
 
 from __future__ import annotations
 
-import gzip
 import mimetypes
 import re
 from collections.abc import Callable, Iterable
@@ -48,7 +47,8 @@ _UNFRAMED: Final = {
 _FOLDER: Final = Path(str(files("urbanos_edge"))) / "static"
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 """Browsers count them as secure contexts: the kiosk on the box itself needs no TLS."""
-_PACKED_TYPES: Final = ("text/", "application/json", "application/javascript", "image/svg")
+_PACKED: Final = ".gz"
+"""What the build adds to the name of a text for its packed form, which lies beside it."""
 _HASHED_FOLDER: Final = "assets/"
 _API_PAGE: Final = "schema.html"
 _PAGE_FILES: Final = ("index.html", "kiosk.html", "admin.html", _API_PAGE)
@@ -60,7 +60,7 @@ mimetypes.add_type("font/woff2", ".woff2")
 
 
 class Asset(msgspec.Struct, frozen=True):
-    """One built file, in its forms by coding: plain, and gzip where that pays."""
+    """One built file, in its forms by coding: plain, and of a text gzip."""
 
     forms: dict[str, Form]
     media_type: str
@@ -119,8 +119,8 @@ def secure_address(request: Request[Any, Any, Any], port: int) -> str:
 
 def asset_names() -> frozenset[str]:
     """The paths of the built files below `/`."""
-    files_found = (path for path in _FOLDER.rglob("*") if path.is_file())
-    return frozenset(path.relative_to(_FOLDER).as_posix() for path in files_found)
+    built = (path for path in _FOLDER.rglob("*") if path.is_file() and path.suffix != _PACKED)
+    return frozenset(path.relative_to(_FOLDER).as_posix() for path in built)
 
 
 def api_names() -> frozenset[str]:
@@ -143,9 +143,8 @@ def _asset(name: str, path: Path) -> Asset:
     body = path.read_bytes()
     media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
     forms = {"": Form(body, etag_of(body))}
-    if media_type.startswith(_PACKED_TYPES):
-        packed = gzip.compress(body, mtime=0)
-        forms["gzip"] = Form(packed, tagged(etag_of(body), "gzip"), "gzip")
+    if (packed := path.with_name(path.name + _PACKED)).exists():
+        forms["gzip"] = Form(packed.read_bytes(), tagged(etag_of(body), "gzip"), "gzip")
     immutable = "public, max-age=31536000, immutable"
     return Asset(
         forms=forms,
