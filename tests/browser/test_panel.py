@@ -158,6 +158,8 @@ def test_one_pollutant_can_be_shown_alone_and_in_other_colours(
     shown.wait_for_color_in_middle(GREEN)
     expect(page.locator(".legend")).to_contain_text("the index of PM10")
     page.screenshot(path=screenshots / "layer-pm10.png")
+    page.get_by_role("button", name="List of sensors").click()
+    expect(page.get_by_role("columnheader", name="Overall index")).to_be_visible()
 
 
 def test_an_alert_appears_without_a_reload_until_it_is_put_away(

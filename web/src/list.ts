@@ -91,7 +91,9 @@ export class SensorList implements Part {
 
   #renderHeads(view: View): void {
     const { words } = view;
-    const titles = ['list.name', 'list.index', 'list.category', 'list.age'] as const;
+    // Of one pollutant only the map and the chosen sensor know the index.
+    const index = view.state.pollutant === null ? 'list.index' : 'list.overall';
+    const titles = ['list.name', index, 'list.category', 'list.age'] as const;
     this.#heads.forEach((head, place) => setText(head, words.say(titles[place] ?? 'list.name')));
     setText(this.#title, words.say('list.title'));
     paintSimulatedMark(this.#mark, view);

@@ -110,6 +110,7 @@ export const de: Messages = {
   'list.filter': 'Messstelle suchen',
   'list.name': 'Messstelle',
   'list.index': 'Index',
+  'list.overall': 'Gesamtindex',
   'list.category': 'Kategorie',
   'list.age': 'Alter',
   'list.empty': 'Keine Messstelle heißt so.',

@@ -105,6 +105,7 @@ export const en = {
   'list.filter': 'Find a sensor',
   'list.name': 'Sensor',
   'list.index': 'Index',
+  'list.overall': 'Overall index',
   'list.category': 'Category',
   'list.age': 'Age',
   'list.empty': 'No sensor is called that.',

@@ -108,6 +108,7 @@ export const es: Messages = {
   'list.filter': 'Buscar un sensor',
   'list.name': 'Sensor',
   'list.index': 'Índice',
+  'list.overall': 'Índice general',
   'list.category': 'Categoría',
   'list.age': 'Edad',
   'list.empty': 'Ningún sensor se llama así.',

@@ -106,6 +106,7 @@ export const fi: Messages = {
   'list.filter': 'Etsi mittari',
   'list.name': 'Mittari',
   'list.index': 'Indeksi',
+  'list.overall': 'Kokonaisindeksi',
   'list.category': 'Luokka',
   'list.age': 'Ikä',
   'list.empty': 'Sen nimistä mittaria ei ole.',

@@ -109,6 +109,7 @@ export const fr: Messages = {
   'list.filter': 'Chercher un capteur',
   'list.name': 'Capteur',
   'list.index': 'Indice',
+  'list.overall': 'Indice global',
   'list.category': 'Catégorie',
   'list.age': 'Âge',
   'list.empty': 'Aucun capteur ne porte ce nom.',

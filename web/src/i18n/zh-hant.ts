@@ -104,6 +104,7 @@ export const zhHant: Messages = {
   'list.filter': '尋找測站',
   'list.name': '測站',
   'list.index': '指標',
+  'list.overall': '綜合指標',
   'list.category': '等級',
   'list.age': '時間',
   'list.empty': '沒有這個名稱的測站。',
