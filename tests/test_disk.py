@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
@@ -78,6 +79,19 @@ def test_ballast_is_real_and_given_back_before_the_end(disk: Disk, tmp_path: Pat
     disk.free_mib = 204
     guard.look()
     assert ballast.exists()
+
+
+def test_what_is_gone_before_the_disk_wrote_it_wears_nothing(disk: Disk, tmp_path: Path) -> None:
+    guard = DiskGuard(tmp_path, reserve_mib=1, ballast_mib=0, now_us=NOW_US)
+    passing, staying = tmp_path / "passing", tmp_path / "staying"
+    passing.write_bytes(bytes(8 * MIB))
+    while_it_is_there = guard.written_bytes
+    passing.unlink()
+    with staying.open("wb") as file:
+        file.write(bytes(8 * MIB))
+        os.fsync(file.fileno())
+    assert while_it_is_there >= 8 * MIB
+    assert 8 * MIB <= guard.written_bytes < 12 * MIB
 
 
 def test_there_is_no_forecast_before_a_full_day() -> None:

@@ -191,6 +191,33 @@ def outcomes_at(
     monkeypatch.setattr(steps, "watcher", watch)
 
 
+def test_what_arrives_during_a_flush_waits_for_the_next(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(node, pack([reading("waited")]), 1)
+
+    def arrive(reached: str) -> None:
+        if reached == "files written":
+            append(node, pack([reading("came meanwhile")]), 1)
+
+    monkeypatch.setattr(steps, "watcher", arrive)
+    anyio.run(node.flush)
+    assert stored(node, "sensor_id") == [("waited",)]
+    assert node.spool.depth == 1
+
+
+def test_a_backlog_of_many_steps_is_one_flush(
+    open_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = open_node(batch_size=1)
+    monkeypatch.setattr(node.drain, "_chunk", 2)
+    for number in range(5):
+        append(node, pack([reading(f"s{number}")]), 1)
+    anyio.run(node.flush)
+    assert stored(node, "count(*)") == [(5,)]
+    assert node.spool.depth == 0
+
+
 def test_without_memory_less_is_tried_at_once(
     open_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,7 @@ class DiskGuard:
         self._reserve_bytes = reserve_mib * _MIB
         self._ballast_bytes = ballast_mib * _MIB
         self._start_us = now_us
-        self._start_bytes = _written_bytes()
+        self._start_bytes, self._written_bytes = _written_bytes(), 0
         self.free_bytes = 0
         self.is_low = False
         self.look()
@@ -69,8 +69,9 @@ class DiskGuard:
 
     @property
     def written_bytes(self) -> int:
-        """What this process gave the disk to write since it began."""
-        return _written_bytes() - self._start_bytes
+        """What this process gave the disk to write since it began; never less than before."""
+        self._written_bytes = max(self._written_bytes, _written_bytes() - self._start_bytes)
+        return self._written_bytes
 
     def check_room(self) -> None:
         """Raise DiskFull while there is less than the reserve."""
@@ -117,9 +118,11 @@ def forecast(
 
 
 def _written_bytes() -> int:
-    """Bytes this process caused to be written to a device, as Linux counts them."""
-    for line in Path("/proc/self/io").read_text(encoding="ascii").splitlines():
-        name, _, value = line.partition(": ")
-        if name == "write_bytes":
-            return int(value)
-    return 0
+    """Bytes this process caused to be written to a device, as Linux counts them.
+
+    Not those of files that were gone before their turn came, as most of what DuckDB lays aside
+    while it sorts.
+    """
+    lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
+    counts = {name: int(value) for name, value in (line.split(": ") for line in lines)}
+    return counts.get("write_bytes", 0) - counts.get("cancelled_write_bytes", 0)

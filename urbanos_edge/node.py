@@ -72,7 +72,7 @@ from urbanos_edge.settings import Origin, Settings
 from urbanos_edge.slowness import Slowness
 from urbanos_edge.store import owed
 from urbanos_edge.store.compact import Compactor
-from urbanos_edge.store.drain import Drain
+from urbanos_edge.store.drain import Drain, Drained
 from urbanos_edge.store.flush import Flushed, Mover, Settle
 from urbanos_edge.store.identity import fold
 from urbanos_edge.store.regrade import Gradings
@@ -325,13 +325,18 @@ class Node:
     async def flush(self) -> None:
         """Move everything that waits in the spool into the store, and tell who listens.
 
+        What arrives meanwhile waits for the next flush: else a busy node would write a handful of
+        ever smaller files each time.
+
         Raises:
             StorageUnavailable, DiskFull: what was not moved is still in the spool.
         """
         async with self.flushing:
             began_s, has_moved = anyio.current_time(), False
-            while await self._flush_chunk():
+            while (drained := await self._flush_chunk()) is not None:
                 has_moved = True
+                if drained.is_all:
+                    break
             if self._losses != self.store.losses:
                 await anyio.to_thread.run_sync(self.reload)
             if has_moved:
@@ -416,14 +421,13 @@ class Node:
             faults.append(Fault("spool_full", "the spool is full"))
         return faults
 
-    async def _flush_chunk(self) -> bool:
+    async def _flush_chunk(self) -> Drained | None:
         rooms = self.live.rooms()
         drained = await anyio.to_thread.run_sync(self.drain.step)
-        if drained is None:
-            return False
-        self.spool.settled(drained.readings)
-        await self._follow(drained.parts, rooms)
-        return True
+        if drained is not None:
+            self.spool.settled(drained.readings)
+            await self._follow(drained.parts, rooms)
+        return drained
 
     async def _follow(
         self, parts: Sequence[Flushed], rooms: Sequence[Tile], *, alerting: bool = True

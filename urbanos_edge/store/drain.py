@@ -39,6 +39,8 @@ class Drained:
 
     readings: int = 0
     parts: list[Flushed] = field(default_factory=list)
+    is_all: bool = False
+    """Nothing waited behind it when it was taken."""
 
     @property
     def has_effect(self) -> bool:
@@ -76,7 +78,7 @@ class Drain:
             Exception: something else failed; try again, for after `max_retries` times the
                 readings at fault are set aside.
         """
-        entries = self._take()
+        entries, is_all = self._take()
         if not entries:
             return None
         drained = Drained()
@@ -99,6 +101,7 @@ class Drain:
                 return drained
         self.failures = 0
         self._chunk = min(self._chunk + self._chunk // 8, CHUNK_READINGS)
+        drained.is_all = is_all
         return drained
 
     def _isolated(self, entries: Sequence[Entry], drained: Drained) -> bool:
@@ -115,17 +118,18 @@ class Drain:
             return False
         return True
 
-    def _take(self) -> list[Entry]:
+    def _take(self) -> tuple[list[Entry], bool]:
+        """The oldest entries, and whether there are no others."""
         entries: list[Entry] = []
         readings = 0
         while readings < self._chunk:
             after = entries[-1].seq if entries else 0
             more = self._spool.take(self._batch_size, after)
             if not more:
-                break
+                return entries, True
             entries += more
             readings += sum(entry.readings for entry in more)
-        return entries
+        return entries, False
 
     def _move(self, entries: Sequence[Entry], drained: Drained) -> None:
         drained.parts.append(self._mover.move(entries))
