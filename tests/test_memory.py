@@ -14,16 +14,20 @@ from urbanos_edge import memory
 from urbanos_edge.memory import Garbage
 
 FREED_MIB = 64
-FREED_BETWEEN_OTHERS = f"""
+FREED_BETWEEN_OTHERS = """
 import re
-from urbanos_edge.memory import give_back
+import sys
+from urbanos_edge.memory import give_back, keep_large_blocks_apart
 def held_mib():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10
+freed_mib, block_mib, apart = map(int, sys.argv[1:])
+if apart:
+    keep_large_blocks_apart()
 large = bytearray(24 << 20)
 del large  # what was freed raises the size from which blocks are kept apart
 blocks, between = [], []
-for _ in range({FREED_MIB}):
-    blocks.append(bytearray(b"x") * (1 << 20))
+for _ in range(freed_mib // block_mib):
+    blocks.append(bytearray(b"x") * (block_mib << 20))
     between.append(bytes(2000 + len(blocks)))
 begun = held_mib()
 del blocks
@@ -90,9 +94,21 @@ def test_a_look_through_comes_once_it_has_doubled(monkeypatch: pytest.MonkeyPatc
     anyio.run(look_on)
 
 
-def test_what_was_freed_between_what_is_used_goes_back() -> None:
+def freed_mib(block_mib: int, *, apart: bool) -> tuple[int, int]:
+    """What blocks between others give back, by themselves and when it is asked for."""
     words = [sys.executable, "-c", FREED_BETWEEN_OTHERS]
+    words += map(str, (FREED_MIB, block_mib, int(apart)))
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     by_itself, after = map(int, done.stdout.split())
+    return by_itself, after
+
+
+def test_what_was_freed_between_what_is_used_goes_back() -> None:
+    by_itself, after = freed_mib(1, apart=False)
     assert by_itself < FREED_MIB * 0.5
     assert after > FREED_MIB * 0.9
+
+
+def test_large_blocks_go_back_by_themselves_once_they_are_kept_apart() -> None:
+    by_itself, _ = freed_mib(8, apart=True)
+    assert by_itself > FREED_MIB * 0.9

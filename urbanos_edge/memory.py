@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import anyio
@@ -21,6 +21,26 @@ With CPython's 700, most that it sees belong to requests under way: 4 % of the t
 GROWTH: Final = 2
 """All is looked through again once so many times as much is set aside as there was then."""
 LOOK_EVERY_S: Final = 60.0
+LARGE_BYTES: Final = 4 << 20
+"""A block as large comes from the system by itself, and goes back when it is freed."""
+KEPT_BYTES: Final = 16 << 20
+"""What stays free at the end of a heap: less would come and go with each batch."""
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+"""Both of glibc's `malloc.h`."""
+
+
+def keep_large_blocks_apart() -> None:
+    """Let what large arrays took go back to the system as soon as they are gone.
+
+    Left alone, glibc raises the size from which blocks are got one by one with each larger one that
+    is freed, up to 32 MiB. Then arrays of an hour's readings lie among small objects, and leave
+    holes of hundreds of MiB there.
+    """
+    with suppress(AttributeError):  # a C library other than glibc
+        choose = ctypes.CDLL(None).mallopt
+        choose(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        choose(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def give_back() -> None:
@@ -28,11 +48,8 @@ def give_back() -> None:
 
     The C library keeps it, since it lies between blocks that are still in use.
     """
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except AttributeError:  # a C library other than glibc
-        return
-    trim(0)
+    with suppress(AttributeError):  # a C library other than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Garbage:

@@ -11,6 +11,7 @@ from urbanos_edge import __version__, control
 from urbanos_edge.basemap.basemap import import_basemap
 from urbanos_edge.cli.asking import data_dir_option, progress_bar
 from urbanos_edge.logbook import open_logbook
+from urbanos_edge.memory import keep_large_blocks_apart
 from urbanos_edge.node import Node
 from urbanos_edge.server.server import Listeners, listening, secure, serve_forever
 from urbanos_edge.settings import default_config, given, load
@@ -30,6 +31,7 @@ def serve(
     data_dir: Path, host: str | None, port: int | None, demo: bool | None, config: Path | None
 ) -> None:
     """Run the node until it is told to stop (Ctrl-C, SIGTERM)."""
+    keep_large_blocks_apart()
     flags = {"host": host, "port": port, "demo": demo}
     config = config or default_config(data_dir)
     settings = load(flags, config=config)
