@@ -57,7 +57,7 @@ class Visit:
             "locale": "en-GB",
             "viewport": {"width": 1280, "height": 800},
             "service_workers": "block",  # what it answers, nobody here would see
-            **{name: value for name, value in options.items() if name != "hurried"},
+            **{name: value for name, value in options.items() if name != "scripts"},
         }
         self._context = browser.new_context(**settings)
         self._url = url
@@ -66,8 +66,8 @@ class Visit:
         self.subscribed: set[str] = set()
         self._context.route("**/*", self._pass_own)
         self.page: Page = self._context.new_page()
-        if options.get("hurried"):
-            self.page.add_init_script(HURRY)
+        for script in options.get("scripts", ()):
+            self.page.add_init_script(script)
         self.page.on("pageerror", lambda error: self._complaints.append(str(error)))
         self.page.on("console", self._listen)
         self.page.on("websocket", self._follow)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.pages import Visit, reading
+from tests.browser.pages import HURRY, Visit, reading
 from tests.browser.test_accessibility import violations
 from tests.processes import NodeProcess, wait_until
 
@@ -251,7 +251,7 @@ def test_a_table_that_is_read_again_stays_where_its_reader_is(
     token = node.token()
     refuse(node, token, *(f"lost-{number}" for number in range(30)))
     before = node.status()["totals"]["dead_letters"]
-    page = admin(visit, node, hurried=True)
+    page = admin(visit, node, scripts=[HURRY])
     section(page, "Refused messages")
     table = page.locator("details", has_text="Refused messages").locator(".wide")
     row = table.locator("tr", has_text='"lost-20"')
@@ -282,7 +282,7 @@ def test_who_asks_too_often_keeps_what_is_shown(visit: Open, tmp_path: Path) -> 
     """Twelve in a minute do for the first round and not for the second."""
     busy = NodeProcess(tmp_path / "busy", {"rate_limit": "12/minute", "node_name": "Town Hall"})
     try:
-        page = admin(visit, busy, hurried=True)
+        page = admin(visit, busy, scripts=[HURRY])
         page.wait_for_event("response", lambda answer: answer.status == 429)
         page.wait_for_timeout(1000)  # for the page to say something, which it does not
         expect(page.locator(".notice").first).to_be_empty()

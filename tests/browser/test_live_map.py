@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.pages import GREEN, RED, STALE_GREY, YELLOW, Visit, reading
+from tests.browser.pages import GREEN, HURRY, RED, STALE_GREY, YELLOW, Visit, reading
 from tests.processes import NodeProcess
 
 Open = Callable[..., Visit]
 TILE_PIXELS = 512
 """Of a side of MapLibre's vector tiles at a whole zoom."""
+COUNT_NUMBERS = """
+window.drawn = {};
+const draw = OffscreenCanvasRenderingContext2D.prototype.fillText;
+OffscreenCanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+  window.drawn[text] = (window.drawn[text] ?? 0) + 1;
+  return draw.call(this, text, ...where);
+};"""
+"""How often each number was drawn."""
 
 
 def test_the_map_shows_a_sensor_as_a_number_in_its_categorys_colour(
@@ -184,3 +193,37 @@ def test_a_node_that_goes_is_missed_and_one_that_returns_is_found(
 def test_a_link_to_a_sensor_that_is_not_there_says_so(demo: NodeProcess, visit: Open) -> None:
     shown = visit(demo, "/?sensor=gone")
     expect(shown.page.locator(".panel")).to_contain_text("This node has no sensor “gone”.")
+
+
+def test_images_of_numbers_are_forgotten_and_those_in_view_drawn_again(
+    visit: Open, tmp_path: Path
+) -> None:
+    """More different numbers than are kept in any case, all in one view."""
+    settings = {"flush_interval_s": 0.5, "neighbour_radius_km": 0}
+    node = NodeProcess(tmp_path / "many", settings)
+    try:
+        values = [*(125.5 + n for n in range(100)), *(225.5 + n / 2 for n in range(200))]
+        places = [(60 + n // 20 * 6e-4, 25 + n % 20 * 1.2e-3) for n in range(len(values))]
+        sensors = [
+            reading(f"s{n}", *place, value)
+            for n, (place, value) in enumerate(zip(places, values, strict=True))
+        ]
+        node.post(sensors, node.token()).raise_for_status()
+        node.wait_until_flushed()
+        shown = visit(node, "/#15/60.0042/25.0114", scripts=[HURRY, COUNT_NUMBERS])
+
+        def drawn() -> list[int]:
+            counted = shown.page.evaluate("Object.entries(window.drawn)")
+            return [times for text, times in counted if text.isdecimal()]
+
+        def has_settled() -> bool:
+            before = drawn()
+            shown.page.wait_for_timeout(2500)  # it looks every second
+            return drawn() == before
+
+        shown.wait_until(lambda: max(drawn(), default=0) > 1)
+        shown.wait_until(has_settled)
+        assert len(drawn()) > 256
+        assert shown.pixels_in_middle("#000000") + shown.pixels_in_middle("#ffffff") > 10
+    finally:
+        node.stop()

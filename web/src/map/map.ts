@@ -38,7 +38,7 @@ import { isDrawable } from './basemap-style';
 import { BASEMAP } from './ink';
 import { FLOOR, GRATICULE, withFloor } from './floor-style';
 import { graticule } from './graticule';
-import { drawMarker, MARKER_PIXEL_RATIO } from './marker';
+import { MarkerImages } from './marker-images';
 import { selectedMarkerName } from './marker-name';
 import { Prefetch } from './prefetch';
 import type { Place, Sensor } from '../state';
@@ -100,6 +100,7 @@ export class MapView {
   readonly #map: MapLibre;
   readonly #handlers: Partial<MapHandlers>;
   readonly #isMovable: boolean;
+  readonly #images: MarkerImages;
   #input: StyleInput;
   #tiles: string[];
   #version = '';
@@ -140,7 +141,7 @@ export class MapView {
       this.#map.touchZoomRotate.disableRotation();
       this.#map.keyboard.disableRotation();
     }
-    this.#map.setMissingStyleImageResolver((name) => this.#addMarker(name));
+    this.#images = new MarkerImages(this.#map, input);
     this.#listen();
     if (!isDrawable(input.basemap)) void this.#layFloor();
     window.setInterval(() => this.#setNow(Math.floor(Date.now() / 1000)), STALE_CHECK_MS);
@@ -193,10 +194,7 @@ export class MapView {
     this.#whenStyled(() => {
       this.#changeTiles();
       this.#map.setStyle(buildStyle(this.#input), { diff: true, transformStyle: withFloor });
-      for (const name of this.#map.listImages()) {
-        const image = drawMarker(name, this.#input);
-        if (image) this.#map.updateImage(name, image);
-      }
+      this.#images.redraw(this.#input);
       this.#drawSelected();
     });
   }
@@ -337,15 +335,6 @@ export class MapView {
       .map((tile) => atMostZoom(tile, this.#deepestTiles));
     this.#touched.clear();
     this.#whenStyled(() => this.#map.refreshTiles(READINGS, tiles));
-  }
-
-  async #addMarker(name: string): Promise<void> {
-    // Drawn before the font is there, a number would stay in the wrong one.
-    await document.fonts.load('650 13px Inter').catch(() => []);
-    const image = drawMarker(name, this.#input);
-    if (image && !this.#map.hasImage(name)) {
-      this.#map.addImage(name, image, { pixelRatio: MARKER_PIXEL_RATIO });
-    }
   }
 
   #drawSelected(): void {
