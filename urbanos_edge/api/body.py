@@ -107,7 +107,11 @@ async def read_body(receive: Receive, encoding: str, room: Room, limit: int) -> 
             body.clear()
             room.leave()
     if refusal is not None:
-        raise refusal
+        try:
+            raise refusal
+        finally:
+            # In a circle with its traceback it would keep what unpacks, 8 MiB, until one looks.
+            del refusal
     if unpacker and not unpacker.is_complete():
         raise BadRequest("the packed body ends too early", code="invalid_encoding")
     return bytes(body)

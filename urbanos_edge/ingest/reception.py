@@ -83,14 +83,13 @@ class Reception:
         Raises:
             Unauthorized: there is a token, but it is unknown or was revoked.
         """
-        refusal: Unauthorized | None = None
-        for secret in _secrets(came):
+        secrets = list(_secrets(came))
+        for place, secret in enumerate(secrets, start=1):
             try:
                 return self._tokens.authenticate(secret)
-            except Unauthorized as error:
-                refusal = error
-        if refusal is not None:
-            raise refusal
+            except Unauthorized:
+                if place == len(secrets):
+                    raise
         return None
 
     def _passwords_of(self, message: Message, user: str) -> Collection[bytes]:
