@@ -165,7 +165,7 @@ async def _take(
     if message:
         receipt = await node.reception.receive(message, came)
         if receipt.errors:
-            raise receipt.errors[0]
+            raise receipt.errors.pop(0)  # else it would be in a circle with its traceback
     return message
 
 
