@@ -135,8 +135,7 @@ _HELD: Final = "The sensor is unknown and no location was given; it waits in the
 
 
 def _one(receipt: Receipt) -> tuple[int, bytes]:
-    if receipt.errors:
-        raise receipt.errors.pop(0)  # else it would be in a circle with its traceback
+    receipt.demand_all()
     message = "Data queued for processing" if receipt.accepted else _HELD
     return 202, msgspec.json.encode(
         {"success": True, "gridId": receipt.grid_id, "message": message}

@@ -164,8 +164,7 @@ async def _take(
     message = await message_of(node, request, came, read)
     if message:
         receipt = await node.reception.receive(message, came)
-        if receipt.errors:
-            raise receipt.errors.pop(0)  # else it would be in a circle with its traceback
+        receipt.demand_all()
     return message
 
 

@@ -54,6 +54,14 @@ class Receipt:
         shift = FINEST_ZOOM - STORED_ZOOM
         return Tile(STORED_ZOOM, x18 >> shift, y18 >> shift).grid_id
 
+    def demand_all(self) -> None:
+        """Raise the first error, if there is one; it leaves the receipt.
+
+        Else it would be in a circle with its traceback, which holds the receipt.
+        """
+        if self.errors:
+            raise self.errors.pop(0)
+
 
 @dataclass(slots=True)
 class Judged:
