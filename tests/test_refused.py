@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import gzip
+import tracemalloc
 from collections.abc import Callable
 from typing import cast
 
 import pytest
-import zstandard
 from litestar.types import Receive
 
 from urbanos_edge.access.bodies import UNKNOWN_BYTES, Bodies
@@ -17,8 +18,10 @@ from urbanos_edge.errors import BodyTooLarge, EdgeError, ReadingRejected, Unauth
 from urbanos_edge.ingest.receipt import Receipt
 from urbanos_edge.ingest.reception import Arrival
 from urbanos_edge.node import Node
+from urbanos_edge.zstd import zstd
 
-LARGE = zstandard.compress(bytes(16 << 20))
+ZEROS = bytes(16 << 20)
+LARGE = zstd.compress(ZEROS)
 """A kilobyte that unpacks to more than anybody may send without a token."""
 
 
@@ -44,6 +47,26 @@ def test_a_body_that_is_too_large_leaves_no_circle() -> None:
             read_body(cast(Receive, arrive), "zstd", room, UNKNOWN_BYTES).send(None)
 
     assert circles_after(BodyTooLarge, read) == 0
+
+
+@pytest.mark.parametrize(("encoding", "packed"), [("gzip", gzip.compress(ZEROS)), ("zstd", LARGE)])
+def test_of_a_body_that_is_too_large_no_more_is_unpacked_than_shows_it(
+    encoding: str, packed: bytes
+) -> None:
+    async def arrive() -> dict[str, object]:
+        return {"type": "http.request", "body": packed, "more_body": False}
+
+    tracemalloc.start()
+    try:
+        with (
+            Bodies(UNKNOWN_BYTES).one("192.0.2.1") as room,
+            pytest.raises(BodyTooLarge),
+        ):
+            read_body(cast(Receive, arrive), encoding, room, UNKNOWN_BYTES).send(None)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * UNKNOWN_BYTES
 
 
 def test_a_wrong_token_leaves_no_circle(node: Node) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import zstandard
 
 from tests.http.sending import (
     INGEST,
@@ -28,16 +27,13 @@ from tests.http.sending import (
 )
 from tests.processes import NodeProcess
 from urbanos_edge import control
+from urbanos_edge.zstd import zstd
 
 Pack = Callable[[bytes], bytes]
 
 
 def lines(*readings: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(each).encode() + b"\n" for each in readings)
-
-
-def zstd(body: bytes) -> bytes:
-    return zstandard.ZstdCompressor().compress(body)
 
 
 def test_one_reading_is_answered_with_its_grid(
@@ -105,7 +101,7 @@ def test_ndjson_is_one_reading_a_line(
 
 
 @pytest.mark.parametrize("shape", ["array", "ndjson"])
-@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd)])
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
 def test_a_packed_body_brings_the_same_readings(
     server: NodeProcess, gateway: str, spot: Spot, shape: str, encoding: str, pack: Pack
 ) -> None:
@@ -118,7 +114,7 @@ def test_a_packed_body_brings_the_same_readings(
     assert found == {each["sensor_id"] for each in sent}
 
 
-@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd)])
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
 def test_a_body_packed_in_several_pieces_is_read_to_its_end(
     server: NodeProcess, gateway: str, spot: Spot, encoding: str, pack: Pack
 ) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-import zstandard
 
 from tests.http.sending import INGEST, NDJSON, Spot, assert_is_error, flush, reading, rows
 from tests.processes import NodeProcess, wait_until
 from urbanos_edge.access.bodies import AT_ONCE, FREE_BYTES
 from urbanos_edge.access.shares import SHARE
+from urbanos_edge.zstd import zstd
 
 MIB = 1 << 20
 LIMIT = 16 * MIB
@@ -42,7 +42,7 @@ def test_a_body_that_does_not_unpack_is_refused_whole(
     server: NodeProcess, gateway: str, spot: Spot, encoding: str, way: str
 ) -> None:
     body = template(spot, "packed").encode() * 10
-    packed = gzip.compress(body) if encoding == "gzip" else zstandard.compress(body)
+    packed = gzip.compress(body) if encoding == "gzip" else zstd.compress(body)
     headers = NDJSON | {"Content-Encoding": encoding}
     assert_is_error(server.post(broken(packed)[way], gateway, **headers), 400)
     flush(server)
@@ -131,7 +131,7 @@ def bomb(encoding: str, size: int) -> bytes:
     """Zeros, packed as tightly as the encoding can."""
     if encoding == "gzip":
         return gzip.compress(b"\0" * size, 9)
-    return zstandard.ZstdCompressor(level=19).compress(b"\0" * size)
+    return zstd.compress(b"\0" * size, level=19)
 
 
 def peak_memory(pid: int) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
 import anyio.to_thread
-import zstandard
 from litestar import Request
 from litestar.types import Receive
 
@@ -22,20 +21,27 @@ from urbanos_edge.errors import (
 )
 from urbanos_edge.ingest.reception import Arrival
 from urbanos_edge.node import Node
+from urbanos_edge.zstd import zstd
 
 LARGE_BYTES: Final = 1 << 16
 """From here on a device's message is read in a worker thread."""
 AnyRequest = Request[Any, Any, Any]
 T = TypeVar("T")
 
-_ZSTD_SLICE: Final = 256
-"""Bytes unpacked in one go: 64 blocks of at most 128 KiB, so no more than 8 MiB come out."""
+_ZSTD_OPTIONS: Final[dict[int, int]] = {zstd.DecompressionParameter.window_log_max: 23}
+"""A frame may look back at 8 MiB at most, what RFC 9659 allows to a body that is sent."""
 
 
-class _Unpacker(Protocol):
-    def unpack(self, chunk: bytes, room: int) -> bytearray: ...
+class _Frame(Protocol):
+    """What zlib and zstd unpack a frame with; gzip calls it a member."""
 
-    def is_complete(self) -> bool: ...
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, packed: bytes, room: int, /) -> bytes: ...
 
 
 class ClientGone(Exception):
@@ -134,65 +140,37 @@ async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
     return event.get("body", b""), event.get("more_body", False)
 
 
-def _unpacker(encoding: str) -> _Unpacker | None:
-    match encoding.strip().lower():
-        case "" | "identity":
-            return None
-        case "gzip" | "x-gzip":
-            return _Gzip()
-        case "zstd":
-            return _Zstandard()
-    raise UnsupportedMedia(f"content encoding '{encoding[:40]}'; gzip, zstd or none are read")
+class _Unpacker:
+    """Unpacks one frame after the other, at most one byte more than there is room for."""
 
-
-class _Gzip:
-    """Unpacks one member after the other, at most one byte more than there is room for."""
-
-    def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    def __init__(self, encoding: str, begin: Callable[[], _Frame]) -> None:
+        self._encoding = encoding
+        self._begin = begin
+        self._frame = begin()
 
     def unpack(self, chunk: bytes, room: int) -> bytearray:
         unpacked = bytearray()
         try:
             while chunk and len(unpacked) <= room:
-                if self._zlib.eof:
-                    self._zlib = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-                unpacked += self._zlib.decompress(chunk, room + 1 - len(unpacked))
-                chunk = self._zlib.unused_data
-        except zlib.error as error:
-            raise BadRequest("the body is not valid gzip", code="invalid_encoding") from error
+                if self._frame.eof:
+                    self._frame = self._begin()
+                unpacked += self._frame.decompress(chunk, room + 1 - len(unpacked))
+                chunk = self._frame.unused_data
+        except (zlib.error, zstd.ZstdError) as error:
+            message = f"the body is not valid {self._encoding}"
+            raise BadRequest(message, code="invalid_encoding") from error
         return unpacked
 
     def is_complete(self) -> bool:
-        return self._zlib.eof
+        return self._frame.eof
 
 
-class _Zstandard:
-    """Unpacks frame after frame, slice by slice, and stops once there is no room."""
-
-    def __init__(self) -> None:
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=8 << 20)
-        self._zstd = self._decompressor.decompressobj()
-
-    def unpack(self, chunk: bytes, room: int) -> bytearray:
-        unpacked = bytearray()
-        try:
-            for start in range(0, len(chunk), _ZSTD_SLICE):
-                unpacked += self._unpack_slice(chunk[start : start + _ZSTD_SLICE])
-                if len(unpacked) > room:
-                    break
-        except zstandard.ZstdError as error:
-            raise BadRequest("the body is not valid zstd", code="invalid_encoding") from error
-        return unpacked
-
-    def _unpack_slice(self, piece: bytes) -> bytes:
-        unpacked = b""
-        while piece:
-            if self._zstd.eof:
-                self._zstd = self._decompressor.decompressobj()
-            unpacked += self._zstd.decompress(piece)
-            piece = self._zstd.unused_data
-        return unpacked
-
-    def is_complete(self) -> bool:
-        return self._zstd.eof
+def _unpacker(encoding: str) -> _Unpacker | None:
+    match encoding.strip().lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip":
+            return _Unpacker("gzip", lambda: zlib.decompressobj(wbits=16 + zlib.MAX_WBITS))
+        case "zstd":
+            return _Unpacker("zstd", lambda: zstd.ZstdDecompressor(options=_ZSTD_OPTIONS))
+    raise UnsupportedMedia(f"content encoding '{encoding[:40]}'; gzip, zstd or none are read")

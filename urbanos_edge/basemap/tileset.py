@@ -16,7 +16,6 @@ from typing import Any, Final, Literal, Protocol
 
 import apsw
 import msgspec
-import zstandard
 from pmtiles.tile import (
     Compression,
     MagicNumberNotFound,
@@ -29,6 +28,7 @@ from pmtiles.tile import (
 )
 
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.zstd import zstd
 
 Schema = Literal["openmaptiles", "protomaps", "protomaps-old", "raster", "other"]
 
@@ -179,8 +179,8 @@ class Pmtiles:
             return None
         with unreadable(self._name, "PMTiles"):
             stored = self._stored(zxy_to_tileid(z, x, y))
-        if stored is not None and self._header["tile_compression"] is Compression.ZSTD:
-            stored = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
+            if stored is not None and self._header["tile_compression"] is Compression.ZSTD:
+                stored = zstd.decompress(stored)
         return None if stored is None else _as_served(stored, self.description.format)
 
     @property
@@ -262,7 +262,7 @@ def unreadable(name: str, kind: str) -> Iterator[None]:
         yield
     except (apsw.Error, OSError, EOFError, msgspec.DecodeError, ValueError, TypeError) as error:
         raise _damaged(name, kind) from error
-    except (MagicNumberNotFound, SpecVersionUnsupported, IndexError, zstandard.ZstdError) as error:
+    except (MagicNumberNotFound, SpecVersionUnsupported, IndexError, zstd.ZstdError) as error:
         raise _damaged(name, kind) from error
 
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import anyio.to_thread
-import zstandard
 
 from urbanos_edge.cache.shelf import Shelf
+from urbanos_edge.zstd import zstd
 
 MAX_BYTES: Final = 64 << 20
 """The bodies held at most, not counting their packed forms; the longest unused give way."""
@@ -235,4 +235,4 @@ def tagged(etag: str, coding: str) -> str:
 def _pack(body: bytes, coding: str) -> bytes:
     if coding == "gzip":
         return gzip.compress(body, compresslevel=5, mtime=0)
-    return zstandard.ZstdCompressor(level=3).compress(body)
+    return zstd.compress(body, level=3)
