@@ -46,7 +46,8 @@ STAGES = (
     *("archives", "feeds", "settings", "disk", "rights", "secrecy", "logbook", "memory"),
     *("adapters", "tokens", "allowance", "audit", "ingest", "mqtt", "pulls"),
     *("engine", "store", "hours", "expire", "rollup", "sync", "alerts", "backup"),
-    *("discovery", "tls", "access", "cache", "tiles", "query", "live", "news", "basemap", "uptime"),
+    *("discovery", "tls", "access", "zstd", "cache", "tiles"),
+    *("query", "live", "news", "basemap", "uptime"),
     *("node", "own_atlas", "upkeep", "health", "demo", "control", "commands"),
     *("api", "ws", "app", "server", "centre", "replay", "deploy", "cli", "__main__"),
 )

@@ -19,6 +19,7 @@ from tests.faults.upgrades import Readers, upgrade
 from tests.processes import wait_until
 from tests.releases import NEEDED, sha256_of
 from urbanos_edge.database import newest_schema
+from urbanos_edge.deploy.cutover import BASELINE
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,7 @@ def test_an_upgrade_under_load_fails_no_request_and_loses_no_reading(box: Deploy
     assert (standing["current"], standing["previous"]) == ("green", "blue")
     assert standing["slots"]["green"]["version"] == "9.0.2"
     assert (standing["watched_until"], standing["running"]) == (None, "9.0.2")
+    assert not (box.slots.root / BASELINE).exists()
 
 
 def test_the_version_before_comes_back_when_it_is_told_to(box: Deployed) -> None:

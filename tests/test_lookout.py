@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from urbanos_edge.control import Reader
 from urbanos_edge.deploy.lookout import JUDGED, TOO_MANY, Baseline, Lookout, Probe
 
 
@@ -47,7 +48,9 @@ def lookout(answers: Answers) -> Iterator[Lookout]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         fields = frozenset(("", ".sensors", ".sensors[]", ".sensors[].id", ".sensors[].aqi"))
         url = f"http://127.0.0.1:{server.server_port}"
-        with closing(Lookout(Baseline(url, 0.001, [Probe("/api/v1/sensors", fields)]))) as made:
+        with closing(
+            Lookout(Baseline(Reader(url, None, None), 0.001, [Probe("/api/v1/sensors", fields)]))
+        ) as made:
             yield made
         server.shutdown()
 

@@ -137,7 +137,8 @@ def _token_commands(node: Node, url: str | None) -> dict[str, Command | LongComm
         await node.tokens.revoke(_number(arguments, "id"))
 
     async def status(_: dict[str, Any]) -> Any:
-        return {"url": url, **await anyio.to_thread.run_sync(health.status, node)}
+        reached = {"url": url, "public_read": node.settings.public_read}
+        return reached | await anyio.to_thread.run_sync(health.status, node)
 
     return {
         "token": token,

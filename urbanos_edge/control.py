@@ -14,10 +14,10 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -157,6 +157,39 @@ def _reachable(data_dir: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/control.sock"
     finally:
         os.close(folder)
+
+
+class Reader(NamedTuple):
+    """Where a node serves, and the token that reading takes there; none where it is public."""
+
+    url: str
+    token: str | None
+    token_id: int | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+
+def may_read(data_dir: Path, name: str, within_s: float = REQUEST_TIMEOUT_S) -> Reader:
+    """Be let in to the node that owns the directory: with a token of this name, if it takes one.
+
+    Raises:
+        TimeoutError, NotRunning: as `request`.
+    """
+    status = request(data_dir, "status", within_s=within_s)
+    if status["public_read"]:
+        return Reader(status["url"], None, None)
+    wanted = {"scope": "sync", "name": name}
+    lent = request(data_dir, "token", wanted, within_s=within_s)
+    return Reader(lent["url"], lent["token"], lent["id"])
+
+
+def reads_no_more(data_dir: Path, token_id: int | None) -> None:
+    """Give back what `may_read` lent; a node that does not run keeps it."""
+    if token_id is not None:
+        with suppress(NotRunning):
+            request(data_dir, "revoke_token", {"id": token_id})
 
 
 async def listen(data_dir: Path, commands: Commands) -> asyncio.Server:

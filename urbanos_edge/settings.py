@@ -140,9 +140,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     time_zone: Annotated[
         str,
         Meta(
-            description="what clocks on the pages show, and where days begin on charts and in"
-            " 24 h means: a name of IANA's, such as Europe/Helsinki; `scripts/install` writes that"
-            " of the machine; storage is UTC"
+            description="what clocks on the pages show, where days begin on charts, and by which"
+            " `backup_hour` goes: a name of IANA's, such as Europe/Helsinki; `scripts/install`"
+            " writes that of the machine; storage is UTC"
         ),
     ] = "UTC"
     duckdb_memory_mib: Annotated[

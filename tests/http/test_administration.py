@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,16 @@ from typing import Any
 import anyio
 import apsw
 import httpx
+import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.http.sending import assert_is_error, make_token
+from tests.http.sending import assert_is_error, make_token, reading, spot_number
 from tests.processes import NodeProcess
 from urbanos_edge import control
 from urbanos_edge.commands import ONLY_LOOKS, READS, commands
+from urbanos_edge.deploy.lookout import Baseline, Lookout, look_first
 from urbanos_edge.node import Node
 
 SESSION = "/api/v1/session"
@@ -182,6 +184,35 @@ def test_a_closed_node_still_tells_that_it_lives_and_takes_readings(closed: Node
     for path in ("/health/live", "/health/ready", "/ping", "/sensors/airgradient:abc/one/config"):
         assert closed.client.get(path).status_code in (200, 204)
     assert closed.client.post("/data.php", content=b"{}").status_code == 422
+
+
+def test_who_may_write_the_directory_exports_from_a_closed_node(closed: NodeProcess) -> None:
+    assert (
+        closed.post(reading(spot_number(0), "closed"), make_token(closed, "gateway")).status_code
+        == 202
+    )
+    control.request(closed.data_dir, "flush")
+    table = closed.run("export", "--from", "2026-01-01", "-").stdout
+    assert [row["sensor_id"] for row in csv.DictReader(io.StringIO(table))] == ["closed"]
+    assert not _lent(closed, "export")
+
+
+def test_a_new_version_of_a_closed_node_is_watched_by_what_its_readers_ask(
+    closed: NodeProcess,
+) -> None:
+    baseline = msgspec.json.decode(msgspec.json.encode(look_first(closed.data_dir)), type=Baseline)
+    assert {"/api/v1/status", "/tiles/readings.json"} <= {each.target for each in baseline.probes}
+    with closing(Lookout(baseline)) as lookout:
+        assert [lookout.look() for _ in baseline.probes] == [None] * len(baseline.probes)
+    assert _lent(closed, "deploy watch")
+    control.reads_no_more(closed.data_dir, baseline.reader.token_id)
+    assert not _lent(closed, "deploy watch")
+
+
+def _lent(node: NodeProcess, name: str) -> list[Any]:
+    """The tokens of this name that are still good."""
+    tokens = control.request(node.data_dir, "tokens")
+    return [each for each in tokens if each["name"] == name and each["revoked_at_us"] is None]
 
 
 def test_the_document_says_who_may_read_a_closed_node(closed: NodeProcess) -> None:

@@ -96,7 +96,7 @@ def export(
     wanted = _wanted(since, until, bbox, kind, columns, sensor)
     with _sink(out, kind, force) as sink:
         by_owner(
-            lambda: _fetch(control.request(data_dir, "status")["url"], wanted, sink),
+            lambda: _fetch(data_dir, wanted, sink),
             lambda: anyio.run(_read, data_dir, wanted, sink),
         )
 
@@ -160,8 +160,16 @@ def _disk_errors(path: object) -> Iterator[None]:
         raise EdgeError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _fetch(url: str, wanted: Wanted, sink: Sink) -> None:
+def _fetch(data_dir: Path, wanted: Wanted, sink: Sink) -> None:
     """From the node that owns the data."""
+    reader = control.may_read(data_dir, "export")
+    try:
+        _stream(reader, wanted, sink)
+    finally:
+        control.reads_no_more(data_dir, reader.token_id)
+
+
+def _stream(reader: control.Reader, wanted: Wanted, sink: Sink) -> None:
     edges = ",".join(map(repr, wanted.box))
     asked = {
         "from": to_rfc3339(wanted.since_us),
@@ -174,8 +182,8 @@ def _fetch(url: str, wanted: Wanted, sink: Sink) -> None:
     try:
         # No proxy that the environment names stands between a command and its own machine.
         with (
-            httpx.Client(timeout=PATIENCE, trust_env=False) as client,
-            client.stream("GET", f"{url}/api/v1/export", params=asked) as answer,
+            httpx.Client(headers=reader.headers, timeout=PATIENCE, trust_env=False) as client,
+            client.stream("GET", f"{reader.url}/api/v1/export", params=asked) as answer,
         ):
             if answer.status_code != 200:
                 raise _refusal(answer.read())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -89,7 +89,9 @@ class Change:
         else:
             with closing(Lookout(baseline)) as lookout:
                 self._look(state, lookout.look)
-        return self._settle()
+        version = self._settle()
+        self._forget_baseline()
+        return version
 
     def roll_back(self) -> str:
         """Let the version before take over again, at once; return which it is.
@@ -184,6 +186,7 @@ class Change:
         self._slots.save(state)
         service.restart()
         self._wait_until_ready(service, back)
+        self._forget_baseline()
 
     def _wait_until_ready(self, service: Service, version: str) -> None:
         """Return once the node of the slot in use is ready.
@@ -205,7 +208,7 @@ class Change:
         """Whether the node of this version has the data, and says that it is ready."""
         if self._data_dir is None:
             baseline = self._baseline()
-            return baseline is None or _says_ready(baseline.url)
+            return baseline is None or _says_ready(baseline.reader.url)
         try:
             status = control.request(self._data_dir, "status", within_s=ANSWER_WITHIN_S)
         except (EdgeError, OSError):
@@ -220,11 +223,12 @@ class Change:
         """
         assert self._data_dir is not None, "without its data a node can only be watched"
         self._tell(0.0, "looking at how the version in use does")
+        self._forget_baseline()
         path = self._slots.root / BASELINE
-        path.unlink(missing_ok=True)
         try:
-            url = control.request(self._data_dir, "status", within_s=ANSWER_WITHIN_S)["url"]
-            path.write_bytes(msgspec.json.encode(look_first(url, self._data_dir)))
+            baseline = look_first(self._data_dir)
+            path.touch(mode=0o600)  # there may be a token in it
+            path.write_bytes(msgspec.json.encode(baseline))
         except (EdgeError, OSError) as error:
             if not unchecked:
                 raise EdgeError(
@@ -240,6 +244,18 @@ class Change:
             return None
         except (OSError, msgspec.DecodeError) as error:
             raise EdgeError(f"{path} cannot be read") from error
+
+    def _forget_baseline(self) -> None:
+        """The watch is over: end the token that it asked with, if it had one.
+
+        A watch without the data cannot; the next change does so then.
+        """
+        if self._data_dir is None:
+            return
+        with suppress(EdgeError, OSError):  # damaged, or restored to before there was the token
+            if (baseline := self._baseline()) is not None:
+                control.reads_no_more(self._data_dir, baseline.reader.token_id)
+        (self._slots.root / BASELINE).unlink(missing_ok=True)
 
 
 def _check(slots: Slots, state: State, name: str, unchecked: bool) -> None:

@@ -48,7 +48,7 @@ class Probe(msgspec.Struct, frozen=True):
 class Baseline(msgspec.Struct, frozen=True):
     """What a node was like."""
 
-    url: str
+    reader: control.Reader
     p95_s: float
     probes: list[Probe]
 
@@ -57,7 +57,7 @@ class Lookout:
     """Looks at a node, and knows how it was."""
 
     def __init__(self, baseline: Baseline) -> None:
-        self._node = _client(baseline.url)
+        self._node = _client(baseline.reader)
         self._baseline = baseline
         self._patience_s = SLOWER * baseline.p95_s + GRACE_S
         self._turn = 0
@@ -108,16 +108,25 @@ class Lookout:
         return f"{failed:.0f} of {answered:.0f} requests were answered with 5xx"
 
 
-def look_first(url: str, data_dir: Path) -> Baseline:
-    """What a node is like now.
+def look_first(data_dir: Path) -> Baseline:
+    """What the node that owns a directory is like now.
 
     Raises:
-        EdgeError: it answers nothing.
+        EdgeError: it does not run, or answers nothing.
     """
+    reader = control.may_read(data_dir, "deploy watch", ANSWER_WITHIN_S)
+    try:
+        return _seen_with(reader, data_dir)
+    except BaseException:
+        control.reads_no_more(data_dir, reader.token_id)
+        raise
+
+
+def _seen_with(reader: control.Reader, data_dir: Path) -> Baseline:
     lately = dict.fromkeys(reversed(control.request(data_dir, "recent_gets")))
     targets = [*ALWAYS_ASKED, *(target for target in lately if target not in ALWAYS_ASKED)]
     probes, took_s = [], []
-    with _client(url) as client:
+    with _client(reader) as client:
         for target in targets[:PROBES]:
             began_s = time.perf_counter()
             try:
@@ -129,7 +138,7 @@ def look_first(url: str, data_dir: Path) -> Baseline:
                 probes.append(Probe(target, frozenset(_fields(got))))
     if not probes:
         raise EdgeError("the version in use answers nothing; see its log")
-    return Baseline(url, percentile(took_s, 0.95), probes)
+    return Baseline(reader, percentile(took_s, 0.95), probes)
 
 
 def _fields(got: httpx.Response) -> set[str]:
@@ -141,5 +150,7 @@ def _fields(got: httpx.Response) -> set[str]:
         return set()
 
 
-def _client(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, timeout=ANSWER_WITHIN_S, trust_env=False)
+def _client(reader: control.Reader) -> httpx.Client:
+    return httpx.Client(
+        base_url=reader.url, headers=reader.headers, timeout=ANSWER_WITHIN_S, trust_env=False
+    )
