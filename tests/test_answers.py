@@ -133,6 +133,22 @@ def test_what_is_kept_ready_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     anyio.run(check)
 
 
+def test_what_the_cache_lets_go_of_is_held_by_nobody() -> None:
+    async def check() -> None:
+        cache = Cache(max_bytes=8 * len(BODY))
+        ready = Answers(cache, Traffic(), Door(Settings(), "node", b"key"))
+        for number in range(100):
+            entry, _ = cache.get_at_once(number, 60, lambda: 0, lambda: BODY)
+            ready.serve(b"/%d" % number, entry, KIND, "/a")
+            assert answered(ready, REQUEST.replace(b"/a", b"/%d" % number)) is not None
+        del entry
+        held = [served for served in ready._served.values() if served.entry() is not None]
+        assert len(held) == cache.entries == 8
+        assert answered(ready, REQUEST.replace(b"/a", b"/0")) is None
+
+    anyio.run(check)
+
+
 @pytest.mark.parametrize(
     ("accepted", "coding"),
     [

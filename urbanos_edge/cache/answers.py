@@ -9,6 +9,7 @@ then. Both pass the same `door` as all others.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -122,9 +123,9 @@ class Admission(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """The answer to one request."""
+    """The answer to one request, until the cache lets go of its entry."""
 
-    entry: Entry
+    entry: weakref.ref[Entry]
     wire: Wire
     given: Count
     target: bytes
@@ -133,9 +134,12 @@ class _Ready(NamedTuple):
 
 @dataclass(slots=True)
 class _Served:
-    """What is served at a target, and its answers as they go over the wire."""
+    """What is served at a target, and its answers as they go over the wire.
 
-    entry: Entry
+    The cache alone holds entries: what they take is bounded there.
+    """
+
+    entry: weakref.ref[Entry]
     kind: Kind
     route: str
     answers: dict[tuple[int, str], Wire] = field(default_factory=dict)
@@ -173,9 +177,9 @@ class Answers:
         They are counted as answers of the route.
         """
         served = self._served.get(target)
-        if served is None or served.entry is not entry or served.kind != kind:
+        if served is None or served.entry() is not entry or served.kind != kind:
             self._count(len(target) + _COUNTED_WITH_REQUEST)
-            self._served[target] = _Served(entry, kind, route)
+            self._served[target] = _Served(weakref.ref(entry), kind, route)
 
     def link(self, peer: str, local: str) -> Link:
         """What `ready` wants to know of a connection."""
@@ -187,7 +191,8 @@ class Answers:
         It counts as given.
         """
         known = self._ready.get(request)
-        if known is None or not self._cache.is_fresh(known.entry):
+        entry = None if known is None else known.entry()
+        if known is None or entry is None or not self._cache.is_fresh(entry):
             return self._new(request, link)
         limits = self._admit(known.admission, link)
         if limits is None:
@@ -201,10 +206,11 @@ class Answers:
             return None
         target = request[4 : request.find(b" ", 4)]
         served = self._served.get(target)
-        if served is None or not self._cache.is_fresh(served.entry):
+        entry = None if served is None else served.entry()
+        if served is None or entry is None or not self._cache.is_fresh(entry):
             return self._drawn(target, request, link)
         fields = simple_get(request)
-        known = None if fields is None else self._make(target, served, fields, link)
+        known = None if fields is None else self._make(target, served, entry, fields, link)
         limits = None if known is None else self._admit(known.admission, link)
         if known is None or limits is None:
             return None
@@ -238,14 +244,19 @@ class Answers:
         return wire.status_line, limits, wire.rest
 
     def _make(
-        self, target: bytes, served: _Served, fields: dict[bytes, str], link: Link
+        self,
+        target: bytes,
+        served: _Served,
+        entry: Entry,
+        fields: dict[bytes, str],
+        link: Link,
     ) -> _Ready | None:
         admission = self._admission(fields, link, kind_of(served.route, "GET"))
-        coding = coding_for(served.entry, served.kind, fields.get(b"accept-encoding"))
-        form = served.entry.forms.get(coding)
+        coding = coding_for(entry, served.kind, fields.get(b"accept-encoding"))
+        form = entry.forms.get(coding)
         if admission is None or form is None or len(form.body) > MAX_ANSWER_BYTES:
             return None
-        given = answer(served.entry, form, True, served.kind, fields.get(b"if-none-match"))
+        given = answer(entry, form, True, served.kind, fields.get(b"if-none-match"))
         variant = given.status, given.headers["ETag"]
         wire = served.answers.get(variant)
         if wire is None:

@@ -42,11 +42,12 @@ class Form:
     coding: str = ""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Entry:
     """A body, what it was built from, and its packed forms, made when first asked for.
 
-    `coding` says how the body itself is packed; who cannot unpack it gets it unpacked.
+    `coding` says how the body itself is packed; who cannot unpack it gets it unpacked, anew each
+    time: they are few, and it is a multiple of what the cache counts.
     """
 
     body: bytes
@@ -71,17 +72,18 @@ class Entry:
         """The body in a coding; plain when packing gains nothing."""
         if coding in self.forms or len(self.body) < PACKED_ASIDE:
             return self.form_at_once(coding)
-        made = self.forms[coding] = await anyio.to_thread.run_sync(self._packed, coding)
-        return made
+        return self._kept(coding, await anyio.to_thread.run_sync(self._made, coding))
 
     def form_at_once(self, coding: str) -> Form:
         """As `form`, without asking how long it takes."""
-        made = self.forms.get(coding)
-        if made is None:
-            made = self.forms[coding] = self._packed(coding)
+        return self.forms.get(coding) or self._kept(coding, self._made(coding))
+
+    def _kept(self, coding: str, made: Form) -> Form:
+        if not self.coding:
+            self.forms[coding] = made
         return made
 
-    def _packed(self, coding: str) -> Form:
+    def _made(self, coding: str) -> Form:
         if self.coding:
             return Form(gzip.decompress(self.body), self.etag)
         packed = _pack(self.body, coding)
