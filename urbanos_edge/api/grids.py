@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import anyio
 import msgspec
 from litestar import Request, Response, get
 from litestar.params import QueryParameter
@@ -22,7 +23,9 @@ from urbanos_edge.query.query import MAX_ROWS
 from urbanos_edge.query.rows import Row
 from urbanos_edge.tiles.clusters import MIN_CELL_DEG, Cluster
 
-MAX_GRIDS = 1024
+MAX_GRIDS: Final = 1024
+BUILT_AT_ONCE: Final = 2
+"""Lists of a box, which are the largest that are made in memory."""
 
 MinLat = Annotated[float, QueryParameter(name="minLat")]
 MaxLat = Annotated[float, QueryParameter(name="maxLat")]
@@ -37,6 +40,8 @@ def routes(atlas: Atlas) -> list[ControllerRouterHandler]:
 
 
 def _rows(atlas: Atlas) -> list[ControllerRouterHandler]:
+    few_at_once = anyio.CapacityLimiter(BUILT_AT_ONCE)
+
     @get("/api/v1/grids/{grid_id:str}/data", responses=told(list[Row]) | KEPT, tags=["grids"])
     async def grid_rows(
         request: Request[Any, Any, Any], grid_id: str, limit: Limit = MAX_ROWS
@@ -59,12 +64,13 @@ def _rows(atlas: Atlas) -> list[ControllerRouterHandler]:
         max_lng: MaxLng,
         zoom: int = 12,
     ) -> Response[bytes]:
-        """The same rows of all grids that meet a box, at most 1,000 of each."""
+        """The same rows of all grids that meet a box: at most 1,000 of each, 50,000 of all."""
         corners = _corners(bounds(min_lat, max_lat, min_lng, max_lng), zoom)
 
         async def build() -> bytes:
-            rows = await atlas.rows_by_grid(*corners)
-            return await encoded({"tiles": rows, "count": len(rows)})
+            async with few_at_once:
+                rows = await atlas.rows_by_grid(*corners)
+                return await encoded({"tiles": rows, "count": len(rows)})
 
         ttl_s = atlas.settings.cache_ttl_grid_s
         return await _answer(atlas, request, ("bounds", *corners), ttl_s, spanned(*corners), build)

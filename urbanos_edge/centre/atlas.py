@@ -23,7 +23,7 @@ from urbanos_edge.errors import EdgeError, NotFound
 from urbanos_edge.grid import FINEST_ZOOM, STORED_ZOOM, Bounds, Tile, spanned, tile_at
 from urbanos_edge.query.atlas import Layer
 from urbanos_edge.query.history import Asked, Buckets, Readings, Terms
-from urbanos_edge.query.query import MAX_ROWS
+from urbanos_edge.query.query import demand_few, per_grid
 from urbanos_edge.query.rows import Row, split_flags, stored_row
 from urbanos_edge.reading import INDEXED, QUANTITIES
 from urbanos_edge.rollup.window import HOURS
@@ -80,8 +80,10 @@ class CentralAtlas:
         return [row for row in found if tile_at(row.lat, row.lng, tile.z) == tile]
 
     async def rows_by_grid(self, first: Tile, last: Tile) -> list[Row]:
-        where = {"n": 1 << first.z, "per_grid": MAX_ROWS}
-        return await self._rows("central_rows_by_grid", spanned(first, last), where)
+        box, where = spanned(first, last), per_grid(first.z)
+        found = await self._rows("central_rows_by_grid", box, where)
+        demand_few(len(found))
+        return found
 
     async def statistics(self, tile: Tile) -> dict[str, Any]:
         return described(tile, *await self.sums(tile, self._hours()))

@@ -12,6 +12,7 @@ import duckdb
 from urbanos_edge import aqi
 from urbanos_edge.batch import Batch
 from urbanos_edge.engine import Engine, statement
+from urbanos_edge.errors import Unprocessable
 from urbanos_edge.grid import STORED_ZOOM, Bounds, Tile, spanned, tile_at
 from urbanos_edge.quality.grading import grade
 from urbanos_edge.query.rows import Row, rows_of, stored_row
@@ -21,6 +22,8 @@ from urbanos_edge.store.manifest import File
 from urbanos_edge.store.store import Store
 
 MAX_ROWS: Final = 1000
+MAX_ROWS_AT_ONCE: Final = 50_000
+"""Of all grids of a box; as JSON they are some 26 MB, and take as much again while it is made."""
 
 
 class Query:
@@ -57,13 +60,18 @@ class Query:
 
         Raises:
             StorageUnavailable: a file could not be read.
+            Unprocessable: they are more than `MAX_ROWS_AT_ONCE`.
         """
-        tiles = self._recent.tiles_between(first, last)
-        parts = [self._recent.newest(tile, since_us, MAX_ROWS) for tile in tiles]
+        parts, count = [], 0
+        for tile in self._recent.tiles_between(first, last):
+            parts.append(self._recent.newest(tile, since_us, MAX_ROWS))
+            count += len(parts[-1][0])
+            demand_few(count)
         if max(self._recent.horizon_us, *(horizon_us for _, horizon_us in parts), 0) > since_us:
-            parameters = {"n": 1 << first.z, "per_grid": MAX_ROWS}
             span_us = (since_us, NOTHING_HERE_US)
-            return self._find("rows_by_grid", spanned(first, last), span_us, parameters)
+            found = self._find("rows_by_grid", spanned(first, last), span_us, per_grid(first.z))
+            demand_few(len(found))
+            return found
         moments = [-at_us for batch, _ in parts for at_us in batch["timestamp_us"].tolist()]
         rows = [row for batch, _ in parts for row in self._graded(batch)]
         order = sorted(range(len(rows)), key=lambda i: (moments[i], rows[i].sensor_id))
@@ -94,6 +102,23 @@ class Query:
             ]
 
         return read_intact(self._store, self._engine, wanted, work)
+
+
+def per_grid(zoom: int) -> dict[str, int]:
+    """What the statements for rows by grid take beside a box and a span.
+
+    They find one more than may be answered at once, so that `demand_few` sees that there are.
+    """
+    return {"n": 1 << zoom, "per_grid": MAX_ROWS, "at_most": MAX_ROWS_AT_ONCE + 1}
+
+
+def demand_few(rows: int) -> None:
+    """Raise Unprocessable where there are more than are answered at once."""
+    if rows > MAX_ROWS_AT_ONCE:
+        raise Unprocessable(
+            f"there are more than {MAX_ROWS_AT_ONCE:,} readings in this box; ask for a smaller one",
+            code="area_too_large",
+        )
 
 
 def _belongs(row: Row, tile: Tile) -> bool:

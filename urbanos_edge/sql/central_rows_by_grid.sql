@@ -1,5 +1,5 @@
 -- Readings of a box since a moment, newest first, at most `per_grid` of each tile of a zoom, where
--- n = 2^zoom; with the fields of `rows.Row`.
+-- n = 2^zoom, and `at_most` of all; with the fields of `rows.Row`.
 SELECT {central_row_columns}
 FROM (
     SELECT
@@ -19,3 +19,4 @@ FROM (
 ) AS d
 WHERE d.place <= %(per_grid)s
 ORDER BY d.timestamp DESC, d.sensor_id
+LIMIT %(at_most)s

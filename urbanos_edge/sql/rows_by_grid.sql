@@ -1,5 +1,5 @@
 -- Readings of a box since a moment, newest first, at most `per_grid` of each tile of a zoom, where
--- n = 2^zoom; with the fields of `rows.Row`.
+-- n = 2^zoom, and `at_most` of all; with the fields of `rows.Row`.
 SELECT {row_columns}
 FROM (
     FROM read_parquet($files, union_by_name = true) UNION ALL BY NAME {later_columns}
@@ -12,3 +12,4 @@ QUALIFY row_number() OVER (
     ORDER BY timestamp DESC, sensor_id
 ) <= $per_grid
 ORDER BY timestamp DESC, sensor_id
+LIMIT $at_most
