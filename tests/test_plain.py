@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from urbanos_edge.batch import reading_at, unpack
 from urbanos_edge.clock import RELEASED_US, SECOND_US, Clock, Instant
 from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.disk import DiskGuard
-from urbanos_edge.errors import BadRequest, EdgeError
+from urbanos_edge.errors import BadRequest, EdgeError, Unprocessable
 from urbanos_edge.ingest.inbox import Inbox
 from urbanos_edge.ingest.ingest import Ingest
 from urbanos_edge.ingest.sensors import Sensors
@@ -236,3 +237,26 @@ def test_a_string_that_nobody_ends_closes_no_bracket() -> None:
     for unended in (b'[{}, "]', b'[{}, "\\]', b'[{}, "\\"]', b'[{"a": "}]'):
         with pytest.raises(BadRequest):
             node_json.read_object_or_array(unended)
+
+
+@pytest.mark.parametrize(
+    ("read_it", "body"),
+    [
+        (node_json.read_object_or_array, b"[" + b"{}," * 1_000_000 + b"{}]"),
+        (node_json.read_object_or_array, b"[NaN," + b"{}," * 1_000_000 + b"{}]"),
+        (node_json.read_object_or_array, b"[" + b"1," * 1_000_000 + b"1]"),
+        (node_json.read_lines, b"a\n" * 1_000_000),
+        (node_json.read_lines, b"\n" * 1_000_000),
+    ],
+)
+def test_what_holds_too_many_is_refused_before_they_are_read(
+    read_it: Callable[[bytes], object], body: bytes
+) -> None:
+    """3 MB that would become objects of 100 MB and more."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unprocessable, match="more than 10,000 readings"):
+            read_it(body)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(body) + (4 << 20)
+    finally:
+        tracemalloc.stop()

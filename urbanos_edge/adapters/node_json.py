@@ -21,6 +21,13 @@ from urbanos_edge.errors import BadRequest, ReadingRejected, Unprocessable
 from urbanos_edge.reading import Reading
 
 MAX_READINGS: Final = 10_000
+_MAX_LINES: Final = 2 * MAX_READINGS
+"""Blank ones among them."""
+_MAX_BRACES: Final = 8 * MAX_READINGS
+"""What has more opening braces is taken apart, which ends at the first reading that is too many: of
+two bytes each may become an object of a hundred. A usual reading has three."""
+_MAX_LENIENT_BYTES: Final = 64 << 10
+"""A longer reading that is no strict JSON is not looked at closer."""
 _ONE: Final = msgspec.json.Decoder(Candidate)
 _MANY: Final = msgspec.json.Decoder(list[Candidate])
 _PLAIN: Final = msgspec.json.Decoder(list[plain.PlainReading])
@@ -54,6 +61,8 @@ def read_lines(body: bytes) -> Message:
     Raises:
         Unprocessable: more than `MAX_READINGS` lines.
     """
+    if body.count(b"\n") > _MAX_LINES:
+        raise _too_many()
     lines = [line for line in body.split(b"\n") if line and not line.isspace()]
     _check_count(len(lines))
     if len(body) >= LARGE_BYTES:
@@ -86,13 +95,19 @@ def write(reading: Reading) -> bytes:
 
 def _check_count(count: int) -> None:
     if count > MAX_READINGS:
-        raise Unprocessable(
-            f"{count} readings in one request; send at most {MAX_READINGS} at a time",
-            code="too_many_readings",
-        )
+        raise _too_many()
+
+
+def _too_many() -> Unprocessable:
+    return Unprocessable(
+        f"more than {MAX_READINGS:,} readings in one request; send them in parts",
+        code="too_many_readings",
+    )
 
 
 def _read_array(body: bytes) -> Message:
+    if body.count(b"{") > _MAX_BRACES:
+        return _take_apart(body)
     if len(body) >= LARGE_BYTES:
         message = plain.read(_PLAIN.decode, body)
         if message is not None:
@@ -112,9 +127,7 @@ def _read_object(body: bytes) -> Candidate | Malformed:
 
 def _take_apart(body: bytes) -> Message:
     """Read an array element by element, so that one nobody can read costs no other."""
-    elements = _elements(body.strip())
-    _check_count(len(elements))
-    return [_read_element(element) for element in elements]
+    return [_read_element(element) for element in _elements(body.strip())]
 
 
 def _elements(body: bytes) -> list[bytes]:
@@ -122,6 +135,7 @@ def _elements(body: bytes) -> list[bytes]:
 
     Raises:
         BadRequest: its brackets do not match.
+        Unprocessable: they are more than `MAX_READINGS`.
     """
     depth, start, elements = 0, 1, []
     for token in _STRUCTURE.finditer(body):
@@ -129,6 +143,7 @@ def _elements(body: bytes) -> list[bytes]:
         if first == b"," and depth == 1:
             elements.append(body[start : token.start()])
             start = token.end()
+            _check_count(len(elements) + 1)
         elif first in b"[{":
             depth += len(token[0])
         elif first in b"]}":
@@ -162,6 +177,11 @@ def _read_alone(body: bytes) -> Candidate | Malformed:
 
 def _lenient(text: bytes) -> Any:
     """Parse what Python's own parser lets through: NaN, Infinity and numbers beyond a double."""
+    if len(text) > _MAX_LENIENT_BYTES:
+        raise BadRequest(
+            f"what is longer than {_MAX_LENIENT_BYTES >> 10} KiB has to be strict JSON",
+            code="invalid_json",
+        )
     try:
         return json.loads(text)
     except RecursionError as error:

@@ -8,9 +8,12 @@ it like any other route; `past_the_router` leads there directly.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from litestar import Request, post
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
@@ -26,6 +29,9 @@ from urbanos_edge.ingest.reception import Arrival
 from urbanos_edge.node import Node
 
 PATH: Final = "/api/v1/data/ingest"
+ASIDE_BYTES: Final = 256 << 10
+"""From here on, some 2,000 readings, a body is read in a worker thread, one at a time: it may be
+made to take seconds."""
 _NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _JSON = ("application/json", "text/json", "")
 
@@ -80,9 +86,11 @@ def past_the_router(app: ASGIApp, node: Node) -> ASGIApp:
 
 
 def _door(node: Node) -> ASGIApp:
+    aside = CapacityLimiter(1)
+
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            status, body = await _take(node, scope, receive)
+            status, body = await _take(node, aside, scope, receive)
         except ClientGone:
             return
         except Exception as error:
@@ -96,7 +104,9 @@ def _door(node: Node) -> ASGIApp:
     return door
 
 
-async def _take(node: Node, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+async def _take(
+    node: Node, aside: CapacityLimiter, scope: Scope, receive: Receive
+) -> tuple[int, bytes]:
     """Read a request and make its readings durable; return status and body of the answer."""
     headers = dict(scope["headers"])
     token = scope.get("auth") or node.reception.token(_text(headers, b"authorization"))
@@ -105,7 +115,9 @@ async def _take(node: Node, scope: Scope, receive: Receive) -> tuple[int, bytes]
     encoding = _text(headers, b"content-encoding")
     with bodies.one(came.address) as room:
         body = await read_body(receive, encoding, room, bodies.largest_bytes)
-        message, is_many = _read(_text(headers, b"content-type"), body)
+        read = partial(_read, _text(headers, b"content-type"), body)
+        is_large = len(body) >= ASIDE_BYTES
+        message, is_many = await run_sync(read, limiter=aside) if is_large else read()
     receipt = await node.ingest.accept(message, token, came)
     return _many(receipt) if is_many else _one(receipt)
 
