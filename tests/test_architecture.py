@@ -14,8 +14,8 @@ import urbanos_edge
 PACKAGE = Path(urbanos_edge.__file__).parent
 PACKAGES = {
     "quality": "quality formulas course neighbourhood watch corrections grading",
-    "ingest": "sensors sources spool dead_letters inbox receipt group ingest passwords reception"
-    " registry reports",
+    "ingest": "sensors sources spool dead_letters inbox receipt group ingest requeue passwords"
+    " reception registry reports",
     "mqtt": "broker subscription",
     "pulls": "fetching errands samples turns pulls",
     "store": "steps integrity revisions owed changed manifest store damage remembered identity"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -94,9 +95,11 @@ def test_a_user_and_password_are_believed_however_they_come(node: Node) -> None:
 
 
 def test_wrong_passwords_use_up_what_a_network_may_guess_and_hold_up_no_right_one(
-    node: Node,
+    node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Thirty a minute; what was right once costs nothing any more, from wherever it comes."""
+    now_s = time.monotonic()
+    monkeypatch.setattr(node.reception._passwords._guesses, "_monotonic", lambda: now_s)
     for sender in ("esp-1", "esp-2"):
         receive(node, SOMEWHERE, sent(sender))
         claim(node, sender, rule="basic", user=sender, password="correct horse")

@@ -15,7 +15,6 @@ import anyio.to_thread
 import apsw
 
 from urbanos_edge.access.access import Access
-from urbanos_edge.adapters import node_json
 from urbanos_edge.alerts.alerts import Alerts
 from urbanos_edge.alerts.delivery import Delivery
 from urbanos_edge.alerts.outbox import Outbox
@@ -47,6 +46,7 @@ from urbanos_edge.ingest.passwords import Passwords
 from urbanos_edge.ingest.reception import Reception
 from urbanos_edge.ingest.registry import Registry
 from urbanos_edge.ingest.reports import Reports
+from urbanos_edge.ingest.requeue import requeue
 from urbanos_edge.ingest.sensors import Sensors
 from urbanos_edge.ingest.sources import Sources
 from urbanos_edge.ingest.spool import Spool
@@ -383,17 +383,8 @@ class Node:
             await anyio.to_thread.run_sync(self.reload)
 
     async def requeue(self, ids: Sequence[int] | None) -> int:
-        """Send dead letters through the door again, all when none are named.
-
-        What is accepted is no letter any more; what is refused again becomes a new one. Returns
-        how many were accepted.
-        """
-        accepted = 0
-        for number, payload in self.dead_letters.payloads(ids):
-            receipt = await self.ingest.accept(node_json.read_lines(payload), OWN_TOKEN)
-            accepted += receipt.accepted
-            await self.dead_letters.purge([number])
-        return accepted
+        """Send dead letters through the door again, as `requeue` does, all when none are named."""
+        return await requeue(self.dead_letters, self.ingest, OWN_TOKEN, ids)
 
     def open_basemap(self) -> None:
         """Serve the installed basemap, if there is one that can be read."""

@@ -14,7 +14,6 @@ from tests.http.sending import (
     Spot,
     assert_is_error,
     assert_only_rejected,
-    flush,
     moment,
     now_us,
     reading,
@@ -71,6 +70,12 @@ BAD_ELEMENTS = {
     "neither a sensor nor a location": '{"values":{"pm25":9.0}}',
     "no location and no known quantity": '{"sensor_id":"nowhere-ever","values":{"noise":40}}',
     "the year 2099": with_field("timestamp", '"2099-01-01T00:00:00Z"'),
+    "the year 10000 in UTC": with_field(
+        "timestamp", '"9999-12-31T23:59:59-12:00"'
+    ),
+    "the year 0 in UTC": with_field(
+        "timestamp", '"0001-01-01T00:00:00+12:00"'
+    ),
     "a naive timestamp": with_field("timestamp", '"2026-01-01T00:00:00"'),
     "a moment before 1970": with_field("timestamp", '"1969-12-31T23:59:59Z"'),
     "a negative epoch": with_field("timestamp", "-1"),
@@ -165,7 +170,7 @@ def test_a_line_that_is_not_json_takes_no_good_one_along(
 
 def assert_stored(server: NodeProcess, spot: Spot, sensors: set[str]) -> None:
     """Exactly these sensors have a row there, one each, over HTTP and in the files."""
-    flush(server)
+    server.flush()
     assert sorted(row["sensor_id"] for row in rows(server, spot.grid_id)) == sorted(sensors)
     where = "WHERE lat = ? AND lng = ? ORDER BY sensor_id"
     found = stored(server.data_dir, "sensor_id", where, spot.lat, spot.lng)
@@ -271,7 +276,7 @@ def test_ten_thousand_and_one_readings_are_too_many(
     body = "\n".join(sent) if headers else f"[{','.join(sent)}]"
     error = assert_is_error(server.post(body.encode(), gateway, **headers), 422)
     assert "10000" in error["message"].replace(",", "")
-    flush(server)
+    server.flush()
     assert rows(server, spot.grid_id) == []
 
 

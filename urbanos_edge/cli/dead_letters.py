@@ -30,7 +30,11 @@ def list_dead_letters(data_dir: Path, as_json: bool, limit: int) -> None:
 @click.argument("ids", type=int, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 def requeue(data_dir: Path, ids: tuple[int, ...], everything: bool) -> None:
-    """Send letters through the door again, by number or --all."""
+    """Send letters through the door again, by number or --all.
+
+    --all leaves out what came in the name of a sensor whose own it was not
+    (not_your_sensor, source_refused): by its number you vouch for it.
+    """
     accepted = ask(data_dir, "requeue", {"ids": _chosen(ids, everything)})
     _tell(accepted, ids, "readings accepted")
 

@@ -17,6 +17,8 @@ MAX_PAYLOAD: Final = 4096
 """Bytes kept of what was refused: with `MAX_LETTERS`, 80 MiB at most."""
 _MAX_NUMBER: Final = (1 << 63) - 1
 """Of a letter; SQLite has no larger ones."""
+SAID_FOR_OTHERS: Final = ("not_your_sensor", "source_refused")
+"""What came in the name of a sensor whose own it was not."""
 _COLUMNS: Final = "id, rejected_at_us, code, message, payload"
 
 
@@ -56,10 +58,20 @@ class DeadLetters:
             for number, rejected_at_us, code, message, payload in rows
         ]
 
-    def payloads(self, ids: Sequence[int] | None) -> Sequence[tuple[int, bytes]]:
-        """Numbers and payloads of these letters, or of all, oldest first."""
-        rows = self._database.read().execute("SELECT id, payload FROM dead_letters ORDER BY id")
-        return [row for row in rows if ids is None or row[0] in ids]
+    def to_send(self, ids: Sequence[int] | None) -> Sequence[tuple[int, int, bytes]]:
+        """Numbers, moments and payloads of letters, the oldest first.
+
+        Of none in particular those that were said for others are left out: whoever sends such a
+        letter again vouches for what is in it.
+        """
+        rows = self._database.read().execute(
+            "SELECT id, rejected_at_us, payload, code FROM dead_letters ORDER BY id"
+        )
+        return [
+            (number, rejected_at_us, payload)
+            for number, rejected_at_us, payload, code in rows
+            if (code not in SAID_FOR_OTHERS if ids is None else number in ids)
+        ]
 
     async def purge(self, ids: Sequence[int] | None) -> int:
         """Throw these letters away, or all of them; return how many there were."""

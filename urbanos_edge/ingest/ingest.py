@@ -8,6 +8,7 @@ that.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
@@ -18,7 +19,7 @@ import numpy as np
 from urbanos_edge.adapters import Candidate, Malformed, Message
 from urbanos_edge.adapters.plain import Plain
 from urbanos_edge.batch import Rows
-from urbanos_edge.clock import SECOND_US, Clock, Stamp, to_rfc3339, to_us
+from urbanos_edge.clock import SECOND_US, YEARS, Clock, Stamp, to_rfc3339, to_us
 from urbanos_edge.database import Database
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import EdgeError, Forbidden, ReadingRejected
@@ -72,7 +73,7 @@ class Ingest:
         self._deliver_urgent = deliver_urgent
         self._newest: dict[str, tuple[int, bytes]] = {}
         """By sensor, its newest moment and what was said of it."""
-        self._express: dict[int, deque[int]] = {}
+        self._express: dict[int, deque[float]] = {}
         self.unknown_quantities: Counter[str] = Counter()
 
     @property
@@ -142,7 +143,7 @@ class Ingest:
             try:
                 reading = self._reading(candidate, sensor_id, one.arrived_us, stamp)
             except ReadingRejected as error:
-                judged.refuse(index, candidate, error)
+                judged.refuse(index, _named(candidate, sensor_id), error)
                 continue
             judged.take(index, reading)
         judged.close()
@@ -191,10 +192,11 @@ class Ingest:
         try:
             candidate = _candidate(element)
             sender = _sender(candidate, token)
+            element = _named(candidate, sender)
             sensor_id = self._sources.admit(sender, token, came)
             is_known = True
             if sensor_id is not None:
-                stamp = self._stamp(came) if came.may_have_waited else None
+                stamp = self._stamp(came) if came.may_have_waited or came.stamp else None
                 judged.take(index, self._reading(candidate, sensor_id, judged.judged_us, stamp))
                 return
         except Placeless as error:
@@ -210,8 +212,8 @@ class Ingest:
             judged.hold(index, sender, came, candidate, self._stamp(came))
 
     def _stamp(self, came: Arrival) -> Stamp:
-        """Now; nobody stands by it for what may have waited on its way."""
-        stamp = self._clock.stamp()
+        """Now, or when it came; nobody stands by it for what may have waited on its way."""
+        stamp = came.stamp or self._clock.stamp()
         return Stamp(stamp.at_us, stamp.is_trusted and not came.may_have_waited)
 
     def _unusual(self, message: Plain, rows: Rows, token: Token, received_us: int) -> list[int]:
@@ -272,6 +274,8 @@ class Ingest:
             stamp = stamp or self._clock.stamp()
             return stamp.at_us, Timing.NODE if stamp.is_trusted else Timing.NODE_IN_DOUBT
         timestamp_us = to_us(candidate.timestamp)
+        if candidate.timestamp.year > YEARS[-1]:  # some of them cannot be spelled out in UTC
+            raise ReadingRejected("the timestamp is centuries ahead", code="timestamp_in_future")
         if timestamp_us > received_us + FUTURE_LIMIT_US and self._clock.doubt is None:
             raise ReadingRejected(
                 f"{to_rfc3339(timestamp_us)} is more than 5 minutes ahead of the node's clock",
@@ -341,12 +345,12 @@ class Ingest:
 
     def _express_room(self, token: Token, wanted: int) -> int:
         """How many of the wanted places on the express lane this token has left this minute."""
-        now_us = self._clock.now_us()
+        now_s = time.monotonic()
         used = self._express.setdefault(token.id, deque(maxlen=EXPRESS_PER_MINUTE))
-        while used and used[0] <= now_us - 60 * SECOND_US:
+        while used and used[0] <= now_s - 60:
             used.popleft()
         room = min(wanted, EXPRESS_PER_MINUTE - len(used))
-        used.extend([now_us] * room)
+        used.extend([now_s] * room)
         return room
 
 
@@ -359,6 +363,13 @@ def _candidate(element: Candidate | Malformed) -> Candidate:
 def _sender(candidate: Candidate, token: Token | None) -> str:
     own = token.sensor_id if token is not None else None
     return candidate.sensor_id or own or _anonymous_id(candidate)
+
+
+def _named(candidate: Candidate, sender: str) -> Candidate:
+    """With the name that it went by: a letter about it can be sent again by anybody."""
+    if candidate.sensor_id is not None:
+        return candidate
+    return msgspec.structs.replace(candidate, sensor_id=sender)
 
 
 def _anonymous_id(candidate: Candidate) -> str:

@@ -16,7 +16,7 @@ from msgspec import Meta
 from urbanos_edge.adapters import Name
 from urbanos_edge.clock import Clock
 from urbanos_edge.database import Database
-from urbanos_edge.errors import EdgeError, NotFound, Unprocessable
+from urbanos_edge.errors import NotFound, Unprocessable
 from urbanos_edge.ingest.inbox import Inbox, Unknown
 from urbanos_edge.ingest.ingest import Ingest
 from urbanos_edge.ingest.passwords import Passwords
@@ -180,8 +180,8 @@ class Registry:
             if source is not None:
                 try:
                     await self._import(source)
-                except EdgeError as error:
-                    _log.error("'%s' could not be imported: %s", source.sender, error.message)
+                except Exception:  # whatever a stranger has sent: the node starts all the same
+                    _log.exception("'%s' could not be imported", source.sender)
 
     def list(self) -> Sequence[dict[str, Any]]:
         """All sensors with the weakest rule that their readings may come in by."""

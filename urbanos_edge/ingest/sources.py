@@ -16,7 +16,7 @@ from typing import Final, Literal, get_args
 import apsw
 import msgspec
 
-from urbanos_edge.clock import Clock
+from urbanos_edge.clock import Clock, Stamp
 from urbanos_edge.database import Database
 from urbanos_edge.errors import Forbidden, Unprocessable
 from urbanos_edge.ingest.sensors import Sensors
@@ -38,7 +38,7 @@ class Arrival(msgspec.Struct, frozen=True):
     `authorization` is the header as it was sent. `user` and `secret` are a pair that came another
     way, such as InfluxDB's `u` and `p`; those of a Basic header are read from it. `proof` is what
     `passwords` made of them. `may_have_waited` is for what others kept for the node: when it was
-    measured nobody knows, unless it says so itself.
+    measured nobody knows, unless it says so itself. `stamp` is for what the node itself has kept.
     """
 
     protocol: str
@@ -48,6 +48,7 @@ class Arrival(msgspec.Struct, frozen=True):
     secret: str = ""
     proof: bytes = b""
     may_have_waited: bool = False
+    stamp: Stamp | None = None
 
 
 class Source(msgspec.Struct, frozen=True):
