@@ -70,8 +70,8 @@ class Weight:
 def live_in_a_box(folder: Path, minutes: int, before: Shape = TEN_MILLION) -> Figures:
     """A node that has a day behind it serves a city, and is weighed again and again.
 
-    The memory for the readings of the last 24 hours is full within the first fifth of the time, and
-    what still grows after that is a leak.
+    The memory for the readings of the last 24 hours and the cache are full within the first fifth
+    of the time, and what still grows after that is a leak.
     """
     figures = Figures(f"box, {GATEWAYS * BATCH:,} readings a second and {KIOSKS} kiosks")
     data_dir = prepared(before, folder)

@@ -29,6 +29,9 @@ KIOSKS: Final = 600
 READS_EVERY_S: Final = 0.25
 ASKS_EVERY: Final = 8
 """Every eighth read asks the JSON API, which one client may do 100 times a minute; else a tile."""
+LISTS_AT_FIRST: Final = 200
+"""Of 0.4 MB each: more than the cache holds, so that it is full when its growth is looked at."""
+LIST_EVERY_S: Final = 0.7
 TILES_OF_ZOOMS: Final = {6: 4, 8: 16, 10: 64, 12: 256, 14: 512}
 
 
@@ -92,12 +95,19 @@ class Reader:
 
     def run(self, ended: threading.Event) -> None:
         with Connection(self._port) as connection:
+            for tile in self._tiles[-LISTS_AT_FIRST:]:
+                if ended.wait(LIST_EVERY_S):
+                    return
+                self._read(connection, rows_path(tile))
             while not ended.wait(READS_EVERY_S):
-                self.reads += 1
-                path = self._question() if self.reads % ASKS_EVERY == 0 else self._tile()
-                status = connection.get(path).status
-                if status not in (200, 204):
-                    self.complaints.append(f"{path} was answered {status}")
+                is_question = self.reads % ASKS_EVERY == 0
+                self._read(connection, self._question() if is_question else self._tile())
+
+    def _read(self, connection: Connection, path: str) -> None:
+        self.reads += 1
+        status = connection.get(path).status
+        if status not in (200, 204):
+            self.complaints.append(f"{path} was answered {status}")
 
     def _tile(self) -> str:
         return tile_path(self._chance.choice(self._tiles))
