@@ -42,7 +42,12 @@ const PAGES: Readonly<Record<string, string>> = {
 /** The Chinese font is many files, of which a reader needs few: they are kept as they are used. */
 const NOT_IN_SHELL = /noto-sans-tc|licences\.txt|^sw\.js$/;
 
-/** Tells the service worker which files make up this version, each with the hash it must have. */
+/**
+ * Tells the service worker which files make up this version, each with the hash it must have.
+ *
+ * A worker that alone has changed is another version, too: it would fill the cache of the one in use,
+ * and throw it away when that fails.
+ */
 function shell(): Plugin {
   return {
     name: 'shell',
@@ -52,10 +57,11 @@ function shell(): Plugin {
         const hash = createHash('sha256').update(readFileSync(join(dir, name)));
         return [PAGES[name] ?? `/${name}`, `sha256-${hash.digest('base64')}`];
       });
-      const version = createHash('sha256').update(JSON.stringify(files)).digest('hex').slice(0, 12);
       const worker = join(dir, 'sw.js');
-      const own = `self.SHELL=${JSON.stringify({ version, files })};\n`;
-      writeFileSync(worker, own + readFileSync(worker, 'utf8'));
+      const script = readFileSync(worker, 'utf8');
+      const whole = createHash('sha256').update(JSON.stringify(files)).update(script);
+      const version = whole.digest('hex').slice(0, 12);
+      writeFileSync(worker, `self.SHELL=${JSON.stringify({ version, files })};\n${script}`);
     },
   };
 }

@@ -157,7 +157,7 @@ function zoneNamer(locale: string, there: string | undefined, here: string | und
 }
 
 /** A node may name a zone this browser does not know; its own zone is better than no time. */
-function knownTimeZone(timeZone: string | undefined): string | undefined {
+export function knownTimeZone(timeZone: string | undefined): string | undefined {
   try {
     new Intl.DateTimeFormat('en', timeZone ? { timeZone } : {});
     return timeZone;

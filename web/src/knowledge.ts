@@ -1,13 +1,21 @@
 /** Asks the node what the page shows, and puts the answers into the store. */
 
 import { withAlerts } from './alerts';
-import { api, ApiError, saidAt } from './api';
+import { api, ApiError, isUnauthorized, NOW, OF_THE_NODE, saidAt } from './api';
 import type { NodeStatus, Standard, TileJson } from './api-types';
 import { untilAnswered } from './patience';
-import { SENSOR_LIMIT, withDetail, withProblem, withSensorList, type State } from './state';
+import {
+  SENSOR_LIMIT,
+  withBar,
+  withDetail,
+  withLink,
+  withProblem,
+  withSensorList,
+  type State,
+} from './state';
 import type { Store } from './store';
 
-/** What a map is made of; it does not change while the page is open. */
+/** What a map is made of; a page that is open does not change it. */
 export interface Foundation {
   readonly status: NodeStatus;
   readonly standard: Standard;
@@ -17,20 +25,21 @@ export interface Foundation {
 
 export class Knowledge {
   readonly #store: Store<State>;
-  readonly #onFailure: () => void;
-  #refreshing = false;
+  readonly #tellsAlerts: boolean;
+  #isRefreshing = false;
+  #isDue = false;
 
-  /** `onFailure` hears of each attempt that the page cannot do without and that failed. */
-  constructor(store: Store<State>, onFailure: () => void) {
+  /** `tellsAlerts`: whether the page shows alerts; one that does not reads none. */
+  constructor(store: Store<State>, { tellsAlerts }: { readonly tellsAlerts: boolean }) {
     this.#store = store;
-    this.#onFailure = onFailure;
+    this.#tellsAlerts = tellsAlerts;
   }
 
   /** Until the node answers: what the page begins with. */
   async foundation(): Promise<Foundation> {
     const [status, standard, readings, basemap] = await Promise.all([
-      this.#answered(api.status),
-      this.#answered(api.standard),
+      this.#answered(() => api.status(NOW)),
+      this.#answered(() => api.standard(NOW)),
       this.#answered(api.readingTiles),
       this.#answered(api.basemap),
     ]);
@@ -38,26 +47,34 @@ export class Knowledge {
     return { status, standard, readings, basemap };
   }
 
+  /** Until the node answers: whether the page would begin otherwise by now than it began. */
+  async isRuledOtherwise(begun: Foundation): Promise<boolean> {
+    const note = (error: unknown) => this.#noteRefusal(error);
+    const [status, standard] = await Promise.all([
+      untilAnswered(() => api.status(OF_THE_NODE), note),
+      untilAnswered(() => api.standard(OF_THE_NODE), note),
+    ]);
+    return rulesOf({ status, standard }) !== rulesOf(begun);
+  }
+
   /**
-   * One attempt to read everything again; not while nobody looks, and no two at once.
-   *
-   * No complaint when it fails: the connection's state already says when the node is gone.
+   * Read everything again; not while nobody looks, and no two at once: who asks meanwhile may have
+   * heard of something newer, so it is read once more then.
    */
   async refresh(): Promise<void> {
-    if (document.hidden || this.#refreshing) return;
-    this.#refreshing = true;
-    try {
-      await this.#readSensors();
-      await Promise.all([this.readAlerts(), this.readSelected()]);
-    } catch {
-      return;
-    } finally {
-      this.#refreshing = false;
+    if (document.hidden) return;
+    this.#isDue = true;
+    if (this.#isRefreshing) return;
+    this.#isRefreshing = true;
+    while (this.#isDue) {
+      this.#isDue = false;
+      await this.#readAll();
     }
+    this.#isRefreshing = false;
   }
 
   async readAlerts(): Promise<void> {
-    const alerts = await api.alerts().catch(() => null);
+    const alerts = await api.alerts(NOW).catch(() => null);
     if (alerts) this.#store.update((state) => withAlerts(state, alerts));
   }
 
@@ -74,13 +91,39 @@ export class Knowledge {
     }
   }
 
+  /** No complaint when it fails: the connection's state already says when the node is gone. */
+  async #readAll(): Promise<void> {
+    try {
+      await this.#readSensors();
+      await Promise.all([this.#tellsAlerts && this.readAlerts(), this.readSelected()]);
+    } catch (error) {
+      this.#noteRefusal(error);
+    }
+  }
+
   async #readSensors(): Promise<void> {
-    const answer = await api.sensors(SENSOR_LIMIT);
+    const answer = await api.sensors(SENSOR_LIMIT, NOW);
     const heardAt = Math.max(saidAt(answer), this.#store.value.heardAt ?? 0);
-    this.#store.update((state) => ({ ...withSensorList(state, answer.sensors), heardAt }));
+    this.#store.update((state) =>
+      withBar({ ...withSensorList(state, answer.sensors), heardAt }, false),
+    );
+  }
+
+  #noteRefusal(error: unknown): void {
+    if (isUnauthorized(error)) this.#store.update((state) => withBar(state, true));
   }
 
   #answered<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-    return untilAnswered(ask, this.#onFailure);
+    return untilAnswered(ask, (error) =>
+      this.#store.update((state) =>
+        withBar(withLink(state, 'lost', Date.now()), isUnauthorized(error)),
+      ),
+    );
   }
+}
+
+/** What all numbers, words and times of a page go by, as text. */
+export function rulesOf({ status, standard }: Pick<Foundation, 'status' | 'standard'>): string {
+  const { node, demo, time_zone } = status;
+  return JSON.stringify([standard.id, standard.version, time_zone, demo, node.name]);
 }

@@ -5,6 +5,9 @@ import { icon } from './icons';
 import type { Insets } from './map/map';
 import type { Part, View } from './view';
 
+/** Where the styles turn the side into a sheet. */
+const PHONE = '(max-width: 719px)';
+
 export interface Floating {
   readonly topbar: Part;
   readonly banner: Part;
@@ -76,7 +79,7 @@ export class Layout implements Part {
     const side = this.#side.getBoundingClientRect();
     const key = legend.element.getBoundingClientRect();
     const isOpen = [...this.#side.children].some((part) => !(part as HTMLElement).hidden);
-    if (side.width > width / 2) {
+    if (matchMedia(PHONE).matches) {
       return { top, right: 0, bottom: height - (isOpen ? side : key).top, left: 0 };
     }
     const right = legend.element.open ? width - key.left : 0;

@@ -3,7 +3,14 @@
 import { element, iconButton, nameButton, setText } from './dom';
 import { icon } from './icons';
 import { ReportLines, type ReadReports } from './reports/lines';
-import { conditionOf, listedSensors, simulation, type Latest, type Sensor } from './state';
+import {
+  conditionOf,
+  listedSensors,
+  simulation,
+  type Latest,
+  type Sensor,
+  type Simulation,
+} from './state';
 import {
   paintIndexBadge,
   paintSensorMark,
@@ -78,7 +85,8 @@ export class SensorList implements Part {
     this.#renderHeads(view);
     const found = listedSensors(view.state, this.#filter.value, view.now_ms);
     const shown = found.slice(0, MOST_ROWS);
-    this.#place(shown.map((sensor) => this.#row(view, sensor).element));
+    const extent = simulation(view.state);
+    this.#place(shown.map((sensor) => this.#row(view, sensor, extent).element));
     this.#dropRowsBut(new Set(shown.map((sensor) => sensor.id)));
     setText(this.#note, note(view, found.length));
     this.#reports.render(view);
@@ -114,14 +122,14 @@ export class SensorList implements Part {
     if (focused instanceof HTMLElement && this.#body.contains(focused)) focused.focus();
   }
 
-  #row(view: View, sensor: Sensor): Row {
+  #row(view: View, sensor: Sensor, extent: Simulation): Row {
     const row = this.#rows.get(sensor.id) ?? this.#newRow(sensor.id);
     const { latest } = sensor;
     const condition = latest && conditionOf(latest, view.now_ms);
     setText(row.button, sensor.name);
     row.button.setAttribute('aria-pressed', String(view.state.selection?.id === sensor.id));
     // When all are, the title says it once.
-    if (simulation(view.state) === 'some') paintSensorMark(row.mark, view, sensor);
+    if (extent === 'some') paintSensorMark(row.mark, view, sensor, extent);
     else row.mark.hidden = true;
     paintIndexBadge(row.badge, view.state.standard, latest?.index ?? null, view.format);
     row.badge.classList.toggle('stale', condition?.startsWith('stale') ?? true);

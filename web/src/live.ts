@@ -4,7 +4,8 @@ import type { Row } from './api-types';
 import { waitBeforeAttempt } from './patience';
 
 const PING_AFTER_MS = 20_000;
-const DEAD_AFTER_MS = 45_000;
+/** How long an answer to a ping, or a connection that opens, may take. */
+const DEAD_AFTER_MS = 20_000;
 
 export interface GridUpdate {
   readonly gridId: string;
@@ -15,8 +16,8 @@ export interface GridUpdate {
 
 export interface LiveHandlers {
   onUpdate(update: GridUpdate): void;
-  /** Something happened to alerts, or to what people reported. */
-  onNews(kind: 'alert' | 'report'): void;
+  /** Something happened to alerts, or to what people reported; not heard by who shows neither. */
+  onNews?(kind: 'alert' | 'report'): void;
   onLink(link: 'live' | 'lost'): void;
   /** Something may have been missed: read all again. */
   onGap(): void;
@@ -24,8 +25,7 @@ export interface LiveHandlers {
 
 type ServerMessage =
   | ({ type: 'grid-update' } & GridUpdate)
-  | ({ type: 'alert' | 'report' } & Place)
-  | { type: 'resync' }
+  | ({ type: 'alert' | 'report' | 'resync' } & Place)
   | { type: 'other' };
 
 /** Where a message stands among all of one run of the node. */
@@ -42,6 +42,8 @@ export class Live {
   #attempt = 0;
   #retryTimer = 0;
   #heardAt = 0;
+  /** When it was last asked whether it is still there. */
+  #askedAt = 0;
   #last: Place | null = null;
   #connectedBefore = false;
 
@@ -97,13 +99,12 @@ export class Live {
   #received(frame: unknown): void {
     this.#heardAt = Date.now();
     const message = parseServerMessage(frame);
-    if (message.type === 'resync') return this.#handlers.onGap();
     if (message.type === 'other') return;
     const restarted = this.#last !== null && this.#last.boot !== message.boot;
     this.#last = { seq: message.seq, boot: message.boot };
-    if (restarted) this.#handlers.onGap();
+    if (restarted || message.type === 'resync') this.#handlers.onGap();
     if (message.type === 'grid-update') this.#handlers.onUpdate(message);
-    else this.#handlers.onNews(message.type);
+    else if (message.type !== 'resync') this.#handlers.onNews?.(message.type);
   }
 
   #closed(socket: WebSocket): void {
@@ -118,11 +119,13 @@ export class Live {
   #checkPulse(): void {
     const socket = this.#socket;
     if (!socket) return;
-    const silent_ms = Date.now() - this.#heardAt;
-    if (silent_ms > DEAD_AFTER_MS) {
+    const isOpen = socket.readyState === WebSocket.OPEN;
+    const found = pulse({ isOpen, heardAt: this.#heardAt, askedAt: this.#askedAt }, Date.now());
+    if (found === 'dead') {
       socket.close();
       this.#closed(socket);
-    } else if (silent_ms > PING_AFTER_MS && socket.readyState === WebSocket.OPEN) {
+    } else if (found === 'silent') {
+      this.#askedAt = Date.now();
       socket.send(JSON.stringify({ type: 'ping' }));
     }
   }
@@ -133,12 +136,33 @@ export class Live {
   }
 }
 
+/** Moments in ms since 1970. */
+interface Signs {
+  readonly isOpen: boolean;
+  /** When something last came, or else when the connection was begun. */
+  readonly heardAt: number;
+  readonly askedAt: number;
+}
+
+/**
+ * What a connection's silence means. One that was not asked is not dead for it: the timers of a
+ * hidden tab may come a minute late.
+ */
+export function pulse(
+  { isOpen, heardAt, askedAt }: Signs,
+  now_ms: number,
+): 'well' | 'silent' | 'dead' {
+  const isAwaited = !isOpen || askedAt > heardAt;
+  if (!isAwaited) return now_ms - heardAt > PING_AFTER_MS ? 'silent' : 'well';
+  return now_ms - Math.max(askedAt, heardAt) > DEAD_AFTER_MS ? 'dead' : 'well';
+}
+
 /** What a frame says; anything that is not what we know is 'other', never an error. */
 export function parseServerMessage(frame: unknown): ServerMessage {
   const message = parseJson(frame);
   if (!isRecord(message)) return { type: 'other' };
-  if (message['type'] === 'resync') return { type: 'resync' };
   const { type, gridId, data, seq, boot } = message;
+  if (type === 'resync') return { type, seq: Number(seq) || 0, boot: String(boot) };
   if (typeof gridId !== 'string' || typeof seq !== 'number') return { type: 'other' };
   if (type === 'alert' || type === 'report') return { type, seq, boot: String(boot) };
   if (type !== 'grid-update') return { type: 'other' };

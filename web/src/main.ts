@@ -29,6 +29,7 @@ import { reportCard } from './reports/card';
 import { colored, type Palette } from './standard';
 import {
   initialState,
+  SENSOR_LIMIT,
   shownLatest,
   withLink,
   withReadings,
@@ -50,7 +51,7 @@ const TICK_MS = 1000;
 const LIST_EVERY_MS = 60_000;
 
 const store = new Store<State>({ ...initialState, palette: rememberedPalette() });
-const knowledge = new Knowledge(store, () => setLink('lost'));
+const knowledge = new Knowledge(store, { tellsAlerts: true });
 const theme = new ThemeSwitch(() => restyle());
 let words = createWords(rememberedLanguage());
 let format = createFormat(localeFor(words.language, navigator.languages));
@@ -62,6 +63,8 @@ let foundation: Foundation | null = null;
 let map: MapView | null = null;
 let live: Live | null = null;
 let visibleGrids: string[] = [];
+/** The node goes by other rules than this page by now, whose words would be wrong. */
+let isOutdated = false;
 
 const topbar = new Topbar(theme, {
   onLanguage: speak,
@@ -111,6 +114,11 @@ function render(): void {
   const place = view.state.status?.node.name;
   if (place) document.title = words.say('page.title', { place });
   document.documentElement.lang = words.language;
+  // Not from under somebody who writes; and once, because a second time would begin it again.
+  if (isOutdated && view.state.side !== 'report') {
+    isOutdated = false;
+    location.reload();
+  }
 }
 
 async function start(): Promise<void> {
@@ -127,7 +135,10 @@ async function start(): Promise<void> {
     onUpdate: takeUpdate,
     onNews: (kind) => (kind === 'alert' ? void knowledge.readAlerts() : refreshReports()),
     onLink: setLink,
-    onGap: catchUp,
+    onGap: () => {
+      catchUp();
+      void lookAtRules();
+    },
   });
   watch();
   selectFromAddress();
@@ -174,7 +185,9 @@ function takeUpdate(update: GridUpdate): void {
   store.update((state) => ({ ...withReadings(state, update.readings), heardAt: Date.now() }));
   map?.refresh([update.gridId], `${update.boot}-${update.seq}`);
   if (update.readings.some((row) => row.sensor_id === store.value.selection?.id)) followSelected();
-  if (update.readings.some((row) => !known.has(row.sensor_id))) void refresh();
+  // Beyond the limit it would stay unknown.
+  const isNew = (id: string) => known.size < SENSOR_LIMIT && !known.has(id);
+  if (update.readings.some((row) => isNew(row.sensor_id))) void refresh();
 }
 
 function setLink(link: Link): void {
@@ -185,6 +198,10 @@ function catchUp(): void {
   map?.refreshAll();
   refreshReports();
   void refresh();
+}
+
+async function lookAtRules(): Promise<void> {
+  if (foundation && (await knowledge.isRuledOtherwise(foundation))) isOutdated = true;
 }
 
 function refreshReports(): void {

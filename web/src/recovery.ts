@@ -24,7 +24,8 @@ export function startFreshNightly(): void {
 async function reloadWhenReachable(): Promise<void> {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
-    const answer = await fetch('/health/live', { cache: 'no-store' }).catch(() => null);
+    const how: RequestInit = { cache: 'no-store', signal: AbortSignal.timeout(WAIT_MS) };
+    const answer = await fetch('/health/live', how).catch(() => null);
     if (answer?.ok) return location.reload();
   }
 }

@@ -60,7 +60,14 @@ export class Replay implements Part {
     this.#slider.value = String(hour - currentHour() + HOURS + 1);
     this.#slider.setAttribute('aria-valuetext', hourSpan(view, hour));
     setText(this.#time, hourSpan(view, hour));
-    this.#play.replaceChildren(icon(this.#timer ? 'pause' : 'play'));
+    this.#showPlayIcon(this.#timer ? 'pause' : 'play');
+  }
+
+  /** One that is replaced under a pointer that is down takes no click. */
+  #showPlayIcon(name: 'play' | 'pause'): void {
+    if (this.#play.dataset['icon'] === name) return;
+    this.#play.dataset['icon'] = name;
+    this.#play.replaceChildren(icon(name));
   }
 
   /** From the first hour on; at the end the page is live again. */

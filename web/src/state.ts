@@ -77,6 +77,8 @@ export interface State {
   readonly sensors: ReadonlyMap<string, Sensor>;
   readonly selection: Selection | null;
   readonly link: Link;
+  /** Whether the node shows its readings only to those who log in, and nobody here has. */
+  readonly isBarred: boolean;
   /** Since when the link has been lost, in ms since 1970. */
   readonly lostAt: number | null;
   /** When the node last told us anything, in ms since 1970. */
@@ -102,6 +104,7 @@ export const initialState: State = {
   sensors: new Map(),
   selection: null,
   link: 'connecting',
+  isBarred: false,
   lostAt: null,
   heardAt: null,
   side: null,
@@ -113,7 +116,7 @@ export const initialState: State = {
   reportsShown: false,
 };
 
-const byName = new Intl.Collator();
+export const byName = new Intl.Collator();
 
 /** Whether the clock that a reading has its time from seems to be behind. */
 export function isLate({ at, arrivedAt }: Latest): boolean {
@@ -170,7 +173,12 @@ export function withProblem(state: State, id: string, problem: Selection['proble
 }
 
 export function withLink(state: State, link: Link, now_ms: number): State {
-  return { ...state, link, lostAt: link === 'lost' ? (state.lostAt ?? now_ms) : null };
+  const lostAt = link === 'lost' ? (state.lostAt ?? now_ms) : null;
+  return { ...state, link, lostAt, isBarred: state.isBarred && link !== 'live' };
+}
+
+export function withBar(state: State, isBarred: boolean): State {
+  return state.isBarred === isBarred ? state : { ...state, isBarred };
 }
 
 /** The latest reading with the index that the map shows: of one pollutant, if one is chosen. */
@@ -205,8 +213,10 @@ export function cityIndex(state: State, now_ms: number): { index: number; count:
   return { index: Math.round(median(indexes)), count: indexes.length };
 }
 
-/** Whether numbers on this page are simulated: all of them, some, or none. */
-export function simulation(state: State): 'all' | 'some' | 'none' {
+/** How many of the numbers on this page are simulated. */
+export type Simulation = 'all' | 'some' | 'none';
+
+export function simulation(state: State): Simulation {
   if (state.status?.demo) return 'all';
   let simulated = 0;
   for (const sensor of state.sensors.values()) if (sensor.source === 'simulated') simulated++;

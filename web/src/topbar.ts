@@ -40,6 +40,7 @@ export class Topbar implements Part {
   readonly #reportButton: HTMLButtonElement;
   readonly #themeButton: HTMLButtonElement;
   readonly #theme: ThemeSwitch;
+  #linkDrawn = '';
   readonly element: HTMLElement;
 
   constructor(theme: ThemeSwitch, actions: TopbarActions) {
@@ -80,7 +81,18 @@ export class Topbar implements Part {
     paintSimulatedMark(this.#mark, view);
     this.#renderCity(view);
     this.#renderTools(view);
-    setText(this.#link, linkMessages(view).join(' · '));
+    this.#renderLink(view);
+  }
+
+  /** A word is put in only when it is another: a screen reader hears what is put in. */
+  #renderLink(view: View): void {
+    const { state, words } = view;
+    const text = linkMessages(view).join(' · ');
+    const logIn = state.isBarred ? words.say('link.logIn') : '';
+    if (text + logIn === this.#linkDrawn) return;
+    this.#linkDrawn = text + logIn;
+    const link = logIn ? [' ', element('a', { href: '/admin' }, logIn)] : [];
+    this.#link.replaceChildren(text, ...link);
   }
 
   #renderCity(view: View): void {
@@ -123,6 +135,7 @@ export function linkMessages(view: View): string[] {
 }
 
 function cutOffMessage({ state, words, format, now_ms }: View): string {
+  if (state.isBarred) return words.say('link.barred');
   if (!isCutOff(state, now_ms)) return '';
   if (state.heardAt === null) return words.say('link.never');
   return words.say('link.lost', { time: format.clock(state.heardAt, now_ms) });

@@ -5,7 +5,14 @@ import { element, setText } from './dom';
 import type { Format } from './format';
 import type { Words } from './i18n';
 import { bandOfIndex, textColorOn } from './standard';
-import { simulation, type Condition, type Latest, type Sensor, type State } from './state';
+import {
+  simulation,
+  type Condition,
+  type Latest,
+  type Sensor,
+  type Simulation,
+  type State,
+} from './state';
 
 export interface View {
   readonly state: State;
@@ -65,9 +72,14 @@ export function paintSimulatedMark(mark: HTMLElement, { state, words }: View): v
   if (extent !== 'none') setText(mark, words.say(`simulated.${extent}`));
 }
 
-/** The same for the number of one sensor. */
-export function paintSensorMark(mark: HTMLElement, { state, words }: View, sensor: Sensor): void {
-  mark.hidden = sensor.source !== 'simulated' && simulation(state) !== 'all';
+/** The same for the number of one sensor, where it is known how many are simulated. */
+export function paintSensorMark(
+  mark: HTMLElement,
+  { words }: View,
+  sensor: Sensor,
+  extent: Simulation,
+): void {
+  mark.hidden = sensor.source !== 'simulated' && extent !== 'all';
   mark.title = words.say('simulated.why');
   setText(mark, words.say('simulated.all'));
 }

@@ -91,3 +91,10 @@ test('a spreadsheet gets a line per bucket, and nothing where nothing was measur
   const third = asCsv(history(['12:00'], { pm25: series([100 / 3]) }));
   expect(third).toContain(',33.333,33.333,33.333,3,0\r\n');
 });
+
+test('where the zone of the node is not known here, its column is in UTC and says so', () => {
+  const abroad = { ...history(['12:00'], { pm25: series([1]) }), time_zone: 'Mars/Olympus_Mons' };
+  const [head, line] = asCsv(abroad).split('\r\n');
+  expect(head).toContain('time (UTC)');
+  expect(line).toContain('2026-06-01T12:00:00Z,2026-06-01 12:00:00,');
+});

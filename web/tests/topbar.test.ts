@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { createFormat } from '../src/format';
 import { createWords } from '../src/i18n';
-import { initialState, withLink, type State } from '../src/state';
+import { initialState, withBar, withLink, type State } from '../src/state';
 import { linkMessages } from '../src/topbar';
 import { MINUTE_MS, NOON_MS } from './samples';
 
@@ -25,4 +25,9 @@ test('that the map shows the past is said also while the node is gone', () => {
     'Data from 11:59, reconnecting',
   ]);
   expect(told({ ...past, replayedHour: null })).toEqual(['Data from 11:59, reconnecting']);
+});
+
+test('who has to log in first is told that, and not that the node is gone', () => {
+  const barred = withBar(withLink(initialState, 'lost', NOON_MS - MINUTE_MS), true);
+  expect(told(barred)).toEqual(['This node shows its readings only to those who log in.']);
 });

@@ -56,3 +56,7 @@ test('night falls by the clock of the node, not of the screen', () => {
   expect(isNight(evening, 'Europe/London')).toBe(false); // 19:30 there
   expect(isNight(Date.parse('2026-06-01T04:30:00Z'), 'Europe/Helsinki')).toBe(false); // 7:30
 });
+
+test('a zone that this browser does not know stops no screen', () => {
+  expect([true, false]).toContain(isNight(NOON_MS, 'Mars/Olympus_Mons'));
+});

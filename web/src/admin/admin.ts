@@ -39,12 +39,18 @@ let desk: Desk | null = null;
 let page: AdminPage | null = null;
 let map: MapView | null = null;
 let claim: ClaimForm | null = null;
+/** The sensor that is ringed on the map; empty: none, or a place that is pointed at. */
+let ringed = '';
 let login: LoginForm | null = null;
 /** Whether the page, or the form, says why nothing new comes. */
 let hasComplained = false;
 /** Rounds of reading that were begun, and the one that is shown: an older one comes too late. */
 let [turns, shown] = [0, 0];
 let [readAt_ms, allReadAt_ms, askAgainAt_ms] = [0, 0, 0];
+/** While nobody looks nothing is read, and nobody misses it. */
+let lookedAtSince_ms = Date.now();
+/** Why the last round failed. */
+let failure: unknown = null;
 /** Acts that are under way, or whose outcome nobody has seen. */
 let acting = 0;
 
@@ -82,6 +88,8 @@ function draw(known: Desk, isDue: boolean): void {
   if (!page) openPage(known);
   else if (hasComplained) page.tell('');
   hasComplained = false;
+  failure = null;
+  drawRing();
   const text = textIn(words.language);
   page?.render({ desk: known, say, text, words, format, now_ms: Date.now() }, isDue);
 }
@@ -91,9 +99,14 @@ function takeFailure(error: unknown): void {
   const { status = 0, retryAfter_s = 0 } = error instanceof ApiError ? error : {};
   if (status === 401) return askLogin();
   askAgainAt_ms = Date.now() + retryAfter_s * 1000;
+  failure = error;
   if (status === 429 && Date.now() - readAt_ms < OLD_AFTER_MS) return;
+  complain();
+}
+
+function complain(): void {
   hasComplained = true;
-  tell(complaint(error));
+  tell(complaint(failure));
 }
 
 function complaint(error: unknown): string {
@@ -110,7 +123,9 @@ function tell(text: string): void {
 }
 
 function askLogin(problem = ''): void {
+  map?.remove();
   page = desk = map = claim = null;
+  ringed = '';
   if (!login) {
     login = new LoginForm(say, words.language, () => void read());
     document.title = say('login.title');
@@ -137,6 +152,7 @@ async function openMap(shown: AdminPage, bounds: Desk['status']['bounds']): Prom
       api.readingTiles(),
       api.basemap(),
     ]);
+    if (shown !== page) return;
     const now_s = Math.floor(Date.now() / 1000);
     const looks = { theme: theme.theme, language: words.language, pollutant: null, hour: null };
     const input = { ...looks, standard, readings, basemap, reports: false, now_s };
@@ -158,15 +174,23 @@ function takePlace(place: Place): boolean {
 }
 
 function mark(place: Place): void {
+  ringed = '';
   map?.select({ id: '', name: '', source: '', place, latest: null });
 }
 
 function showSensor(id: string): void {
   const sensor = desk?.sensors.find((known) => known.id === id);
   if (!sensor) return;
-  map?.select(sensor);
+  ringed = id;
+  drawRing();
   if (sensor.place) map?.jumpTo(sensor.place);
   page?.map.scrollIntoView({ block: 'nearest' });
+}
+
+/** With the number that it has by now. */
+function drawRing(): void {
+  const sensor = desk?.sensors.find(({ id }) => id === ringed);
+  if (sensor) map?.select(sensor);
 }
 
 function openClaim(sender: string): void {
@@ -191,6 +215,7 @@ function knownOf(sender: string): Pick<ClaimInput, 'sender' | 'name' | 'place' |
 
 function closeClaim(): void {
   claim = null;
+  ringed = '';
   page?.claim.replaceChildren();
   map?.select(null);
 }
@@ -244,6 +269,10 @@ void loadFont(words.language);
 const isQuiet = quietWatch();
 standBy(isFree, () => null);
 window.setInterval(() => {
-  if (!document.hidden && Date.now() >= askAgainAt_ms) void read();
+  if (document.hidden) return;
+  if (Date.now() >= askAgainAt_ms) void read();
+  const lastSeen_ms = Math.max(readAt_ms, lookedAtSince_ms);
+  if (desk && !hasComplained && Date.now() - lastSeen_ms > OLD_AFTER_MS) complain();
 }, READ_EVERY_MS);
+document.addEventListener('visibilitychange', () => (lookedAtSince_ms = Date.now()));
 void read();

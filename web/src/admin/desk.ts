@@ -2,12 +2,9 @@
 
 import { desk as node } from './api';
 import type { Desk } from './view';
-import { api } from '../api';
+import { api, OF_THE_NODE } from '../api';
 import type { LoggedIn } from '../api-types';
 import { SENSOR_LIMIT, sensorOf } from '../state';
-
-/** Whoever looks after the node sees how it is now: no answer that was kept from before will do. */
-export const NOW: RequestInit = { cache: 'no-store' };
 
 type Often = Pick<Desk, 'status' | 'sensors' | 'alerts' | 'inbox' | 'nearby' | 'letters'>;
 type Seldom = Pick<Desk, 'rules' | 'reports' | 'settings'>;
@@ -25,9 +22,9 @@ export async function readDesk(who: LoggedIn, before: Desk | null): Promise<Desk
 
 async function readOften(): Promise<Often> {
   const [status, list, alerts, inbox, nearby, letters] = await Promise.all([
-    api.status(NOW),
-    api.sensors(SENSOR_LIMIT, NOW),
-    api.alerts(NOW),
+    api.status(OF_THE_NODE),
+    api.sensors(SENSOR_LIMIT, OF_THE_NODE),
+    api.alerts(OF_THE_NODE),
     node.inbox(),
     node.nearby(),
     node.letters(),

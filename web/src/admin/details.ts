@@ -1,7 +1,6 @@
 /** Everything else, in tables: for who wants to know more than what waits. */
 
 import { desk as node } from './api';
-import { NOW } from './desk';
 import { keyed } from './drawing';
 import {
   actButton,
@@ -13,7 +12,7 @@ import {
   type AdminView,
 } from './view';
 import { rejectionIn, type PlainAdminKey } from './words';
-import { api, ApiError } from '../api';
+import { api, isUnauthorized, OF_THE_NODE } from '../api';
 import type { BackupState, Found, Letter } from '../api-types';
 import { element } from '../dom';
 import { isLate, type Latest } from '../state';
@@ -157,7 +156,7 @@ function backupButton({ desk, say, format }: AdminView, acts: Acts): Cell {
   if (progress !== null)
     return element('p', {}, say('backup.running', { done: format.done(progress) }));
   return actButton(say('backup.make'), acts, async (tell) => {
-    const { backup: before } = await api.status(NOW);
+    const { backup: before } = await api.status(OF_THE_NODE);
     await node.backUp();
     const { failure, last_at, proven_readings } = await backupMade((done) =>
       tell(say('backup.running', { done: format.done(done) })),
@@ -181,9 +180,9 @@ async function backupMade(onProgress: (done: number) => void): Promise<BackupSta
 /** Null: that cannot be said just now. Raises `ApiError` for who is not logged in any more. */
 async function backupNow(): Promise<BackupState | null> {
   try {
-    return (await api.status(NOW)).backup;
+    return (await api.status(OF_THE_NODE)).backup;
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) throw error;
+    if (isUnauthorized(error)) throw error;
     return null;
   }
 }

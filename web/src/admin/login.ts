@@ -2,7 +2,7 @@
 
 import { desk } from './api';
 import { refusalIn, type Say } from './words';
-import { ApiError } from '../api';
+import { ApiError, isUnauthorized } from '../api';
 import { element, setText } from '../dom';
 import type { Language } from '../i18n';
 
@@ -42,7 +42,7 @@ export class LoginForm {
 }
 
 function told(say: Say, language: Language, error: unknown): string {
-  if (error instanceof ApiError && error.status === 401) return say('login.wrong');
+  if (isUnauthorized(error)) return say('login.wrong');
   const why = error instanceof ApiError ? refusalIn(language, error) : '';
   return say('failed', { why });
 }

@@ -30,6 +30,8 @@ export const de: Messages = {
 
   'link.lost': 'Daten von {time}, Verbindung wird gesucht',
   'link.never': 'Der Knoten antwortet nicht. Neuer Versuch läuft.',
+  'link.barred': 'Dieser Knoten zeigt seine Messwerte nur, wenn man angemeldet ist.',
+  'link.logIn': 'Anmelden',
 
   'index.none': 'Kein Index',
   'index.noneWhy': 'In der letzten Messung zählt nichts zum Index.',

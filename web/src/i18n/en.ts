@@ -28,6 +28,8 @@ export const en = {
 
   'link.lost': 'Data from {time}, reconnecting',
   'link.never': 'The node does not answer. Trying again.',
+  'link.barred': 'This node shows its readings only to those who log in.',
+  'link.logIn': 'Log in',
 
   'index.none': 'No index',
   'index.noneWhy': 'Nothing in its latest reading counts towards the index.',

@@ -30,6 +30,8 @@ export const es: Messages = {
 
   'link.lost': 'Datos de {time}, conectando de nuevo',
   'link.never': 'El nodo no responde. Probando de nuevo.',
+  'link.barred': 'Este nodo muestra sus mediciones solo a quienes inician sesión.',
+  'link.logIn': 'Iniciar sesión',
 
   'index.none': 'Sin índice',
   'index.noneWhy': 'Nada de la última medición cuenta para el índice.',

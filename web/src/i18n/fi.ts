@@ -29,6 +29,8 @@ export const fi: Messages = {
 
   'link.lost': 'Tiedot ajalta {time}, yhdistetään uudelleen',
   'link.never': 'Solmu ei vastaa. Yritetään uudelleen.',
+  'link.barred': 'Tämä solmu näyttää mittauksensa vain kirjautuneille.',
+  'link.logIn': 'Kirjaudu',
 
   'index.none': 'Ei indeksiä',
   'index.noneWhy': 'Viimeisimmässä mittauksessa mikään ei vaikuta indeksiin.',

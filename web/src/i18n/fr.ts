@@ -30,6 +30,8 @@ export const fr: Messages = {
 
   'link.lost': 'Données de {time}, reconnexion en cours',
   'link.never': 'Le nœud ne répond pas. Nouvel essai en cours.',
+  'link.barred': 'Ce nœud ne montre ses mesures qu’aux personnes connectées.',
+  'link.logIn': 'Se connecter',
 
   'index.none': 'Pas d’indice',
   'index.noneWhy': 'Rien dans la dernière mesure ne compte pour l’indice.',

@@ -29,6 +29,8 @@ export const zhHant: Messages = {
 
   'link.lost': '資料時間 {time}，正在重新連線',
   'link.never': '節點沒有回應，正在重試。',
+  'link.barred': '此節點的讀數只開放給登入者查看。',
+  'link.logIn': '登入',
 
   'index.none': '無指標',
   'index.noneWhy': '最新一筆測量中沒有可計入指標的項目。',

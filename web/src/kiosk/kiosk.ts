@@ -23,7 +23,7 @@ const TICK_MS = 1000;
 const LIST_EVERY_MS = 60_000;
 
 const store = new Store<State>(initialState);
-const knowledge = new Knowledge(store, () => setLink('lost'));
+const knowledge = new Knowledge(store, { tellsAlerts: false });
 const words = createWords(rememberedLanguage());
 const screen = new KioskScreen();
 const wanted = kioskSites();
@@ -58,12 +58,19 @@ async function start(): Promise<void> {
   live = new Live(liveAddress(), {
     onUpdate: ({ readings }) =>
       store.update((state) => ({ ...withReadings(state, readings), heardAt: Date.now() })),
-    onNews: () => void knowledge.readAlerts(),
     onLink: setLink,
-    onGap: () => void knowledge.refresh(),
+    onGap: () => {
+      void knowledge.refresh();
+      void beginAnewIfRuledOtherwise(foundation);
+    },
   });
   watch();
   window.setInterval(() => void knowledge.refresh(), LIST_EVERY_MS);
+}
+
+/** By other rules than the node's its words would be wrong. */
+async function beginAnewIfRuledOtherwise(begun: Foundation): Promise<void> {
+  if (await knowledge.isRuledOtherwise(begun)) location.reload();
 }
 
 /** Without WebGL the screen is as good; only the ground is plain. */
@@ -97,6 +104,8 @@ function tick(): void {
     stopUntil_ms = now_ms + stop_ms;
     watch();
     go();
+  } else if (stop && stop.site.latest !== before?.latest) {
+    map?.select(stop.site);
   }
   dim();
   screen.render({ state: store.value, words, format, now_ms }, stop);

@@ -69,7 +69,7 @@ export class KioskScreen {
     this.#renderSite(view, stop);
     this.#renderBeside(view, stop);
     setText(this.#last, lastMessage(view));
-    this.#last.classList.toggle('lost', isCutOff(state, now_ms));
+    this.#last.classList.toggle('lost', state.isBarred || isCutOff(state, now_ms));
   }
 
   #renderSite(view: View, stop: Stop | null): void {
@@ -113,10 +113,12 @@ export class KioskScreen {
 }
 
 function nothing({ state, words }: View): string {
+  if (state.isBarred) return words.say('link.barred');
   return words.say(state.heardAt === null ? 'kiosk.waiting' : 'kiosk.none');
 }
 
 function lastMessage({ state, words, format, now_ms }: View): string {
+  if (state.isBarred) return words.say('link.barred');
   if (state.heardAt === null) return words.say('kiosk.waiting');
   const time = format.lately(state.heardAt, now_ms);
   return words.say(isCutOff(state, now_ms) ? 'kiosk.lost' : 'kiosk.last', { time });

@@ -1,6 +1,7 @@
 /** Which sites a kiosk shows, one after the other; pure. */
 
-import { conditionOf, type Sensor, type State } from '../state';
+import { knownTimeZone } from '../format';
+import { byName, conditionOf, type Sensor, type State } from '../state';
 
 /** How many of the following ones are shown beside it. */
 export const BESIDE = 6;
@@ -45,13 +46,14 @@ export function sameStop(found: readonly Sensor[], shown: Sensor | null): Stop |
 
 /** Whether a screen should be dark, by the hour in the node's time zone. */
 export function isNight(at_ms: number, timeZone: string | undefined): boolean {
-  const options = { hour: 'numeric', hourCycle: 'h23', ...(timeZone && { timeZone }) } as const;
+  const zone = knownTimeZone(timeZone);
+  const options = { hour: 'numeric', hourCycle: 'h23', ...(zone && { timeZone: zone }) } as const;
   const hour = Number(new Intl.DateTimeFormat('en', options).format(at_ms));
   return hour >= EVENING_H || hour < MORNING_H;
 }
 
 function inOrder(a: Sensor, b: Sensor): number {
-  return a.name.localeCompare(b.name) || a.id.localeCompare(b.id);
+  return byName.compare(a.name, b.name) || byName.compare(a.id, b.id);
 }
 
 function stopAt(found: readonly Sensor[], place: number): Stop | null {

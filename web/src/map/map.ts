@@ -19,6 +19,7 @@ import {
   setWorkerUrl,
   type GeoJSONSource,
   type MapMouseEvent,
+  type RequestParameters,
   type VectorTileSource,
 } from 'maplibre-gl';
 import 'maplibre-gl/dist/maplibre-gl.css';
@@ -110,6 +111,7 @@ export class MapView {
   #styled = false;
   readonly #prefetch = new Prefetch();
   #aheadTimer = 0;
+  readonly #clock: number;
 
   constructor(
     container: HTMLElement,
@@ -135,7 +137,7 @@ export class MapView {
       dragRotate: false,
       touchPitch: false,
       pitchWithRotate: false,
-      transformRequest: (url) => ({ url: this.#ownAddress(url) }),
+      transformRequest: (url) => this.#ownRequest(url),
     });
     if (!start.isStill) {
       this.#map.touchZoomRotate.disableRotation();
@@ -144,7 +146,22 @@ export class MapView {
     this.#images = new MarkerImages(this.#map, input);
     this.#listen();
     if (!isDrawable(input.basemap)) void this.#layFloor();
-    window.setInterval(() => this.#setNow(Math.floor(Date.now() / 1000)), STALE_CHECK_MS);
+    this.#clock = window.setInterval(
+      () => this.#setNow(Math.floor(Date.now() / 1000)),
+      STALE_CHECK_MS,
+    );
+  }
+
+  /** A map that is only taken from the page keeps its timers, and one of the few WebGL contexts. */
+  remove(): void {
+    this.#images.end();
+    this.#prefetch.stop();
+    window.clearInterval(this.#clock);
+    window.clearTimeout(this.#aheadTimer);
+    window.clearTimeout(this.#refreshTimer);
+    // What is still under way finds no style to draw in.
+    this.#styled = false;
+    this.#map.remove();
   }
 
   /** MapLibre's controls, to be placed where the page has room for them. */
@@ -347,6 +364,14 @@ export class MapView {
   #whenStyled(action: () => void): void {
     if (this.#styled) action();
     else this.#map.once('style.load', action);
+  }
+
+  #ownRequest(url: string): RequestParameters {
+    const own = this.#ownAddress(url);
+    // Asked for when there are others: the browser's own answer from before is none.
+    return own === location.origin + REPORTS_ADDRESS
+      ? { url: own, cache: 'no-cache' }
+      : { url: own };
   }
 
   /** Every request goes to the node that served this page, whatever a TileJSON may say. */

@@ -14,12 +14,18 @@ export class MarkerImages {
   #input: MarkerInput;
   #most = FEWEST;
   #hasForgotten = false;
+  readonly #looks: number;
 
   constructor(map: MapLibre, input: MarkerInput) {
     this.#map = map;
     this.#input = input;
     map.setMissingStyleImageResolver((name) => this.#add(name));
-    window.setInterval(() => this.#lookAtCount(), LOOK_MS);
+    this.#looks = window.setInterval(() => this.#lookAtCount(), LOOK_MS);
+  }
+
+  /** The map goes. */
+  end(): void {
+    window.clearInterval(this.#looks);
   }
 
   /** Other colours, for those that are there and those to come. */

@@ -4,6 +4,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 
 import { lonePlaces, together, type Course } from './series';
+import { knownTimeZone } from '../format';
 import type { Step } from '../standard';
 
 const HEIGHT_PX = 176;
@@ -69,7 +70,7 @@ export class Chart {
 
 function options(input: ChartInput): Omit<uPlot.Options, 'width' | 'height'> {
   const ink = inks();
-  const zone = input.timeZone;
+  const zone = knownTimeZone(input.timeZone);
   return {
     legend: { show: false },
     ...(zone && { tzDate: (at: number) => uPlot.tzDate(new Date(at * 1000), zone) }),

@@ -8,6 +8,7 @@ import { bandOfIndex, positionOnBands } from '../standard';
 import {
   conditionOf,
   isLate,
+  simulation,
   type Latest,
   type Measured,
   type Selection,
@@ -97,7 +98,7 @@ export class Panel implements Part {
     nameButton(this.#close, words.say('panel.close'));
     setText(this.#name, sensor?.name ?? selection.id);
     this.#mark.hidden = true;
-    if (sensor) paintSensorMark(this.#mark, view, sensor);
+    if (sensor) paintSensorMark(this.#mark, view, sensor, simulation(state));
     this.#renderHeadline(view, sensor?.latest ?? null);
     setText(this.#notice, notices(view, selection, sensor).join(' '));
     this.#renderValues(view, selection);

@@ -1,6 +1,7 @@
 /** A sensor's history as columns that a chart draws and a spreadsheet reads; pure. */
 
 import type { Buckets, Readings, Series } from '../api-types';
+import { knownTimeZone } from '../format';
 
 /** Spans that can be asked for: how long, how fine the answer is, and what standards call that. */
 export const SPANS = {
@@ -64,15 +65,17 @@ export function lonePlaces(column: readonly (number | null | undefined)[]): numb
 
 /**
  * RFC 4180: a line per bucket, and per quantity what it comes to; nothing where there is none. The
- * beginning of a bucket stands there as the node says it and as clocks in its zone show it.
+ * beginning of a bucket stands there as the node says it and as clocks in its zone show it, or in
+ * UTC where this browser does not know that zone.
  */
 export function asCsv(history: Buckets): string {
   const names = quantitiesIn(history);
   const parts = ['avg', 'min', 'max', 'count', 'flagged'] as const;
-  const local = localTime(history.time_zone);
+  const zone = knownTimeZone(history.time_zone) ?? 'UTC';
+  const local = localTime(zone);
   const head = [
     'at',
-    `time (${history.time_zone})`,
+    `time (${zone})`,
     ...names.flatMap((name) => parts.map((part) => titled(history, name, part))),
   ];
   const lines = history.at.map((at, place) => [

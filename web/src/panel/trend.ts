@@ -30,7 +30,7 @@ interface Wanted {
 }
 
 interface Loaded {
-  readonly key: string;
+  readonly wanted: Wanted;
   readonly own: Buckets | null;
   readonly other: Buckets | null;
 }
@@ -149,7 +149,7 @@ export class Trend {
     ]);
     if (key !== this.#asked) return;
     if (module) this.#chart ??= new module.Chart(this.#host);
-    this.#loaded = { key, own, other };
+    this.#loaded = { wanted, own, other };
     this.#offerQuantities();
     this.#draw(wanted);
   }
@@ -174,14 +174,15 @@ export class Trend {
   #draw(wanted: Wanted): void {
     const view = this.#view;
     if (!view) return;
-    const loaded = this.#loaded?.key === JSON.stringify(wanted) ? this.#loaded : null;
+    const key = JSON.stringify(wanted);
+    const loaded = JSON.stringify(this.#loaded?.wanted) === key ? this.#loaded : null;
     const quantity = this.#quantity.value || INDEX;
     const { words, state } = view;
     const theme = getComputedStyle(this.element).color;
-    const looks = `${loaded?.key} ${loaded?.own === null} ${quantity} ${words.language} ${theme} ${state.palette}`;
+    const looks = `${key} ${loaded?.own} ${quantity} ${words.language} ${theme} ${state.palette}`;
     if (looks === this.#drawn) return;
     this.#drawn = looks;
-    if (!loaded) return setText(this.#note, words.say('trend.loading'));
+    if (!loaded) return this.#await(wanted, words.say('trend.loading'));
     this.#offerQuantities();
     const isEmpty = !loaded.own || quantitiesIn(loaded.own).length === 0;
     this.#host.hidden = isEmpty || !this.#chart;
@@ -189,6 +190,20 @@ export class Trend {
     setText(this.#point, '');
     setText(this.#note, this.#remark(view, loaded.own, isEmpty));
     if (loaded.own && !isEmpty) this.#drawCourse(view, wanted, loaded.own, loaded.other, quantity);
+  }
+
+  /** The last chart stays until the next is there, unless it is another sensor's. */
+  #await({ id, span }: Wanted, note: string): void {
+    const last = this.#loaded?.wanted;
+    if (last?.id === id && last.span === span) return;
+    setText(this.#note, note);
+    if (last?.id === id) return;
+    this.#chart?.clear();
+    // Its place stays, so that nothing below it moves.
+    this.#host.hidden = false;
+    this.#host.setAttribute('aria-label', note);
+    this.#download.hidden = true;
+    setText(this.#point, '');
   }
 
   #remark(view: View, own: Buckets | null, isEmpty: boolean): string {

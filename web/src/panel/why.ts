@@ -5,6 +5,9 @@ import { element, setText } from '../dom';
 import type { Selection } from '../state';
 import type { View } from '../view';
 
+/** After a failure. */
+const ASK_AGAIN_AFTER_MS = 10_000;
+
 export type ReadExplanation = (id: string) => Promise<Explanation>;
 
 export class Why {
@@ -16,6 +19,7 @@ export class Why {
   readonly element: HTMLDetailsElement;
   #view: View | null = null;
   #asked = '';
+  #askAgainAt_ms = 0;
   #drawn: unknown[] = [];
   #told: { key: string; explanation: Explanation | null } | null = null;
 
@@ -47,10 +51,12 @@ export class Why {
   }
 
   async #load(key: string, id: string): Promise<void> {
-    if (key === this.#asked) return;
+    if (key === this.#asked && Date.now() < this.#askAgainAt_ms) return;
     this.#asked = key;
+    this.#askAgainAt_ms = Infinity;
     const explanation = await this.#read(id).catch(() => null);
     if (key !== this.#asked) return;
+    if (!explanation) this.#askAgainAt_ms = Date.now() + ASK_AGAIN_AFTER_MS;
     this.#told = { key, explanation };
     this.#again();
   }

@@ -78,7 +78,7 @@ function answer(event: FetchEvent, plan: Plan): Promise<Response> {
     case 'shell':
       return fromShell(event, plan);
     case 'kept':
-      return keptOr(plan, () => fromNode(event, plan));
+      return keptOr(plan, () => fromAnyShell(event, plan));
     case 'node':
       return nodeFirst(event, plan);
     case 'both':
@@ -95,6 +95,11 @@ async function fromShell(event: FetchEvent, { key }: Plan): Promise<Response> {
     return own ?? fetch(event.request);
   }
   return own ?? (await caches.match(key)) ?? fetch(event.request);
+}
+
+/** Whatever version a file came with: under its name there is no other content. */
+async function fromAnyShell(event: FetchEvent, plan: Plan): Promise<Response> {
+  return (await caches.match(plan.key)) ?? fromNode(event, plan);
 }
 
 async function nodeFirst(event: FetchEvent, plan: Plan): Promise<Response> {
@@ -115,14 +120,15 @@ async function keptOr(plan: Plan, otherwise: () => Promise<Response>): Promise<R
   return kept ?? otherwise();
 }
 
-/** What the node answers, which is kept; that there is nothing is an answer, too. */
-async function fromNode(event: FetchEvent, { shelf, key }: Plan): Promise<Response> {
+/** What the node answers, which is kept; that there is nothing is an answer, too, for now. */
+async function fromNode(event: FetchEvent, { first, shelf, key }: Plan): Promise<Response> {
   const asked = fetch(event.request);
   event.waitUntil(asked.catch(() => null));
   const given = await asked;
   if (given.status === 401) event.waitUntil(forgetAnswers());
   // A copy that nobody reads would be held all the same, with all that is in it.
-  if ((given.ok || given.status === 404) && shelves[shelf].wants(key)) {
+  const isAnswer = given.ok || (given.status === 404 && first !== 'kept');
+  if (isAnswer && shelves[shelf].wants(key)) {
     event.waitUntil(shelves[shelf].keep(key, given.clone()).catch(() => null));
   }
   return given;
