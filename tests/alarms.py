@@ -36,12 +36,13 @@ def show(node: Node, *readings: Reading, flags: int = 0) -> Update:
 
 
 def look(node: Node, *readings: Reading, flags: int = 0) -> list[Event]:
-    """Let readings arrive in one change, and the rules look at them."""
+    """Let readings arrive in one change, and the rules look at them at that moment."""
     batch = fold(unpack([pack(readings)]), {}).batch
     grade(node.standard, batch)
     batch.columns["flags"] |= flags
     update = node.rollup.deliver(batch, NOW_US)
-    return node.alerts.look(batch, update.view, NOW_US)
+    now_us = max([NOW_US, *(one.received_us for one in readings)])
+    return node.alerts.look(batch, update.view, now_us)
 
 
 def at(minutes: float, pm25: float, sensor_id: str = "a", **more: Any) -> Reading:

@@ -209,6 +209,32 @@ def test_a_node_that_was_away_takes_nobody_for_silent(node: Node) -> None:
     assert told(tick(node, away_us + MINUTE_US)) == RAISED
 
 
+def test_silence_is_noticed_also_by_a_clock_that_was_set_back(node: Node) -> None:
+    """As on a box whose clock was ahead until its first look at a time server."""
+    register(node, "a")
+    add(node, when="silent", for_s=600)
+    ahead_us = NOW_US + 5 * HOUR_US
+    look(node, reading("a", NOW_US, received_us=ahead_us))
+    assert tick(node, ahead_us) == tick(node, NOW_US) == []
+    node.alerts.reload()  # as the node does then
+    for minute in range(1, 10):
+        assert tick(node, NOW_US + minute * MINUTE_US) == []
+    assert told(tick(node, NOW_US + 10 * MINUTE_US)) == RAISED
+    node.alerts.reload()
+    assert tick(node, NOW_US + 11 * MINUTE_US) == [], "what arrived then is no sign of life"
+
+
+def test_who_was_silent_by_a_clock_that_was_ahead_is_heard_again(node: Node) -> None:
+    register(node, "a")
+    add(node, when="silent", for_s=60)
+    ahead_us = NOW_US + 5 * HOUR_US
+    assert tick(node, ahead_us) == tick(node, NOW_US) == []
+    assert tick(node, ahead_us) == []
+    assert told(tick(node, ahead_us + MINUTE_US)) == RAISED
+    assert tick(node, NOW_US) == []
+    assert told(look(node, reading("a", NOW_US, received_us=NOW_US + 1000))) == CLEARED
+
+
 def test_silence_is_looked_for_in_the_rules_own_area(node: Node) -> None:
     register(node, "here")
     register(node, "far", lat=61.0)

@@ -11,7 +11,9 @@ import anyio
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
 
+from tests.http.listening import UPGRADE
 from urbanos_edge.access.crowd import Crowd
 from urbanos_edge.access.door import Door
 from urbanos_edge.access.proxies import Proxies
@@ -19,7 +21,9 @@ from urbanos_edge.cache import answers
 from urbanos_edge.cache.answers import Answers, Kind, answer, coding_for, held_etag
 from urbanos_edge.cache.cache import Cache, Entry
 from urbanos_edge.cache.traffic import Traffic
-from urbanos_edge.server.protocol import HttpProtocol
+from urbanos_edge.server import protocol as protocols
+from urbanos_edge.server.protocol import HttpProtocol, WebSocketProtocol
+from urbanos_edge.server.server import PatientServer
 from urbanos_edge.settings import Settings
 from urbanos_edge.zstd import zstd
 
@@ -239,6 +243,33 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None:
         pass
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.successor
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.successor = protocol
+
+
+class Blocked(Wire):
+    """To a client that takes nothing."""
+
+    is_closed = is_aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return 1
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
 
 def on_a_connection(check: Callable[[HttpProtocol, Wire, list[str]], Any]) -> None:
     """Run with a protocol for which /a is ready; the list names what reached the routes."""
@@ -253,7 +284,7 @@ def on_a_connection(check: Callable[[HttpProtocol, Wire, list[str]], Any]) -> No
 
         _, ready = await served()
         wire = Wire()
-        config = uvicorn.Config(routes, lifespan="off")
+        config = uvicorn.Config(routes, ws=WebSocketProtocol, lifespan="off")
         crowd = Crowd(100, Proxies(()))
         protocol = HttpProtocol(
             ready, crowd, config=config, server_state=ServerState(), app_state={}
@@ -322,3 +353,52 @@ def test_nothing_is_written_at_once_to_a_client_that_does_not_read() -> None:
         assert wire.sent[0].startswith(b"HTTP/1.1 204")
 
     on_a_connection(check)
+
+
+def test_a_web_socket_knows_that_the_way_was_full_before_it() -> None:
+    async def check(protocol: HttpProtocol, wire: Wire, asked: list[str]) -> None:
+        protocol.pause_writing()
+        protocol.data_received(b"GET /ws HTTP/1.1\r\n" + UPGRADE)
+        successor = wire.get_protocol()
+        assert isinstance(successor, WebSocketProtocol)
+        assert not successor.is_free()
+        successor.resume_writing()
+        assert successor.is_free()
+
+    on_a_connection(check)
+
+
+def test_a_web_socket_whose_client_takes_nothing_is_broken_off_also_once_it_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> None:
+        async def routes(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+
+        config = uvicorn.Config(routes, ws=WebSocketProtocol, lifespan="off")
+        server, wires = PatientServer(config), [Blocked(), Blocked()]
+        for wire in wires:
+            protocol = WebSocketProtocol(
+                config=config, server_state=server.server_state, app_state={}
+            )
+            protocol.connection_made(wire)
+        wires[0].close()
+        await server.on_tick(0)
+        assert not any(wire.is_aborted for wire in wires)
+        monkeypatch.setattr(protocols, "TAKE_WITHIN_S", 0)
+        await asyncio.sleep(0.01)
+        await server.on_tick(0)
+        assert all(wire.is_aborted for wire in wires)
+
+    anyio.run(run)
+
+
+def test_empty_pieces_of_a_text_are_not_kept() -> None:
+    async def run() -> None:
+        config = uvicorn.Config(lambda: None, ws=WebSocketProtocol, lifespan="off")
+        protocol = WebSocketProtocol(config=config, server_state=ServerState(), app_state={})
+        for _ in range(1000):
+            protocol.handle_cont(Frame(Opcode.CONT, b"", fin=False))
+        assert protocol.frames == []
+
+    anyio.run(run)

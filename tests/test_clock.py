@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import anyio
@@ -15,6 +16,7 @@ from urbanos_edge.adapters import node_json
 from urbanos_edge.clock import DAY_US, RELEASED_US, SECOND_US, Clock, Correction, Doubt, Instant
 from urbanos_edge.errors import StorageUnavailable
 from urbanos_edge.health.health import status
+from urbanos_edge.ingest.ingest import EXPRESS_PER_MINUTE
 from urbanos_edge.node import OWN_TOKEN, Node
 from urbanos_edge.reading import Timing
 from urbanos_edge.store.restamp import known_doubt, owed_corrections, remember_doubt
@@ -163,6 +165,20 @@ def test_in_doubt_a_sensors_own_time_is_not_called_the_future(
     assert not anyio.run(node.ingest.accept, message, OWN_TOKEN).accepted
     node.clock.doubt = Doubt(0, 0)
     assert anyio.run(node.ingest.accept, message, OWN_TOKEN).accepted
+
+
+def test_a_minute_of_the_express_lane_ends_also_when_the_clock_is_set_back(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, running_s = Machine(RIGHT_US + DAY_US, awaits=False), [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: running_s[0])
+    node.ingest._clock = machine.clock()
+    assert node.ingest._express_room(OWN_TOKEN, 99) == EXPRESS_PER_MINUTE
+    machine.set(RIGHT_US)
+    running_s[0] += 59
+    assert node.ingest._express_room(OWN_TOKEN, 99) == 0
+    running_s[0] += 1
+    assert node.ingest._express_room(OWN_TOKEN, 99) == EXPRESS_PER_MINUTE
 
 
 def watch(node: Node, until: Callable[[], object]) -> None:

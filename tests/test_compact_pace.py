@@ -13,19 +13,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import msgspec
 import pytest
 
 from tests.compacting import EVERYTHING, OLD_DAY_US, compact_all, fill, kinds, reopen
 from tests.processes import command, wait_until
 from tests.test_flush import stored
-from urbanos_edge import engine
+from urbanos_edge import app, engine
 from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
 from urbanos_edge.store import compact
 from urbanos_edge.store.compact import SEALED
 from urbanos_edge.store.store import day_of
+from urbanos_edge.upkeep import rounds
 
 # --- pace ---
 
@@ -80,6 +83,30 @@ def test_a_stop_does_not_wait_for_a_long_step(node: Node, monkeypatch: pytest.Mo
     step.join(10)
     assert not step.is_alive()
     assert kinds(node) == {"": 2}
+
+
+def test_compaction_goes_on_after_its_task_has_failed(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the system had no thread to give."""
+    fill(node, 2)
+    run_sync = anyio.to_thread.run_sync
+    refusals = iter([RuntimeError("can't start new thread")])
+
+    async def run_or_fail(*arguments: Any, **more: Any) -> Any:
+        for refusal in refusals:
+            raise refusal
+        return await run_sync(*arguments, **more)
+
+    async def run() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app.kept_running, rounds.compact_forever, node)
+            await run_sync(wait_until, lambda: kinds(node) == {SEALED: 1}, 20)
+            tasks.cancel_scope.cancel()
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", run_or_fail)
+    monkeypatch.setattr(app, "BEGIN_AGAIN_S", 0.01)
+    anyio.run(run)
 
 
 def test_the_status_tells_what_was_compacted(node: Node) -> None:
@@ -166,7 +193,7 @@ def test_the_command_compacts_whether_the_node_runs_or_not(
             "values": {"pm25": 12.3},
         }
         assert node.post(body, token).status_code == 202
-        node.wait_until_flushed()
+        node.flush()
         if number == 0:
             assert "sealed 1 files became 1" in node.run("compact").stdout
     assert node.status()["compaction"]["last"]["day"] == "2026-01-01"

@@ -122,6 +122,51 @@ def test_a_resume_speaks_for_grids_named_shortly_after_it_only(
     assert [frame["gridId"] for frame in waiting(listener)] == [THERE.grid_id]
 
 
+def test_a_replay_looks_at_nothing_that_was_heard_nor_for_nobodys_grids() -> None:
+    hub, listener, looked_at = Live(), Listener(), list[int]()
+
+    class Kept:
+        frame = b"{}"
+
+        def __init__(self, seq: int) -> None:
+            self.seq = seq
+
+        @property
+        def tile(self) -> Tile:
+            looked_at.append(self.seq)
+            return THERE
+
+    kept: list[Any] = [Kept(seq) for seq in range(1, 1001)]
+    hub.subscribe(listener, [HERE])
+    hub.seq = len(kept)
+    hub.send(kept)
+    looked_at.clear()
+    hub.resume(Listener(), 0, hub.boot)
+    assert looked_at == []
+    hub.resume(listener, 997, hub.boot)
+    assert sorted(looked_at) == [998, 999, 1000]
+
+
+def test_who_asks_for_one_replay_after_the_other_waits_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "REPLAY_EVERY_S", 60)
+    hub, listener = Live(), Listener()
+    hub.subscribe(listener, [HERE])
+
+    async def waits() -> bool:
+        with anyio.move_on_after(0.05) as scope:
+            await listener.has_room()
+        return scope.cancelled_caught
+
+    for _ in range(live.REPLAYS_AT_ONCE):
+        hub.resume(listener, 0, hub.boot)
+        assert not anyio.run(waits)
+    hub.unsubscribe(listener, [HERE])
+    hub.subscribe(listener, [HERE])
+    assert anyio.run(waits)
+
+
 class Road:
     """A way out that can be blocked."""
 

@@ -16,6 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final, Protocol
 
 import msgspec
@@ -43,6 +44,9 @@ KEEP_ROOM_S: Final = 600
 RESUME_HOLDS_S: Final = 10
 """How long after a resume grids may be named that it speaks for; later ones are new to a map."""
 MAX_HISTORY_BYTES: Final = 16 << 20
+REPLAYS_AT_ONCE: Final = 4
+REPLAY_EVERY_S: Final = 1.0
+"""How often a listener may have what was kept searched after that; it may be all of it."""
 LOOK_WHO_MAY_EVERY_S: Final = 1.0
 
 
@@ -135,6 +139,8 @@ class Listener:
     _is_idle: bool = False
     """Whether all that was taken by `next` has been sent, so that nothing can be overtaken."""
     _ended: bool = False
+    _replayed_until_s: float = 0.0
+    """Up to when its replays are earned, at one every `REPLAY_EVERY_S`."""
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -190,11 +196,18 @@ class Listener:
             self._room.set()
         return frame
 
+    def note_replay(self) -> None:
+        """What was kept has been searched for it."""
+        self._replayed_until_s = max(self._replayed_until_s, time.monotonic()) + REPLAY_EVERY_S
+
     async def has_room(self) -> None:
-        """Wait until no more waits than may: who asks without reading is not asked further."""
+        """Wait until it may ask again: not before it reads, nor for one replay after the other."""
         while self._waiting_bytes > MAX_WAITING_BYTES and not self.cut.is_set():
             self._room.clear()
             await self._room.wait()
+        early_s = self._replayed_until_s - time.monotonic() - REPLAYS_AT_ONCE * REPLAY_EVERY_S
+        if early_s > 0:
+            await asyncio.sleep(early_s)
 
 
 @dataclass(slots=True)
@@ -391,15 +404,19 @@ class Live:
         self._empty.pop(tile, None)
 
     def _replay(self, listener: Listener, seq: int, tiles: set[Tile]) -> None:
+        if not tiles:
+            return
+        listener.note_replay()
         covered = seq >= self._forgotten_seq and all(
             self._rooms[tile].open_since_seq <= seq for tile in tiles
         )
         if not covered:
             self._resync(listener)
             return
-        missed = [one.frame for one in self._history if one.seq > seq and one.tile in tiles]
+        later = takewhile(lambda one: one.seq > seq, reversed(self._history))
+        missed = [one.frame for one in later if one.tile in tiles]
         if missed:
-            listener.put(*missed)
+            listener.put(*reversed(missed))
 
     def _resync(self, listener: Listener) -> None:
         frame = {"type": "resync", "seq": self.seq, "boot": self.boot}

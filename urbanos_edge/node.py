@@ -101,6 +101,7 @@ class Node:
         keep_unlisted: bool = False,
     ) -> None:
         self.settings = settings
+        self._is_closed = False
         self.origins = origins or {}
         """Who gave the settings that are not at their default."""
         self.data_dir = data_dir.resolve()
@@ -307,7 +308,10 @@ class Node:
         self.tls = Tls(self.data_dir / FOLDER, settings, self.clock)
 
     def close(self) -> None:
-        """Close the files; what was accepted and not flushed waits in the spool."""
+        """Close the files; what was accepted and not flushed waits in the spool. Once is enough."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self.basemap is not None:
             self.basemap.close()
         self.cache.close()

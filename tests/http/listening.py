@@ -85,14 +85,18 @@ def narrow_link(node: NodeProcess) -> Iterator[socket.socket]:
         yield link
 
 
+UPGRADE: Final = (
+    b"Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+"""What follows the first line of a request for a WebSocket."""
+
+
 @contextmanager
 def raw_listener(node: NodeProcess) -> Iterator[socket.socket]:
     """A WebSocket as bare bytes on a narrow link."""
     with narrow_link(node) as link:
-        link.sendall(
-            b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        link.sendall(b"GET /ws HTTP/1.1\r\n" + UPGRADE)
         assert link.recv(1000).startswith(b"HTTP/1.1 101 ")
         yield link
 

@@ -84,6 +84,21 @@ def tell_until_cut(server: NodeProcess, token: str, spot: Spot, faithful: Client
     assert sensors_of(faithful.hear()) == {"after"}
 
 
+def test_who_pings_without_reading_is_not_answered_ping_by_ping(server: NodeProcess) -> None:
+    """What its answers would fill is the memory; the last ping is answered once it reads."""
+    burst = masked(0x89, bytes(125)) * 1000
+    with raw_listener(server) as link:
+        for _ in range(200):
+            link.sendall(burst)
+        link.sendall(masked(0x89, b"last"))
+        read_bytes, end = 0, b""
+        while not end.endswith(b"\x8a\x04last"):
+            piece = link.recv(1 << 20)
+            assert piece, "it was cut"
+            read_bytes, end = read_bytes + len(piece), (end + piece)[-6:]
+    assert read_bytes < 200 * len(burst) / 2, "the kernel alone holds some megabytes"
+
+
 def test_a_client_that_vanishes_under_way_is_no_incident(
     server: NodeProcess, gateway: str, spot: Spot
 ) -> None:

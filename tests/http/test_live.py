@@ -11,9 +11,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.http.listening import (
+    UPGRADE,
     Client,
     listening,
     masked,
+    narrow_link,
     raw_listener,
     sensors_of,
 )
@@ -21,8 +23,6 @@ from tests.http.sending import (
     INDEX_OF_PM25,
     SECOND_US,
     Spot,
-    flush,
-    make_token,
     now_us,
     reading,
     send,
@@ -205,6 +205,44 @@ def test_bytes_that_are_no_text_end_their_own_connection_only(
         assert bystander.hear()["gridId"] == spot.grid_id
 
 
+def test_a_text_may_come_in_pieces_some_of_them_empty(server: NodeProcess) -> None:
+    with raw_listener(server) as link:
+        link.sendall(masked(0x01, b'{"type":') + masked(0x00, b"") * 100)
+        link.sendall(masked(0x00, b'"ping"}') + masked(0x80, b""))
+        assert link.recv(100).endswith(b'{"type":"pong"}')
+
+
+REFUSED = {
+    "no HTTP": b"garbage\r\n\r\n",
+    "another page's": b"GET /ws HTTP/1.1\r\nOrigin: https://elsewhere.example\r\n",
+    "a header that is too long": b"GET /ws HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n",
+    "no such place": b"GET /nowhere HTTP/1.1\r\n",
+}
+
+
+@pytest.mark.parametrize("request_line", [pytest.param(v, id=k) for k, v in REFUSED.items()])
+def test_what_is_no_web_socket_is_refused_at_once(server: NodeProcess, request_line: bytes) -> None:
+    with narrow_link(server) as link:
+        link.sendall(request_line + UPGRADE)
+        assert link.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 403")
+        while link.recv(1000):
+            pass
+
+
+def test_who_listens_or_is_refused_leaves_no_line_in_the_log(
+    server: NodeProcess, spot: Spot
+) -> None:
+    before = len(server.log())
+    with listening(server, spot.grid_id):
+        pass
+    for request_line in REFUSED.values():
+        with narrow_link(server) as link:
+            link.sendall(request_line + UPGRADE)
+            while link.recv(1000):
+                pass
+    assert not re.search(r"127\.0\.0\.1|uvicorn", server.log()[before:])
+
+
 # --- the express lane ---
 
 
@@ -225,7 +263,7 @@ def urgent(spot: Spot, sensor_id: str, priority: int = 9) -> dict[str, Any]:
 def test_an_urgent_reading_is_heard_within_a_second(
     patient: NodeProcess, spot: Spot, priority: int
 ) -> None:
-    token = make_token(patient, "gateway")
+    token = patient.token()
     grids = [spot.grid_id, spot.at_zoom(3), spot.at_zoom(18)]
     with listening(patient, *grids) as client:
         patient.post(urgent(spot, "warm-up"), token)
@@ -249,18 +287,18 @@ def hear_urgent(
 def test_what_is_not_urgent_waits_for_the_flush(
     patient: NodeProcess, spot: Spot, priority: int
 ) -> None:
-    token = make_token(patient, "gateway")
+    token = patient.token()
     with listening(patient, spot.grid_id) as client:
         patient.post(urgent(spot, "calm", priority), token)
         assert client.heard_until_now() == []
-        flush(patient)
+        patient.flush()
         assert sensors_of(client.hear()) == {"calm"}
 
 
 def test_the_eleventh_urgent_reading_of_a_minute_waits_for_the_flush(
     patient: NodeProcess, spot: Spot
 ) -> None:
-    first, second = make_token(patient, "gateway"), make_token(patient, "gateway")
+    first, second = patient.token(), patient.token()
     with listening(patient, spot.grid_id) as client:
         for n in range(11):
             assert patient.post(urgent(spot, f"u{n}"), first).status_code == 202
@@ -268,19 +306,19 @@ def test_the_eleventh_urgent_reading_of_a_minute_waits_for_the_flush(
         assert heard == [{f"u{n}"} for n in range(10)]
         patient.post(urgent(spot, "other-token"), second)
         assert sensors_of(client.hear()) == {"other-token"}
-        flush(patient)
+        patient.flush()
         assert sensors_of(client.hear()) >= {"u10"}
 
 
 def test_an_urgent_reading_shows_at_once_and_counts_with_the_flush(
     patient: NodeProcess, spot: Spot
 ) -> None:
-    token = make_token(patient, "gateway")
+    token = patient.token()
     patient.post(urgent(spot, "smoke"), token)
     sensor = patient.client.get("/api/v1/sensors/smoke").json()
     assert sensor["latest"]["aqi_value"] == 200
     grid = f"/api/v1/grids/{spot.grid_id}"
     assert patient.client.get(grid).json()["data_count"] == 0
-    flush(patient)
+    patient.flush()
     assert patient.client.get(grid).json()["data_count"] == 1
     assert len(patient.client.get(f"{grid}/data").json()) == 1

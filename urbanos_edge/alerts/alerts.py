@@ -128,7 +128,7 @@ class Alerts:
             number = self._database.write_and_wait(work)
             rule = self._rules[number] = kept_rule(number, now_us, text)
             self._standings[number] = {}
-            news = self._heard.news(view.latest, view)
+            news = self._heard.news(view.latest, view, now_us)
             return rule, self._tried(self._judge(rule, news, view, now_us), now_us)
 
     def remove(self, number: int, now_us: int) -> list[Event]:
@@ -163,6 +163,7 @@ class Alerts:
         """Look for silence, and for what nothing is heard of any more; every few seconds."""
         with self._lock:
             self._heard.tick(now_us)
+            self._follow_clock(now_us)
             events: list[Event] = []
             if self._is_behind:
                 self._is_behind = False
@@ -176,10 +177,18 @@ class Alerts:
             self._heard.forget_moments()
             self._is_behind = True
 
+    def _follow_clock(self, now_us: int) -> None:
+        """Silence found by a clock that was ahead is over with what arrives by the right one."""
+        for number, standings in self._standings.items():
+            if self._rules[number].when == "silent":
+                for sensor_id, standing in standings.items():
+                    if standing.last_us > now_us:
+                        standings[sensor_id] = standing._replace(last_us=now_us)
+
     def _look(self, batch: Batch, view: View, now_us: int) -> list[Event]:
         if not self._rules:
             return []
-        news = self._heard.news(batch, view)
+        news = self._heard.news(batch, view, now_us)
         rules = self._rules.values()
         steps = (step for rule in rules for step in self._judge(rule, news, view, now_us))
         return self._tried(steps, now_us)

@@ -29,20 +29,29 @@ class Heard:
         self._listening_since_us = self._ticked_us = 0
 
     def tick(self, now_us: int) -> None:
-        """The node listens; called every few seconds."""
+        """The node listens; called every few seconds.
+
+        Nothing arrived later than now, whatever a clock said that has been set back since.
+        """
         if not 0 <= now_us - self._ticked_us <= _PAUSE_US:
             self._listening_since_us = now_us
+            np.minimum(self._arrived_us, now_us, out=self._arrived_us)
         self._ticked_us = now_us
 
-    def news(self, batch: Batch, view: View) -> News:
-        """The rows of a batch that are not older than what was looked at before."""
+    def news(self, batch: Batch, view: View, now_us: int) -> News:
+        """The rows of a batch that are not older than what was looked at before.
+
+        What arrived after `now_us`, by a clock that was ahead, is no sign of life: it would be one
+        again whenever all is looked at.
+        """
         self._grow(len(view.latest))
         find = view.row_by_sensor.get
         of_label = np.array([find(label, -1) for label in batch.labels], np.int64)
         row, at_us = of_label[batch["sensor"]], batch["timestamp_us"]
+        arrived_us = np.where(batch["received_us"] <= now_us, batch["received_us"], 0)
         is_news = (at_us >= 0) & (at_us >= self._seen_us[row])
         np.maximum.at(self._seen_us, row, at_us)
-        np.maximum.at(self._arrived_us, row, batch["received_us"])
+        np.maximum.at(self._arrived_us, row, arrived_us)
         return News(batch, np.flatnonzero(is_news))
 
     def forget_moments(self) -> None:

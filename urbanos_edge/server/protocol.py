@@ -17,7 +17,7 @@ import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
 from urbanos_edge.access.crowd import Crowd, Seat
@@ -94,8 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_in_body = False
         self._message_bytes = self._body_bytes = 0
         """Of the request that comes in: all of it, and its body."""
-        self._unsent_bytes = 0
-        self._stuck_since_s = math.inf
+        self._uptake = _Uptake()
         self._is_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -168,6 +167,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
         successor = cast("WebSocketProtocol", self.transport.get_protocol())
         successor.seat, self._seat = self._seat, None
+        if self.flow.write_paused:
+            successor.pause_writing()  # the transport says it once, and said it here
+        if not successor.handshake_initiated:
+            # What reads it anew is stricter, says nothing, and would wait for ever.
+            self.send_400_response("This is no request for a WebSocket.")
 
     def _may_answer_at_once(self) -> bool:
         """Nothing came before these bytes that is not answered yet, and the client is reading."""
@@ -218,20 +222,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def look(self, now_s: float) -> None:
         """End the connection where the client has been too slow; called every second or so."""
-        if self._takes_nothing(now_s):
+        if self._uptake.has_ended(self.transport, now_s):
             self.transport.abort()
         elif self.flow.read_paused:
             self._due_at_s = max(self._due_at_s, now_s + BODY_WITHIN_S)  # it is us who are slow
         elif now_s > self._due_at_s and (self._is_in_body or self._is_idle()):
             self._end(_TOO_SLOW if self._in_message else b"")
-
-    def _takes_nothing(self, now_s: float) -> bool:
-        before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
-        if not self._unsent_bytes or self._unsent_bytes < before:
-            self._stuck_since_s = math.inf
-        else:
-            self._stuck_since_s = min(self._stuck_since_s, now_s)
-        return now_s - self._stuck_since_s > TAKE_WITHIN_S
 
     def _end(self, answer: bytes) -> None:
         """Close the connection, with these words where nothing was said of this request yet."""
@@ -260,6 +256,23 @@ class HttpProtocol(HttpToolsProtocol):
             self._watch_idle_for(self.timeout_keep_alive - idle_s)
         else:
             super().timeout_keep_alive_handler()
+
+
+class _Uptake:
+    """Whether a client takes what it is sent."""
+
+    def __init__(self) -> None:
+        self._unsent_bytes = 0
+        self._stuck_since_s = math.inf
+
+    def has_ended(self, transport: asyncio.Transport, now_s: float) -> bool:
+        """Whether nothing was taken for `TAKE_WITHIN_S`; to be asked every second or so."""
+        before, self._unsent_bytes = self._unsent_bytes, transport.get_write_buffer_size()
+        if not self._unsent_bytes or self._unsent_bytes < before:
+            self._stuck_since_s = math.inf
+        else:
+            self._stuck_since_s = min(self._stuck_since_s, now_s)
+        return now_s - self._stuck_since_s > TAKE_WITHIN_S
 
 
 class _HeadAndBody:
@@ -319,6 +332,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     But for how it refuses a frame: a socket that is closed while bytes come in answers them with a
     reset, which may reach the client before it has read why. So they are read and dropped.
+
+    And for its patience: Uvicorn answers every ping, so that a client that sends them without
+    reading fills the memory, and a connection that is closed waits for ever until all was taken.
     """
 
     _has_refused = False
@@ -326,6 +342,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._owed_pong = b""
+        self._uptake = _Uptake()
         if self.ping_interval:
             # Who came together, as after an outage, would be asked together for ever after.
             self.ping_interval *= random.uniform(0.5, 1.0)
@@ -338,6 +356,38 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if not self._has_refused:
             super().data_received(data)
+
+    async def send(self, message: Any) -> None:
+        """Uvicorn logs a refusal in HTTP as an error: a handshake that was forgotten."""
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True
+
+    def look(self, now_s: float) -> None:
+        """As `HttpProtocol.look`, also once it is closed and only waits for the client."""
+        if self._uptake.has_ended(self.transport, now_s):
+            self.transport.abort()
+
+    def handle_ping(self) -> None:
+        """Answer at once, or as soon as the client takes what it is sent.
+
+        Then the last ping alone is answered (RFC 6455 5.5.3).
+        """
+        if self.writable.is_set() or self.conn.close_rcvd is not None:
+            super().handle_ping()
+        elif pongs := self.conn.data_to_send():
+            self._owed_pong = pongs[-1]
+
+    def handle_cont(self, event: Frame) -> None:
+        """Keep no empty pieces, of which a text may have any number."""
+        if event.data or event.fin:
+            super().handle_cont(event)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        owed, self._owed_pong = self._owed_pong, b""
+        if owed and self.is_free():
+            self.transport.write(owed)
 
     def send_receive_event_to_app(self) -> None:
         """Refuse a text that is none (RFC 6455 8.1).

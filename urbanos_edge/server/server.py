@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
@@ -41,6 +41,7 @@ OPTIONS: Final[dict[str, Any]] = {
     "ws_per_message_deflate": False,
     "access_log": False,
     "log_config": None,
+    "log_level": "error",  # below, it names who opens a WebSocket, and anybody can fill the log
     "server_header": False,
     "date_header": False,
     "proxy_headers": False,
@@ -120,7 +121,18 @@ def secure(node: Node, listeners: Listeners) -> None:
 
 
 def serve_forever(node: Node, listeners: Listeners) -> None:
-    """Serve until SIGINT or SIGTERM; the node is flushed and closed at the end."""
+    """Serve until SIGINT or SIGTERM; the node is flushed and closed at the end.
+
+    Raises:
+        EdgeError: the application could not start; the log says why.
+    """
+    try:
+        _serve(node, listeners)
+    finally:
+        node.close()  # where the application did not come so far as to do so
+
+
+def _serve(node: Node, listeners: Listeners) -> None:
     port = listeners.port
     crowd = Crowd(room_for(node.settings.max_connections), node.access.door.proxies)
     config = uvicorn.Config(
@@ -143,11 +155,24 @@ class PatientServer(uvicorn.Server):
     It ends connections whose client is too slow.
     """
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Raises EdgeError when the application fails; Uvicorn would end the process with 3."""
+        with suppress(SystemExit):
+            await super().startup(sockets)
+        if self.lifespan.should_exit:
+            raise EdgeError("it could not start; the lines above say why")
+        _log.info("serving")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _log.info("stopping")
+        await super().shutdown(sockets)
+        _log.info("stopped")
+
     async def on_tick(self, counter: int) -> bool:
         if counter % LOOK_EVERY_TICKS == 0:
             now_s = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
-                if isinstance(connection, HttpProtocol):
+                if isinstance(connection, HttpProtocol | WebSocketProtocol):
                     connection.look(now_s)
         return await super().on_tick(counter)
 
@@ -182,7 +207,11 @@ class _Server(PatientServer):
         await super().startup(sockets)
         context = self._node.tls.context
         if self._secure is not None and context is not None:
-            self.servers.append(await self._serve_securely(self._secure, context))
+            try:
+                self.servers.append(await self._serve_securely(self._secure, context))
+            except BaseException:
+                await self.lifespan.shutdown()
+                raise
         self._supervisor.tell("READY=1", "STATUS=serving")
         self._beating = asyncio.create_task(self._supervisor.beat_forever())
 

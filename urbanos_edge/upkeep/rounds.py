@@ -46,8 +46,9 @@ async def compact_forever(node: Node) -> None:
         while True:
             step = node.compactor.paced_step
             await anyio.sleep(await anyio.to_thread.run_sync(step, abandon_on_cancel=True))
-    finally:
-        node.compactor.stop()
+    except anyio.get_cancelled_exc_class():
+        node.compactor.stop()  # for good; a task that failed begins again
+        raise
 
 
 async def count_hours_forever(node: Node) -> None:
