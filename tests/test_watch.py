@@ -425,6 +425,33 @@ def test_a_restart_forgets_neither_values_nor_since_when_they_are_the_same(
     assert stored(open_node(), *query) == [("school-12", "spike"), ("stuck", "stuck")]
 
 
+@pytest.mark.parametrize("every_s", [10, 45, 600])
+def test_a_sensor_that_says_the_same_all_day_is_stuck_after_a_restart_however_often_it_says_so(
+    open_node: Callable[..., Node], every_s: int
+) -> None:
+    count = 25 * 3600 // every_s
+    same = series([7.3] * count, step_us=every_s * SECOND_US, start_us=START_US - 25 * HOUR_US)
+    store(open_node(), *same)
+    store(open_node(), *series([7.3], start_us=START_US))
+    last = "flags", f"WHERE epoch_us(timestamp) = {START_US}"
+    assert stored(open_node(), *last) == [("stuck",)]
+
+
+@pytest.mark.parametrize(
+    ("before", "flag"), [([8.3] * 25, "stuck"), ([10.0, 11.0] * 6 + [400.0], "spike")]
+)
+def test_what_was_found_of_a_reading_stands_while_it_is_only_added_to(
+    node: Node, before: list[float], flag: str
+) -> None:
+    *_, last = readings = series(before)
+    store(node, *readings)
+    found = "flags, pm25, temperature", f"WHERE epoch_us(timestamp) = {last.timestamp_us}"
+    store(node, reading(timestamp_us=last.timestamp_us, values={"temperature": 4.5}))
+    assert stored(node, *found) == [(flag, before[-1], 4.5)]
+    store(node, reading(timestamp_us=last.timestamp_us, values={"pm25": 9.5}))
+    assert stored(node, *found) == [("", 9.5, 4.5)]
+
+
 def test_a_revised_reading_is_flagged_by_its_new_values(node: Node) -> None:
     store(node, *at_once([10.0] * 4))
     store(node, reading("s-3", START_US + 3, lat=60.13, values={"pm25": 80.0}))

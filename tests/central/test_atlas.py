@@ -28,7 +28,6 @@ from tests.http.sending import (
     Spot,
     assert_is_error,
     box_around,
-    make_token,
     moment,
     now_us,
     send,
@@ -49,6 +48,8 @@ NEAR: Final = Spot(HERE.grid_id, HERE.lat + 0.004, HERE.lng + 0.004)
 ODD: Final = Spot(HERE.grid_id, HERE.lat - 0.004, HERE.lng - 0.004)
 LIVE: Final = {"node": spot_number(60), "readings": spot_number(62), "aggregates": spot_number(64)}
 KEPT: Final = {"node": spot_number(66), "readings": spot_number(68), "aggregates": spot_number(70)}
+WEATHER: Final = {"node": spot_number(20_000), "readings": spot_number(20_002)}
+FLAGGED: Final = {"node": spot_number(20_300), "readings": spot_number(20_302)}
 ORANGE, YELLOW, RED = "#ff7e00", "#ffff00", "#ff0000"
 
 
@@ -134,7 +135,7 @@ def backs(
             if kind == "readings":
                 process = NodeProcess(folder / kind, synced)
                 stack.callback(process.stop)
-                token = make_token(process, "gateway")
+                token = process.token()
                 made["node"] = Back("node", process.client, partial(post, process, token), hour_us)
                 bring = partial(post_and_sync, process, token)
             else:
@@ -267,6 +268,26 @@ def test_a_tile_gathers_clusters_with_their_numbers_and_colours(back: Back) -> N
             1,
             numbers["latest_aqi"],
         )
+
+
+@pytest.mark.parametrize("zoom", [6, 14])
+def test_what_has_no_index_has_no_level(backs: dict[str, Back], zoom: int) -> None:
+    for kind in ("node", "readings"):
+        back, spot = backs[kind], WEATHER[kind]
+        back.bring([measured("weather", spot, now_us(), 0) | {"values": {"temperature": 4.0}}])
+        [told] = [one["properties"] for one in back.tile(spot, zoom)["sensors"]]
+        assert not {"aqi", "level"} & told.keys(), kind
+
+
+def test_a_cluster_of_flagged_readings_alone_has_the_colour_of_none(backs: dict[str, Back]) -> None:
+    told = []
+    for kind in ("node", "readings"):
+        back, spot = backs[kind], FLAGGED[kind]
+        back.bring([measured(f"was-well-{kind}", spot, back.began_us - HOUR_US, 9.0)])
+        back.bring([measured(f"was-well-{kind}", spot, now_us(), 9.0, humidity=150.0)])
+        [cluster] = [one["properties"] for one in back.tile(spot, 14)["clusters"]]
+        told.append((cluster["color"], cluster["count"], cluster.get("latest_aqi")))
+    assert told[0] == told[1] == ("#888888", 1, None)
 
 
 def test_one_cluster_has_all_that_is_nearby(back: Back) -> None:

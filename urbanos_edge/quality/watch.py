@@ -23,7 +23,9 @@ from urbanos_edge.reading import QUANTITIES, Quantity, Timing
 
 MAX_SENSORS: Final = 50_000
 """Beyond it those that were silent longest are forgotten."""
-FOUND: Final = ("stuck", "spike", "neighbours")
+OF_ITS_COURSE: Final = ("stuck", "spike")
+"""What a sensor's own values before show."""
+FOUND: Final = (*OF_ITS_COURSE, "neighbours")
 FEWEST_NEIGHBOURS: Final = 3
 APART_UGM3: Final = {"pm25": 30.0, "pm10": 100.0}
 """How far neighbours may be apart in any case. AirGradient has 30 for PM2.5 and compares nothing

@@ -129,7 +129,13 @@ sensors AS (
     WHERE d.location && ST_MakeEnvelope(%(west)s, %(south)s, %(east)s, %(north)s, 4326)
 ),
 points AS MATERIALIZED (
-    SELECT p.*, (%(levels)s::INTEGER[])[least(p.aqi + 1, cardinality(%(levels)s::INTEGER[]))] AS level
+    SELECT
+        p.*,
+        -- `least` leaves out what is NULL: without an index it would be the last level.
+        CASE
+            WHEN p.aqi IS NOT NULL
+            THEN (%(levels)s::INTEGER[])[least(p.aqi + 1, cardinality(%(levels)s::INTEGER[]))]
+        END AS level
     FROM (SELECT * FROM cells UNION ALL SELECT * FROM sensors) AS p
     WHERE floor(p.u)::INTEGER >> %(shift)s = %(x)s
         AND floor(p.v)::INTEGER >> %(shift)s = %(y)s

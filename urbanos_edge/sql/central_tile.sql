@@ -53,12 +53,12 @@ nearby AS (
 clusters AS (
     SELECT
         r.counted::BIGINT AS count,
-        coalesce(
-            (%(colors)s::TEXT[])[
+        CASE
+            WHEN n.latest_aqi IS NULL THEN %(no_color)s
+            ELSE (%(colors)s::TEXT[])[
                 least(floor(n.latest_aqi + 0.5)::INTEGER + 1, cardinality(%(colors)s::TEXT[]))
-            ],
-            %(no_color)s
-        ) AS color,
+            ]
+        END AS color,
         coalesce(n.sensors, 0) AS sensors,
         extract(EPOCH FROM n.at)::BIGINT AS at,
         n.latest_aqi::FLOAT AS latest_aqi,

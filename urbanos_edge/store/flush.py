@@ -20,15 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from urbanos_edge import aqi
-from urbanos_edge.batch import CORRECTION, RAW_NAMES, Batch, unpack
+from urbanos_edge.batch import CORRECTION, RAW_NAMES, Batch, as_said, unpack
 from urbanos_edge.clock import DAY_US, Clock
 from urbanos_edge.engine import Engine, statement
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.ingest.spool import Entry, Spool, count
 from urbanos_edge.quality.corrections import Corrections
 from urbanos_edge.quality.grading import grade
-from urbanos_edge.quality.quality import FLAG_LABELS
-from urbanos_edge.quality.watch import Watch
+from urbanos_edge.quality.quality import FLAG_LABELS, Mask, bits
+from urbanos_edge.quality.watch import OF_ITS_COURSE, Watch
+from urbanos_edge.reading import QUANTITY_NAMES
 from urbanos_edge.store.changed import hours_of, mark
 from urbanos_edge.store.damage import again_without_damage
 from urbanos_edge.store.identity import Folded, Rows, fold
@@ -122,7 +123,7 @@ class Mover:
             folded.batch = self._corrections.correct(folded.batch)
             grade(self._standard, folded.batch)
             findings = watch.judge(folded.batch)
-            folded.batch.columns["flags"] |= findings.flags
+            folded.batch.columns["flags"] |= findings.flags | found_before(folded, stored)
             self._write(cursor, change, folded, stored)
             reached("files written")
             flushed = Flushed(
@@ -225,6 +226,21 @@ class Mover:
             label = batch.labels[number]
             known = self._marks_us.get(label, self._start_mark_us)
             self._marks_us[label] = max(known, int(highest[number]))
+
+
+def found_before(folded: Folded, stored: dict[str, npt.NDArray[Any]]) -> Mask:
+    """What was found of stored rows that are only added to: nobody can see it any more."""
+    flags = np.zeros(len(folded.batch), np.uint8)
+    if not stored:
+        return flags
+    revised = np.flatnonzero(folded.revised)
+    before = {name: column[folded.base] for name, column in stored.items()}
+    stands = np.ones(len(revised), bool)
+    for name in QUANTITY_NAMES:
+        said = as_said(folded.batch.columns, name)[revised]
+        stands &= np.isnan(before[name]) | (before[name] == said)
+    flags[revised] = bits({name: stands & before[name] for name in OF_ITS_COURSE})
+    return flags
 
 
 def write_by_day(
