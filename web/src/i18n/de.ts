@@ -71,8 +71,7 @@ export const de: Messages = {
   'trend.1d': 'Tagesmittel, mit kleinstem und größtem Wert',
   'trend.hollow': 'Hohl: nicht verlässlich, zählt in den Mitteln nicht mit.',
   'trend.bands': 'Farbbänder: die Kategorien von {standard} für ein Mittel über {period}.',
-  'trend.bandsOther':
-    'Gezeichnet sind Mittel anderer Länge: Ein einzelner Punkt entscheidet nicht.',
+  'trend.bandsOther': 'Gezeichnet ist anders gemittelt: Ein einzelner Punkt entscheidet nicht.',
   'trend.asMean': 'als Mittel über {period}: {word}',
   'trend.loading': 'Einen Moment',
   'trend.empty': 'In dieser Zeit wurde nichts gemessen.',

@@ -67,7 +67,7 @@ export const en = {
   'trend.1d': 'Means of a day, with lowest and highest',
   'trend.hollow': 'Hollow: not trusted, left out of the means.',
   'trend.bands': 'Coloured bands: the categories of {standard} for a mean over {period}.',
-  'trend.bandsOther': 'What is drawn are means of another length: a single point does not decide.',
+  'trend.bandsOther': 'What is drawn is averaged otherwise: a single point does not decide.',
   'trend.asMean': 'as a mean over {period}: {word}',
   'trend.loading': 'One moment',
   'trend.empty': 'Nothing was measured in this time.',

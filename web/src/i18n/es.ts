@@ -70,7 +70,7 @@ export const es: Messages = {
   'trend.1d': 'Medias de un día, con mínimo y máximo',
   'trend.hollow': 'Hueco: no es fiable, fuera de las medias.',
   'trend.bands': 'Franjas de color: las categorías de {standard} para una media de {period}.',
-  'trend.bandsOther': 'Lo dibujado son medias de otra duración: un solo punto no decide.',
+  'trend.bandsOther': 'Lo dibujado se promedia de otro modo: un solo punto no decide.',
   'trend.asMean': 'como media de {period}: {word}',
   'trend.loading': 'Un momento',
   'trend.empty': 'No se midió nada en este periodo.',

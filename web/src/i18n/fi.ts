@@ -68,7 +68,7 @@ export const fi: Messages = {
   'trend.1d': 'Vuorokauden keskiarvot, pienin ja suurin arvo',
   'trend.hollow': 'Ontto: ei luotettava, ei mukana keskiarvoissa.',
   'trend.bands': 'Väriraidat: {standard}-luokat keskiarvolle ({period}).',
-  'trend.bandsOther': 'Piirretyt keskiarvot ovat eri pituisia: yksittäinen piste ei ratkaise.',
+  'trend.bandsOther': 'Piirretyt keskiarvot on laskettu toisin: yksittäinen piste ei ratkaise.',
   'trend.asMean': 'keskiarvona ({period}): {word}',
   'trend.loading': 'Hetkinen',
   'trend.empty': 'Tänä aikana ei mitattu mitään.',

@@ -71,7 +71,8 @@ export const fr: Messages = {
   'trend.1d': 'Moyennes journalières, avec minimum et maximum',
   'trend.hollow': 'Creux : pas fiable, exclu des moyennes.',
   'trend.bands': 'Bandes de couleur : les catégories de {standard} pour une moyenne sur {period}.',
-  'trend.bandsOther': 'Les moyennes tracées ont une autre durée : un seul point ne décide pas.',
+  'trend.bandsOther':
+    'Les moyennes tracées sont calculées autrement : un seul point ne décide pas.',
   'trend.asMean': 'comme moyenne sur {period} : {word}',
   'trend.loading': 'Un instant',
   'trend.empty': 'Rien n’a été mesuré pendant cette période.',

@@ -66,7 +66,7 @@ export const zhHant: Messages = {
   'trend.1d': '每日平均，含最低與最高',
   'trend.hollow': '空心：不可信，不計入平均。',
   'trend.bands': '色帶：{standard} 對平均值（{period}）的類別。',
-  'trend.bandsOther': '圖中是其他時長的平均值：單一個點不能決定。',
+  'trend.bandsOther': '圖中的平均方式不同：單一個點不能決定。',
   'trend.asMean': '作為平均值（{period}）：{word}',
   'trend.loading': '請稍候',
   'trend.empty': '這段時間沒有測量。',

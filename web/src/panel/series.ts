@@ -3,12 +3,15 @@
 import type { Buckets, Readings, Series } from '../api-types';
 import { knownTimeZone } from '../format';
 
-/** Spans that can be asked for: how long, how fine the answer is, and what standards call that. */
+/**
+ * Spans that can be asked for: how long, how fine the answer is, and what standards call that. A
+ * day's mean here is of its readings, however few; standards take hourly means, most of 24.
+ */
 export const SPANS = {
   day: { length_s: 86_400, resolution: '5m', step_s: 300, period: null },
   week: { length_s: 7 * 86_400, resolution: '1h', step_s: 3600, period: '1h' },
   month: { length_s: 31 * 86_400, resolution: '1h', step_s: 3600, period: '1h' },
-  quarter: { length_s: 90 * 86_400, resolution: '1d', step_s: 86_400, period: '24h' },
+  quarter: { length_s: 90 * 86_400, resolution: '1d', step_s: 86_400, period: null },
 } as const;
 
 export type SpanName = keyof typeof SPANS;
