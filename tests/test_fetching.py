@@ -15,6 +15,7 @@ import pytest
 from tests import published
 from tests.publisher import Page, Publisher
 from urbanos_edge.adapters import Candidate
+from urbanos_edge.clock import DAY_US
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.feeds import Feed
 from urbanos_edge.pulls.errands import Brought, errand_of
@@ -118,6 +119,15 @@ def test_it_may_say_so_by_a_date(publisher: Publisher) -> None:
     assert 3590 <= error.wait_s <= 3600
 
 
+@pytest.mark.parametrize("header", ["X-RateLimit-Reset", "RateLimit-Reset"])
+def test_it_may_say_so_by_the_seconds_since_1970(publisher: Publisher, header: str) -> None:
+    for ahead_s, wait_s in ((600, 600), (-600, 0)):
+        page = Page(status=429, headers={header: str(int(time.time()) + ahead_s)})
+        error = failed(publisher, page)
+        assert isinstance(error, FetchFailed)
+        assert wait_s - 10 <= error.wait_s <= wait_s
+
+
 def test_an_answer_that_did_not_change_brings_nothing(publisher: Publisher) -> None:
     headers = {"ETag": '"1"', "Last-Modified": "Mon, 23 Nov 2026 10:00:00 GMT"}
     publisher.pages["/air.json"] = Page(GOOD, headers=headers)
@@ -153,6 +163,20 @@ def test_pauses_double_up_to_four_intervals_and_are_as_long_as_asked_for() -> No
     turn.note_success(time.monotonic(), 0)
     assert 299 <= turn.next_s - time.monotonic() <= 300
     assert (turn.failures, turn.failed, turn.failure) == (0, 4, None)
+
+
+def test_a_kept_wait_counts_if_the_clock_is_right_and_no_longer_than_it_can_be() -> None:
+    """On a box that wakes up a month ago, what is due in a minute would be due in a month."""
+    feed = Feed(kind="json", url="http://x/")
+    before, after = turn_of(feed), turn_of(feed)
+    before.note_success(time.monotonic() - 240, 0)
+    kept = before.kept(now_us=30 * DAY_US)
+    for now_us, is_sure, wait_s in ((30 * DAY_US, True, 60), (0, True, 300), (0, False, 0)):
+        after.resume(kept, now_us, is_sure=is_sure)
+        assert after.next_s - time.monotonic() == pytest.approx(wait_s, abs=5)
+    before.note_failure(FetchFailed("it answered 429", 429, wait_s=4000))
+    after.resume(before.kept(now_us=0), 0, is_sure=True)
+    assert 3990 <= after.next_s - time.monotonic() <= 5000, "as the server asked for"
 
 
 def test_a_monitor_that_is_switched_off_is_tried_every_five_minutes_in_the_end() -> None:

@@ -156,6 +156,34 @@ def test_a_field_map_names_a_chip_and_its_field() -> None:
     assert known(candidate) == {"no2": pytest.approx(20), "pm25": 5}
 
 
+def test_what_a_field_map_names_comes_before_what_names_mean() -> None:
+    fields = parse_field_map("pm25=dust,temperature=DS18B20_Temperature")
+    for topic in ("zigbee2mqtt/balcony", "city/mast/state"):
+        assert known(only(read(topic, {"pm25": 3, "dust": 5}, fields))) == {"pm25": 5}
+    chips = {"BME280": {"Temperature": 30}, "DS18B20": {"Temperature": 20}}
+    candidate = only(read("tele/yard/SENSOR", chips, fields))
+    assert known(candidate) == {"temperature": 20}
+    assert aside(candidate) == {"BME280_Temperature": 30}
+
+
+def test_what_a_tasmota_hub_hears_by_radio_are_sensors_of_their_own() -> None:
+    """Whichever is silent: by kind and half a hardware address, as the documentation has it."""
+    thermometers = {
+        "MJ_HT_V1-d8799d": {"Temperature": 21.4, "Humidity": 54.6},
+        "ATC-2B3C4D": {"Temperature": 7.5},
+        "LYWSD02-a2fd09": {"Battery": 2},
+    }
+    own = {"BMP280-76": {"Pressure": 988}, "BMP280-77": {"Pressure": 987, "Temperature": 20}}
+    message = {"Time": "2026-05-17T22:23:06Z", **thermometers, **own, "TempUnit": "C"}
+    heard = [one for one in read("tele/hub/SENSOR", message) if isinstance(one, Candidate)]
+    assert {one.sensor_id: known(one) for one in heard} == {
+        "tasmota-hub-MJ_HT_V1-d8799d": {"temperature": 21.4, "humidity": 54.6},
+        "tasmota-hub-ATC-2B3C4D": {"temperature": 7.5},
+        "tasmota-hub": {"pressure": 988, "temperature": 20},
+    }
+    assert {one.timestamp for one in heard} == {datetime(2026, 5, 17, 22, 23, 6, tzinfo=UTC)}
+
+
 def test_on_its_own_topic_a_sensor_speaks_for_itself_only() -> None:
     content = [
         {"values": {"pm25": 1}},

@@ -163,7 +163,52 @@ def test_times_are_read_as_they_are_given() -> None:
     )
     assert (iso, naive, seconds, millis) == (TEN, TEN, TEN, TEN)
     assert told_times("2026-11-23 12:00", zone=ZoneInfo("Europe/Helsinki")) == [TEN]
+    unusual = (
+        "2026/11/23 10:00:00",
+        "2026-11-23 10:00:00 UTC",
+        1795428000.0,
+        "1795428000000000000",
+    )
+    assert told_times(*unusual) == [TEN] * 4
+    assert told_times(1795428000.25, 1795428000250.5) == [
+        TEN.replace(microsecond=250_000),
+        TEN.replace(microsecond=250_500),
+    ]
+    assert told_times(1e300, 1.5, "1795428000.2x") == [None] * 3
     assert told_times("", "soon", None, True, [], 17, "0001-01-01T00:00+14:00") == [None] * 7
+
+
+@pytest.mark.parametrize(
+    ("text", "time_format"),
+    [
+        ("25.10.2026 24:00", "%d.%m.%Y %H:%M"),
+        ("24.00 25.10.2026", "%H.%M %d.%m.%Y"),
+        ("2026-10-25T24:00:00", ""),
+        ("2026/10/25 24:00", ""),
+        ("2026-10-25 24:00:00Z", ""),
+    ],
+)
+def test_the_hour_24_is_the_first_of_the_next_day(text: str, time_format: str) -> None:
+    assert told_times(text, time_format=time_format) == [datetime(2026, 10, 26, tzinfo=UTC)]
+    wrong = (text.replace("24", "25", 1), text.replace("00", "01", 1), text.replace("25", "32"))
+    assert told_times(*wrong, time_format=time_format) == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "expected_hour"), [((0, 31), 0), ((0, 59), 0), ((1, 29), 1), ((9, 0), 1)]
+)
+def test_of_two_hours_that_are_called_alike_the_last_that_has_come_is_meant(
+    asked_at: tuple[int, int], expected_hour: int
+) -> None:
+    """In Berlin it was 2:30 at 0:30 UTC and again at 1:30 UTC; a publisher's clock may be ahead."""
+    berlin = plan(zone=ZoneInfo("Europe/Berlin"))
+    body = b"sensor_id,time,pm25\na,2026-10-25 02:30,7\na,2026-10-25 01:30,6\n"
+    now = datetime(2026, 10, 25, *asked_at, tzinfo=UTC)
+    repeated, before = records.read_csv(body, berlin, now)
+    assert isinstance(repeated, Candidate)
+    assert isinstance(before, Candidate)
+    assert repeated.timestamp == datetime(2026, 10, 25, expected_hour, 30, tzinfo=UTC)
+    assert before.timestamp == datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

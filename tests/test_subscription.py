@@ -18,7 +18,7 @@ import pytest
 from tests import devices
 from tests.http.sending import stored
 from tests.mosquitto import USER_INFO, Mosquitto, Wire
-from urbanos_edge.errors import SettingsError
+from urbanos_edge.errors import SettingsError, Unavailable
 from urbanos_edge.ingest.registry import Wanted
 from urbanos_edge.mqtt import subscription as subscription_module
 from urbanos_edge.mqtt.subscription import Subscription
@@ -253,6 +253,45 @@ def test_a_confirmation_that_was_lost_makes_no_second_reading(
                 await publish(broker, TOPIC, said(4.5))
                 await until(lambda: node.spool.depth == 2)
             assert await rows_of(node, "pm25") == [(4.5,), (4.5,)]
+
+    with broker.running():
+        anyio.run(check)
+
+
+def test_what_was_kept_out_of_turn_makes_no_second_reading(
+    broker: Mosquitto, open_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a batch the first is not kept yet, so no later one is confirmed, and the wire is cut."""
+    wire = Wire(broker.port)
+
+    async def check() -> None:
+        async with wire.laid():
+            node = open_node(mqtt_url=f"mqtt://{USER_INFO}@127.0.0.1:{wire.port}")
+            await claimed(node)
+            await claimed(node, "yard")
+            receive, held_up, busy = node.reception.receive, anyio.Event(), {"yard"}
+
+            async def received(message: Any, came: Any) -> Any:
+                await held_up.wait()
+                if message[0].sensor_id in busy:
+                    raise Unavailable("the store is busy")
+                return await receive(message, came)
+
+            monkeypatch.setattr(node.reception, "receive", received)
+            async with subscribed(node) as subscription:
+                await quiet(subscription)
+                await publish(broker, TOPIC, said(1))
+                await publish(broker, "urbanos/yard/readings", said(2))
+                await publish(broker, TOPIC, said(3))
+                await quiet(subscription)  # so that the last two come together
+                held_up.set()
+                await until(lambda: node.spool.depth == 2)
+                wire.cut()
+                await until(lambda: subscription.connected_us is None)
+                busy.clear()
+                await until(lambda: subscription.counts.repeated == 1)
+                await until(lambda: node.spool.depth == 3)
+            assert await rows_of(node, "pm25") == [(1.0,), (3.0,), (2.0,)]
 
     with broker.running():
         anyio.run(check)

@@ -30,6 +30,11 @@ _AIRROHR: Final = re.compile(
     r"(?:[A-Z][A-Z0-9]*_)?(P[012])|[A-Z][A-Z0-9]*_(temperature|humidity|pressure)"
 )
 """A chip of an airRohr unit, in capitals, and what it measured."""
+_SIGNS: Final = str.maketrans(
+    "₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹µμ",  # noqa: RUF001
+    "01234567890123456789uu",
+)
+"""CO₂ without its digit would be carbon monoxide."""
 MAP_ITEM: Final = re.compile(r",(?=\s*\w+\s*=)")
 """A comma that starts the next item: a field may have commas in its name (`PM2,5`)."""
 
@@ -45,10 +50,11 @@ class FieldMapError(EdgeError):
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """A quantity, and the unit that it comes in."""
+    """A quantity, and the unit that it comes in; `is_told` when a map says so, not the name."""
 
     quantity: str
     unit: Unit
+    is_told: bool = False
 
     def value(self, given: float) -> float:
         """What was given, in the node's unit."""
@@ -122,7 +128,7 @@ def airrohr_meaning(name: str) -> Meaning | None:
 
 def plain_name(name: str) -> str:
     """Return `pm2.5ugm3` for `PM2_5 (µg/m³)`: lower case, a point only between digits."""
-    folded = name.lower().replace("µ", "u").replace("μ", "u").replace("³", "3")  # noqa: RUF001
+    folded = name.lower().translate(_SIGNS)
     between_digits = re.sub(r"(?<=\d)[^a-z0-9@]+(?=\d)", ".", folded)
     return re.sub(r"[^a-z0-9@.]|(?<!\d)\.|\.(?!\d)", "", between_digits)
 
@@ -147,9 +153,9 @@ def _meaning(quantity: str, unit: str) -> Meaning | None:
 def _mapped(quantity: str, field: str) -> tuple[str, Meaning]:
     name, colon, unit = field.rpartition(":")
     if not colon:
-        return field, Meaning(quantity, NODE_UNITS[quantity])
+        return field, Meaning(quantity, NODE_UNITS[quantity], is_told=True)
     try:
-        return name.strip(), Meaning(quantity, unit_named(quantity, unit))
+        return name.strip(), Meaning(quantity, unit_named(quantity, unit), is_told=True)
     except UnknownUnit as error:
         raise FieldMapError(error.message) from error
 

@@ -9,7 +9,7 @@ Source: opendata-stuttgart/sensors-software, airrohr-firmware/airrohr-firmware.i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from urbanos_edge.adapters import Candidate, Message
@@ -21,8 +21,10 @@ _CHIP: Final = re.compile(r"[A-Z][A-Z0-9]*_")
 _SENDER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\S+")
 """As the headers have it: the board, and its number."""
 _PARTICLES_PIN: Final = "1"
+COUNTS: Final = frozenset(("P1", "P2"))
+"""What a PPD42 calls its particles per volume, as other chips call a mass."""
 _PPD_MARK: Final = "ratioP"
-"""Only a PPD42 sends ratios; its P1 and P2 count particles and are no mass."""
+"""Only a PPD42 sends ratios."""
 
 
 def read(body: bytes, x_sensor: str = "") -> Message:
@@ -56,26 +58,31 @@ def read_push(body: bytes, x_sensor: str, x_pin: str = "") -> Message:
     return _message(body, sensor_id, unit)
 
 
+def has_counts(names: Iterable[str]) -> bool:
+    """Whether these are the fields of a unit with a PPD42."""
+    return any(name.startswith(_PPD_MARK) for name in names)
+
+
 def _message(body: bytes, sensor_id: str | None, unit: dict[str, Any]) -> Message:
     if sensor_id is None:
         return [malformed("the message does not say which unit sent it", "no_sensor_id", body)]
     fields = list(_fields(unit))
-    has_counts = any(name.startswith(_PPD_MARK) for name, _ in fields)
+    is_ppd = has_counts(name for name, _ in fields)
     values, where = Values(), {}
     for name, given in fields:
         plain = name.removeprefix("GPS_")
         if plain in ("lat", "lon"):
             where[plain] = given
         else:
-            values.take(name, given, _meaning(name, has_counts))
+            values.take(name, given, _meaning(name, is_ppd))
     location = place(where.get("lat"), where.get("lon"))
     if location is not None and not values.all():
         return []  # the GPS of a push, alone
     return [Candidate(sensor_id=sensor_id, location=location, source=SOURCE, values=values.all())]
 
 
-def _meaning(name: str, has_counts: bool) -> Meaning | None:
-    if has_counts and name in ("P1", "P2"):
+def _meaning(name: str, is_ppd: bool) -> Meaning | None:
+    if is_ppd and name in COUNTS:
         return None
     return airrohr_meaning(_CHIP.sub("", name, count=1))
 

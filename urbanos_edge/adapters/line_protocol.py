@@ -18,11 +18,11 @@ from typing import Final
 
 import msgspec
 
-from urbanos_edge.adapters import Candidate, Location, Malformed
+from urbanos_edge.adapters import Candidate, Location, Malformed, airrohr
 from urbanos_edge.adapters.parts import Values, malformed, number, place, sender
 from urbanos_edge.clock import EPOCH
 from urbanos_edge.errors import BadRequest, BodyTooLarge
-from urbanos_edge.names import FieldMap, plain_key
+from urbanos_edge.names import FieldMap, Meaning, plain_key
 
 SOURCE: Final = "line-protocol"
 MAX_LINES: Final = 10_000
@@ -39,6 +39,8 @@ PRECISIONS: Final = {
 _AUTO: Final = ((5_000_000_000, 1_000_000_000), (5_000_000_000_000, 1_000_000), (5 * 10**15, 1_000))
 """Below which number a timestamp is in which unit, as InfluxDB 3 guesses: s, ms, µs, else ns."""
 _LONGEST_TIME: Final = 20
+_HOST: Final = "host"
+"""The tag that every line of one Telegraf has, whichever device it is about."""
 SHOWN: Final = 200
 """Characters of a line that are shown to its sender."""
 _SKIPPED: Final = re.compile(r"(?:[ \t\r\n\0]++|#[^\n]*+)*+")
@@ -198,6 +200,7 @@ class _Point(msgspec.Struct):
 
     line: Line
     sensor_id: str | None
+    is_named_by_host: bool
     timestamp: datetime | None
     location: Location | None
     values: Values
@@ -212,12 +215,16 @@ class _Gathering:
         self._points: list[_Point] = []
         self._lines = Lines([], [], [])
         self._open: dict[tuple[str, datetime | None], _Point] = {}
+        self._tags: dict[tuple[str | None, datetime, str], dict[str, str]] = {}
+        """With which a host said a quantity of a moment."""
 
     def add(self, line: Line | BadLine) -> None:
         try:
             if isinstance(line, BadLine):
                 raise _Unreadable(line.reason)
-            self._join(self._point(line))
+            point = self._point(line)
+            self._tell_apart(point)
+            self._join(point)
         except _Unreadable as error:
             self._put(line, malformed(str(error), "invalid_line", _bytes(line.text)))
 
@@ -231,6 +238,21 @@ class _Gathering:
         self._lines.message.append(element)
         self._lines.numbers.append(line.number)
         self._lines.texts.append(_bytes(line.text[:SHOWN]).decode("utf-8", "replace"))
+
+    def _tell_apart(self, point: _Point) -> None:
+        """Refuse what would take the place of another device's values, all called as their host."""
+        if not point.is_named_by_host or point.timestamp is None:
+            return
+        said = [
+            (point.sensor_id, point.timestamp, quantity) for quantity in point.values.quantities
+        ]
+        tags = point.line.tags
+        if any(self._tags.get(one, tags) != tags for one in said):
+            raise _Unreadable(
+                f"another device of host '{point.sensor_id}' has said this of the same moment; "
+                "give each a tag of its own, like 'sensor'"
+            )
+        self._tags.update(dict.fromkeys(said, tags))
 
     def _join(self, point: _Point) -> None:
         """Add to what was said of the same sensor and moment, unless it says the same quantity."""
@@ -247,17 +269,19 @@ class _Gathering:
         tags = {plain_key(name): value for name, value in line.tags.items()}
         where: dict[str, object] = {}
         values = Values()
+        is_ppd = airrohr.has_counts(line.fields)
         for name, given in line.fields.items():
             key = plain_key(name)
             if key in self._fields.lat or key in self._fields.lng:
                 where[key] = given
             else:
                 meant = line.measurement if key == "value" else name
-                values.take(meant, given, self._fields.meaning(meant))
+                values.take(meant, given, self._meaning(meant, is_ppd))
         where = tags | where
         return _Point(
             line,
             self._sensor(tags),
+            next(filter(tags.get, self._fields.sensor), None) == _HOST,
             self._moment(line.timestamp),
             place(_first(where, self._fields.lat), _first(where, self._fields.lng)),
             values,
@@ -269,6 +293,12 @@ class _Gathering:
         if given is not None and name is None:
             raise _Unreadable("the name of its sensor is too long or has control characters")
         return name
+
+    def _meaning(self, name: str, is_ppd: bool) -> Meaning | None:
+        """What a field is; the particles that a PPD42 counts are only what a map tells."""
+        meaning = self._fields.meaning(name)
+        is_count = is_ppd and name in airrohr.COUNTS
+        return None if is_count and meaning and not meaning.is_told else meaning
 
     def _moment(self, timestamp: int | None) -> datetime | None:
         if timestamp is None:

@@ -37,6 +37,9 @@ _ZIGBEE_TOPIC: Final = re.compile(r"zigbee2mqtt/(?!bridge/)(.+)")
 _OWN_TOPIC: Final = re.compile(r"urbanos/([^/]+)/readings")
 _INSIDE: Final = frozenset(("ESP32",))
 """Parts of a Tasmota message that tell how warm its processor is (`xsns_127_esp32.ino`)."""
+_RADIO: Final = re.compile(r".+-[0-9A-F]{6,}", re.I)
+"""A sensor that Tasmota hears over Bluetooth, by its kind and its address (`ATC-a1b2c3`); two
+digits are the address of a chip on its own board (`BMP280-77`)."""
 _SET_SINCE: Final = datetime(2016, 1, 1, tzinfo=UTC)
 """A clock behind this is one that was never set: Tasmota's own bound, and Zigbee2MQTT says 1970."""
 _ZONED: Final = re.compile(r"(?:Z|[+-]\d\d:?\d\d)\s*\Z", re.I)
@@ -103,16 +106,20 @@ def _spoken_by(
 def _read_tasmota(name: str, payload: bytes, fields: FieldMap) -> Message:
     """Each chip is an object by its name; the units stand beside them.
 
+    What it only hears by radio stands somewhere else, so each of that is a sensor of its own.
     Without an offset (`SetOption52 1`) the time is that of a place nobody names, so it is not used.
     """
     telemetry = json_object(payload)
     units = _tasmota_units(telemetry)
-    values = Values()
+    at = _zoned(telemetry.get("Time"))
+    sensors: dict[str, Values] = {}
     for chip, measured in telemetry.items():
         if isinstance(measured, dict) and chip not in _INSIDE:
+            sensor = f"{name}-{chip}" if _RADIO.fullmatch(chip) else name
+            values = sensors.setdefault(sensor, Values())
             for field, given in measured.items():
                 values.take(f"{chip}_{field}", given, _tasmota_meaning(chip, field, units, fields))
-    return _one(TASMOTA, name, values, _zoned(telemetry.get("Time")))
+    return [one for each, said in sensors.items() for one in _one(TASMOTA, each, said, at)]
 
 
 def _tasmota_units(telemetry: dict[str, Any]) -> dict[str, Meaning | None]:

@@ -113,21 +113,39 @@ def malformed(message: str, code: str, payload: bytes) -> Malformed:
     return Malformed(ReadingRejected(message, code=code), payload)
 
 
+class _Field(msgspec.Struct, gc=False):
+    """A field as it was given, and what was measured, in the node's unit."""
+
+    name: str
+    value: float | None
+    measured: float
+    is_told: bool
+
+
 class Values:
-    """What one message measured: the first value of each quantity, and what was set aside."""
+    """What one message measured: one value of each quantity, and what was set aside."""
 
     def __init__(self) -> None:
-        self._found: dict[str, float] = {}
+        self._found: dict[str, _Field] = {}
         self._aside: dict[str, float | None] = {}
 
     def take(self, name: str, given: object, meaning: Meaning | None) -> None:
-        """Note a field; what means nothing, is no number or repeats a quantity is set aside."""
+        """Note a field; what means nothing, is no number or repeats a quantity is set aside.
+
+        The first field of a quantity counts, but for one that a map tells of.
+        """
         value = number(given)
         measured = number(meaning.value(value)) if meaning and value is not None else None
-        if meaning is None or measured is None or meaning.quantity in self._found:
+        if meaning is None or measured is None:
             self.set_aside(name, value)
-        else:
-            self._found[meaning.quantity] = measured
+            return
+        earlier = self._found.get(meaning.quantity)
+        if earlier is not None and (earlier.is_told or not meaning.is_told):
+            self.set_aside(name, value)
+            return
+        if earlier is not None:
+            self.set_aside(earlier.name, earlier.value)
+        self._found[meaning.quantity] = _Field(name, value, measured, meaning.is_told)
 
     def set_aside(self, name: str, value: float | None = None) -> None:
         """Keep a value under a name that no quantity has, so that ingest counts it."""
@@ -145,7 +163,7 @@ class Values:
         return True
 
     def all(self) -> dict[str, float | None]:
-        return {**self._aside, **self._found}
+        return {**self._aside, **{name: field.measured for name, field in self._found.items()}}
 
     @property
     def quantities(self) -> frozenset[str]:

@@ -12,7 +12,7 @@ import io
 import json
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ import msgspec
 from urbanos_edge.adapters import Candidate, Malformed, Message
 from urbanos_edge.adapters.parts import Values, json_value, malformed, number, place, sender
 from urbanos_edge.archives.columns import Columns, Source, assign, split_header
-from urbanos_edge.archives.rows import Refused, parse_time
+from urbanos_edge.archives.rows import Refused, moment_of
 from urbanos_edge.errors import BadRequest
 from urbanos_edge.names import NAMES, Meaning
 from urbanos_edge.units import NODE_UNITS
@@ -31,6 +31,9 @@ MAX_FIELDS: Final = 200
 """Of one record; what is more is not looked at."""
 MAX_NAMED: Final = 20
 """Fields that an error names."""
+
+_AHEAD: Final = timedelta(minutes=5)
+"""So far ahead of the node's clock a publisher's may be."""
 
 Fields = Mapping[str, Any]
 
@@ -51,18 +54,23 @@ class Plan(msgspec.Struct, frozen=True):
     zone: tzinfo = UTC
 
 
-def read_json(body: bytes, plan: Plan) -> Message:
+def read_json(body: bytes, plan: Plan, now: datetime | None = None) -> Message:
     """Read a list of objects, or one object.
+
+    When summer time ends, an hour has the times of the one before; `now` tells which is meant.
 
     Raises:
         BadRequest: not JSON, no records there, or none of the fields that are needed.
         MapError: a field's name says µg/m³ of a gas, and no temperature.
     """
-    return _read([_flat(record) for record in _records(json_value(body), plan.records)], plan)
+    found = _records(json_value(body), plan.records)
+    return _read([_flat(record) for record in found], plan, now)
 
 
-def read_csv(body: bytes, plan: Plan) -> Message:
+def read_csv(body: bytes, plan: Plan, now: datetime | None = None) -> Message:
     """Read rows under a header; where they are not separated by commas, numbers may have one.
+
+    `now` is as in `read_json`.
 
     Raises:
         BadRequest: not UTF-8, no table, or none of the columns that are needed.
@@ -76,7 +84,7 @@ def read_csv(body: bytes, plan: Plan) -> Message:
         records = [_row(row, delimiter) for row in islice(rows, MAX_RECORDS + 1)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadRequest(f"what came is no table in UTF-8: {error}", code="invalid_csv") from error
-    return _read(records, plan)
+    return _read(records, plan, now)
 
 
 def _records(found: Any, way: str) -> list[dict[str, Any]]:
@@ -121,7 +129,7 @@ def _row(row: Mapping[str | Any, Any], delimiter: str) -> dict[str, Any]:
     return cells | {name: cell for name, cell in points.items() if number(cell) is not None}
 
 
-def _read(records: Sequence[Fields], plan: Plan) -> Message:
+def _read(records: Sequence[Fields], plan: Plan, now: datetime | None) -> Message:
     if len(records) > MAX_RECORDS:
         raise BadRequest(f"there are more than {MAX_RECORDS:,} records", code="too_many_readings")
     names = list(dict.fromkeys(chain.from_iterable(records)))
@@ -129,7 +137,7 @@ def _read(records: Sequence[Fields], plan: Plan) -> Message:
         return []
     columns = assign(names, plan.chosen, NAMES)
     _check(columns, names, plan)
-    read = (_candidate(fields, columns, plan) for fields in records)
+    read = (_candidate(fields, columns, plan, now) for fields in records)
     return [element for element in read if element is not None]
 
 
@@ -150,7 +158,9 @@ def _check(columns: Columns, names: Sequence[str], plan: Plan) -> None:
         )
 
 
-def _candidate(fields: Fields, columns: Columns, plan: Plan) -> Candidate | Malformed | None:
+def _candidate(
+    fields: Fields, columns: Columns, plan: Plan, now: datetime | None
+) -> Candidate | Malformed | None:
     """What a record says; None when it measured nothing."""
     values = _values(fields, columns.quantities.items())
     if not values.quantities:
@@ -160,7 +170,7 @@ def _candidate(fields: Fields, columns: Columns, plan: Plan) -> Candidate | Malf
     sensor_id = sender(f"{plan.prefix}-{named}") if named else None
     if sensor_id is None:
         return malformed("the record does not name its sensor", "no_sensor_id", _spelled(fields))
-    timestamp = _moment(where.get("timestamp"), plan)
+    timestamp = _moment(where.get("timestamp"), plan, now)
     if timestamp is None:
         return malformed("the record's time cannot be read", "no_timestamp", _spelled(fields))
     return Candidate(
@@ -182,21 +192,15 @@ def _values(fields: Fields, quantities: Iterable[tuple[str, Source]]) -> Values:
     return values
 
 
-def _moment(given: object, plan: Plan) -> datetime | None:
-    """A time by the plan's format, or ISO 8601, or counted since 1970, in UTC."""
-    if isinstance(given, bool) or not isinstance(given, str | int):
-        return None
-    text = str(given).strip()
+def _moment(given: object, plan: Plan, now: datetime | None) -> datetime | None:
+    """A time in UTC, of two that are called alike the second, once that has come."""
     try:
-        if plan.time_format:
-            moment = datetime.strptime(text, plan.time_format)
-        elif text.isdecimal():
-            moment = parse_time(text)
-        else:
-            moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=plan.zone)).astimezone(UTC)
-    except (ValueError, OverflowError, OSError, Refused):
+        moment = moment_of(given, plan.zone, plan.time_format)
+        first, second = (moment.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    except (ValueError, OverflowError, Refused):
         return None
+    has_come = now is None or second <= now + _AHEAD
+    return second if second > first and has_come else first
 
 
 def _spelled(fields: Fields) -> bytes:

@@ -21,8 +21,10 @@ _AT_ONCE: Final = 5_000
 _ALL: Final = (1 << 63) - 1
 _LIMITS: Final[dict[str, Any]] = {"threads": 2, "memory_limit": "256MB"}
 _MOMENTS: Final = ("TIMESTAMP", "DATE")
-_NUMBERS: Final = ("DECIMAL", "HUGEINT", "UBIGINT", "FLOAT")
-_PLAIN: Final = ("VARCHAR", "DOUBLE", "BIGINT", "INTEGER", "SMALLINT", "TINYINT")
+_PLAIN: Final = frozenset(
+    "VARCHAR FLOAT DOUBLE TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER"
+    " UBIGINT".split()
+)
 
 
 class ParquetReader:
@@ -76,6 +78,7 @@ def _column(name: str, kind: str) -> str:
     column = '"' + name.replace('"', '""') + '"'
     if kind.startswith(_MOMENTS):
         return f"epoch_us({column})"
-    if kind.startswith(_NUMBERS):
-        return f"{column}::DOUBLE"
+    if kind.startswith("DECIMAL"):
+        is_whole = kind.endswith(",0)")  # an id would lose its last digits as a DOUBLE
+        return f"{column}::{'HUGEINT' if is_whole else 'DOUBLE'}"
     return column if kind in _PLAIN else ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
 from urbanos_edge.archives.columns import Columns, Source, assign, check_map
-from urbanos_edge.archives.rows import Refused, Stations, finite, parse_number, parse_time
+from urbanos_edge.archives.rows import Refused, Stations, finite, moment_of, parse_number
 from urbanos_edge.names import NAMES
 from urbanos_edge.reading import QUANTITY_NAMES
 from urbanos_edge.units import NODE_UNITS, UnknownUnit, unit_named
@@ -126,7 +126,7 @@ def _is_ingest(fields: dict[str, Any]) -> bool:
 def _as_it_is(fields: dict[str, Any]) -> dict[str, Any]:
     if not any(value is not None for value in fields.get("values", {"aqi": 0}).values()):
         raise Refused("no_value")
-    return {**fields, "timestamp": _moment(fields.get("timestamp"))}
+    return {**fields, "timestamp": moment_of(fields.get("timestamp"))}
 
 
 def _from_export(fields: dict[str, Any]) -> dict[str, Any]:
@@ -154,22 +154,24 @@ def _from_export(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _who_where_when(sensor_id: Any, timestamp: Any, lat: Any, lng: Any) -> dict[str, Any]:
-    ingest: dict[str, Any] = {"timestamp": _moment(timestamp)}
-    if sensor_id in (None, ""):
+    ingest: dict[str, Any] = {"timestamp": moment_of(timestamp)}
+    name = _name(sensor_id)
+    if not name:
         raise Refused("no_sensor_id")
-    ingest["sensor_id"] = str(sensor_id)
+    ingest["sensor_id"] = name
     degrees = {"lat": _degrees(lat), "lng": _degrees(lng)}
     if None not in degrees.values():
         ingest["location"] = degrees
     return ingest
 
 
-def _moment(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise Refused("unreadable_time")
-    return parse_time(str(value))
+def _name(sensor_id: Any) -> str:
+    """A sensor's name; the numbers of a column with gaps may have become floats."""
+    if isinstance(sensor_id, float):
+        if not math.isfinite(sensor_id):
+            return ""
+        return str(int(sensor_id)) if sensor_id.is_integer() else str(sensor_id)
+    return "" if sensor_id is None else str(sensor_id)
 
 
 def _degrees(value: Any) -> float | None:

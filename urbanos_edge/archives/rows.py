@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 import msgspec
@@ -27,8 +28,11 @@ REASONS: Final = {
 _ABSENT: Final = frozenset(
     ("", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "unavailable", "unknown")
 )
-_EPOCH_DIGITS: Final = {10: 1, 13: 1_000, 16: 1_000_000}
+_EPOCH_DIGITS: Final = {10: 1, 13: 1_000, 16: 1_000_000, 19: 1_000_000_000}
 """How many digits a count since 1970 has in our time, and its ticks per second."""
+_COUNT: Final = re.compile(r"(\d+)(?:\.(\d*))?")
+_DAY_END: Final = re.compile(r"(?<![\d:])24(?=[:.]?00)")
+"""The hour 24, with which some end a day."""
 
 
 Stations = Mapping[str, dict[str, float]]
@@ -75,19 +79,36 @@ class Refused(Exception):
         self.reason = reason
 
 
-def parse_time(text: str) -> datetime:
-    """Read ISO 8601 or a count of s, ms or µs since 1970; without a zone it is UTC.
+def moment_of(given: object, zone: tzinfo = UTC, time_format: str = "") -> datetime:
+    """Read a time as a record has it: a moment, or text or a number as `parse_time` reads it.
 
     Raises:
         Refused: anything else.
     """
-    if text.isdecimal():  # first: fromisoformat takes some epoch counts for compact dates
-        return _from_epoch(text)
+    if isinstance(given, datetime):
+        return given
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise Refused("unreadable_time")
+    text = format(given, "f") if isinstance(given, float) else str(given).strip()
+    return parse_time(text, zone, time_format)
+
+
+def parse_time(text: str, zone: tzinfo = UTC, time_format: str = "") -> datetime:
+    """Read ISO 8601 or a count of s, ms, µs or ns since 1970, or what is written in a format.
+
+    Without a zone it is in `zone`.
+
+    Raises:
+        Refused: anything else.
+    """
+    # First, for fromisoformat takes some counts for compact dates.
+    if text[4:5] != "-" and not time_format and (count := _COUNT.fullmatch(text)):
+        return _from_epoch(count[1], count[2] or "")
     try:
-        moment = datetime.fromisoformat(text)
+        moment = _read_time(text, time_format)
     except ValueError:
-        moment = _unusual_time(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        moment = _unusual_time(text, time_format)
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
 
 
 def parse_number(text: str, decimal_comma: bool = False) -> float | None:
@@ -116,23 +137,32 @@ def finite(value: float) -> float | None:
     raise Refused("unreadable_value")
 
 
-def _from_epoch(text: str) -> datetime:
-    ticks_per_s = _EPOCH_DIGITS.get(len(text))
+def _from_epoch(whole: str, fraction: str) -> datetime:
+    ticks_per_s = _EPOCH_DIGITS.get(len(whole))
     if ticks_per_s is None:
         raise Refused("unreadable_time")
-    seconds, ticks = divmod(int(text), ticks_per_s)
+    finer = fraction[:6]
+    ticks_per_s *= 10 ** len(finer)
+    seconds, ticks = divmod(int(whole + finer), ticks_per_s)
     moment = datetime.fromtimestamp(seconds, UTC)
     return moment.replace(microsecond=ticks * 1_000_000 // ticks_per_s)
 
 
-def _unusual_time(text: str) -> datetime:
-    """Read `2026/05/17T22:23:06z` (PurpleAir) and `2026-05-17 22:23:06 UTC` (SQL exports)."""
-    plain = text.strip().upper().replace("/", "-")
-    if plain.endswith("UTC"):
-        plain = plain.removesuffix("UTC").rstrip() + "Z"
+def _read_time(text: str, time_format: str) -> datetime:
+    return datetime.strptime(text, time_format) if time_format else datetime.fromisoformat(text)
+
+
+def _unusual_time(text: str, time_format: str) -> datetime:
+    """Read the hour 24, `2026/05/17T22:23:06z` (PurpleAir) and `… 22:23:06 UTC` (SQL exports)."""
+    plain = text.strip()
+    if not time_format:
+        plain = plain.upper().replace("/", "-")
+        if plain.endswith("UTC"):
+            plain = plain.removesuffix("UTC").rstrip() + "Z"
+    day_begin = _DAY_END.sub("00", plain, count=1)
     try:
-        return datetime.fromisoformat(plain)
-    except ValueError:
+        return _read_time(day_begin, time_format) + timedelta(days=day_begin != plain)
+    except (ValueError, OverflowError):
         raise Refused("unreadable_time") from None
 
 

@@ -42,6 +42,8 @@ HELD_UP_S: Final = 60.0
 """When messages were held up here for so long, nobody stands by the time of their arrival."""
 MAX_TOLD: Final = 100
 """Topics that the log hears of."""
+MAX_SETTLED: Final = 10 * MAX_UNCONFIRMED
+"""Messages that are known again: all that may be unconfirmed, however often each came."""
 LONGEST_TOLD: Final = 200
 """Letters of a topic there."""
 _log = logging.getLogger(__name__)
@@ -84,8 +86,8 @@ class Subscription:
         """Since when; None while there is no connection."""
         self.failure: str | None = None
         """Why there is none, or which topics the broker refuses."""
-        self._confirmed: deque[tuple[int, bytes]] = deque(maxlen=MAX_UNCONFIRMED)
-        """Numbers and digests of what was confirmed last; the broker may not have learnt of it."""
+        self._settled: deque[tuple[int, bytes]] = deque(maxlen=MAX_SETTLED)
+        """Numbers and digests of what was settled last; the broker may not have learnt of it."""
         self._told: set[str] = set()
         """Topics of which the log has heard that something was not taken."""
         self._failures = 0
@@ -157,7 +159,7 @@ class Subscription:
                         if at not in settled:
                             tasks.start_soon(self._try, at, message, came, settled)
             while waiting and len(messages) - len(waiting) in settled:
-                self._confirm(session, waiting.popleft())
+                session.confirm(waiting.popleft())
             if waiting:
                 failures += 1
                 await anyio.sleep(pause_s(failures, LONGEST_PAUSE_S))
@@ -176,9 +178,11 @@ class Subscription:
             _log.exception("a message on '%s' could not be taken", message.topic)
             self.counts.refused += 1
         settled.add(at)
+        if message.is_confirmable:
+            self._settled.append(_mark(message))
 
     async def _take(self, message: Delivered, came: Arrival) -> None:
-        if message.is_repeated and _mark(message) in self._confirmed:
+        if message.is_repeated and _mark(message) in self._settled:
             self.counts.repeated += 1
             return
         try:
@@ -215,11 +219,6 @@ class Subscription:
         if message.is_retained:
             return [one for one in readings if isinstance(one, Candidate) and one.timestamp]
         return readings
-
-    def _confirm(self, session: Session, message: Delivered) -> None:
-        if message.is_confirmable:
-            self._confirmed.append(_mark(message))
-        session.confirm(message)
 
     def _note_connection(self, broker: Broker, refused: list[str]) -> None:
         topics = self._settings.mqtt_filters

@@ -6,7 +6,6 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final, Protocol
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -34,6 +33,8 @@ SILENT: Final = timedelta(days=7)
 """A location that has said nothing for so long is left out until the next list."""
 NEWS: Final = timedelta(days=1)
 """What OpenAQ calls a location's latest may be years old; older than this it is no news."""
+Read = Callable[[bytes, datetime], Message]
+"""Reads an answer that came at a moment."""
 _log = logging.getLogger(__name__)
 
 
@@ -61,23 +62,23 @@ def errand_of(feed: Feed) -> Errand:
     """The errand for a feed that was checked."""
     match feed.kind:
         case "airgradient":
-            return OneAnswer(feed.url, airgradient.read)
+            return OneAnswer(feed.url, _whenever(airgradient.read))
         case "purpleair":
-            return OneAnswer(feed.url, purpleair.read)
+            return OneAnswer(feed.url, _whenever(purpleair.read))
         case "sensor-community":
-            return OneAnswer(feed.url, sensor_community.read)
+            return OneAnswer(feed.url, _whenever(sensor_community.read))
         case "openaq":
             return Locations(feed)
         case "json":
-            return OneAnswer(feed.url, partial(records.read_json, plan=_plan(feed)))
+            return OneAnswer(feed.url, _by_plan(records.read_json, feed))
         case "csv":
-            return OneAnswer(feed.url, partial(records.read_csv, plan=_plan(feed)))
+            return OneAnswer(feed.url, _by_plan(records.read_csv, feed))
 
 
 class OneAnswer:
     """A source whose every answer is a whole message."""
 
-    def __init__(self, url: str, read: Callable[[bytes], Message]) -> None:
+    def __init__(self, url: str, read: Read) -> None:
         self._url = url
         self._read = read
 
@@ -86,7 +87,7 @@ class OneAnswer:
     ) -> AsyncGenerator[Brought, None]:
         answer = await getter.get(self._url, marks)
         if answer.body is not None:
-            message = await anyio.to_thread.run_sync(self._read, answer.body)
+            message = await anyio.to_thread.run_sync(self._read, answer.body, now)
             yield Brought(message, answer.address, answer.marks)
 
 
@@ -143,6 +144,15 @@ class Locations:
         if self._feed.bbox:
             return [f"locations?bbox={quote(self._feed.bbox, safe=',')}&limit=1000"]
         return [f"locations/{number}" for number in self._feed.locations]
+
+
+def _whenever(read: Callable[[bytes], Message]) -> Read:
+    return lambda body, _now: read(body)
+
+
+def _by_plan(read: Callable[[bytes, records.Plan, datetime], Message], feed: Feed) -> Read:
+    plan = _plan(feed)
+    return lambda body, now: read(body, plan, now)
 
 
 def _plan(feed: Feed) -> records.Plan:

@@ -5,6 +5,7 @@ What goes wrong is told without the address, which may hold a secret.
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,9 @@ from urbanos_edge.errors import EdgeError, why_unreached
 MAX_REDIRECTS: Final = 5
 LONGEST_WAIT_S: Final = 86_400.0
 """However long a server asks to be left alone, it is asked again the next day."""
+_FIRST_MOMENT: Final = 1_000_000_000
+"""A greater number of seconds is no pause but counted since 1970."""
+_RESETS: Final = ("X-RateLimit-Reset", "RateLimit-Reset")
 LONGEST_MARK: Final = 1000
 """Characters of an ETag; a longer one is not sent back."""
 _HEADERS: Final = {
@@ -170,18 +174,26 @@ def _address(answer: httpx.Response) -> str:
 
 
 def _asked_to_wait_s(answer: httpx.Response) -> float:
-    """Seconds by Retry-After (RFC 9110, 10.2.3) or by the X-RateLimit-Reset that APIs have."""
+    """Seconds by Retry-After (RFC 9110, 10.2.3) or by the X-RateLimit-Reset that APIs have.
+
+    The latter is a pause with some and a moment with others.
+    """
     asked = answer.headers.get("Retry-After", "").strip()
     if not asked and answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        asked = answer.headers.get("X-RateLimit-Reset", "").strip()
+        asked = next((answer.headers[name] for name in _RESETS if name in answer.headers), "")
+    seconds = _seconds(asked.strip())
+    return min(max(seconds, 0.0), LONGEST_WAIT_S)
+
+
+def _seconds(asked: str) -> float:
     if asked.isascii() and asked.isdecimal():
-        return float(min(int(asked[:10]), LONGEST_WAIT_S))
+        seconds = int(asked[:10])
+        return seconds - time.time() if seconds > _FIRST_MOMENT else seconds
     try:
         until = parsedate_to_datetime(asked)
-        seconds = (until - datetime.now(UTC if until.tzinfo else None)).total_seconds()
+        return (until - datetime.now(UTC if until.tzinfo else None)).total_seconds()
     except (ValueError, OverflowError, TypeError):
         return 0.0
-    return min(max(seconds, 0.0), LONGEST_WAIT_S)
 
 
 def _kept(mark: str) -> str:

@@ -246,7 +246,7 @@ class Pulls:
         rows: Sequence[Any] = self._database.read().execute(query).fetchall()
         for kept in (Kept(*row) for row in rows):
             if kept.name in self._turns:
-                self._turns[kept.name].resume(kept, now_us)
+                self._turns[kept.name].resume(kept, now_us, is_sure=self._clock.doubt is None)
         gone = [(row[0],) for row in rows if row[0] not in self._turns]
         if gone:
             delete = "DELETE FROM pulls WHERE name = ?"

@@ -170,15 +170,21 @@ class Turn:
             next_at_us=self.next_us(now_us),
         )
 
-    def resume(self, kept: Kept, now_us: int) -> None:
-        """Go on where the process before ended, unless it was another source or read otherwise."""
+    def resume(self, kept: Kept, now_us: int, *, is_sure: bool) -> None:
+        """Go on where the process before ended, unless it was another source or read otherwise.
+
+        By a clock that is behind, what is due would not be for months. So the wait that is left
+        counts only if the clock `is_sure`, and after a success only up to the interval. What a
+        server has asked for after a failure is not kept, so that may be as long as any.
+        """
         if kept.fingerprint != _fingerprint(self.feed):
             return
         self.marks = Marks(kept.etag, kept.modified)
         self.succeeded_us = kept.succeeded_at_us
         self.failures, self.failure = kept.failures, kept.failure
-        wait_s = (kept.next_at_us - now_us) / SECOND_US
-        self.next_s = time.monotonic() + min(max(wait_s, 0.0), LONGEST_WAIT_S)
+        longest_s = LONGEST_WAIT_S if kept.failures else self.feed.interval_s
+        wait_s = (kept.next_at_us - now_us) / SECOND_US if is_sure else 0.0
+        self.next_s = time.monotonic() + min(max(wait_s, 0.0), longest_s)
 
     def standing(self, now_us: int) -> Standing:
         return Standing(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -21,6 +21,8 @@ Placed = tuple[int, Row | Rejected]
 
 _RUN_ROWS: Final = 100_000
 """Rows sorted at a time: about 50 MB."""
+_MOST_RUNS: Final = 256
+"""Each is an open file, and a process may have 1,024; so many are merged into one."""
 
 
 class Order(Protocol):
@@ -77,6 +79,7 @@ class TimeOrder:
     def __init__(self, archives: Sequence[Archive], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._merged: list[BinaryIO] = []
         self._runs: list[BinaryIO] = []
         self._total = 0
         self._passed = 0
@@ -86,7 +89,7 @@ class TimeOrder:
     def rows(self, after: Position) -> Iterator[Placed]:
         ahead = after != START
         self._passed = 0
-        for _, index, row in heapq.merge(*map(_read_run, self._runs), key=itemgetter(0)):
+        for _, index, row in _woven((*self._merged, *self._runs)):
             self._passed += 1
             if not ahead:
                 yield index, row
@@ -100,7 +103,7 @@ class TimeOrder:
         return self._last_at
 
     def close(self) -> None:
-        for run in self._runs:
+        for run in (*self._merged, *self._runs):
             run.close()
 
     def _sort(self, archives: Sequence[Archive]) -> None:
@@ -118,21 +121,37 @@ class TimeOrder:
 
     def _write_run(self, run: list[tuple[datetime, bytes]]) -> None:
         run.sort(key=itemgetter(0))
-        file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115
-        for _, encoded in run:
-            file.write(_LENGTH.pack(len(encoded)))
-            file.write(encoded)
-        self._runs.append(file)
+        self._runs.append(self._written(encoded for _, encoded in run))
         self._total += len(run)
         run.clear()
+        if len(self._runs) == _MOST_RUNS:
+            self._merge_runs()
+
+    def _merge_runs(self) -> None:
+        self._merged.append(self._written(map(_ENCODER.encode, _woven(self._runs))))
+        while self._runs:
+            self._runs.pop().close()
+
+    def _written(self, rows: Iterable[bytes]) -> BinaryIO:
+        file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115
+        for encoded in rows:
+            file.write(_LENGTH.pack(len(encoded)))
+            file.write(encoded)
+        return file
 
 
 _LENGTH: Final = struct.Struct("<I")
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(tuple[datetime, int, Row | Rejected])
+_Sorted = tuple[datetime, int, Row | Rejected]
+_DECODER: Final = msgspec.msgpack.Decoder(_Sorted)
 
 
-def _read_run(file: BinaryIO) -> Iterator[tuple[datetime, int, Row | Rejected]]:
+def _woven(runs: Sequence[BinaryIO]) -> Iterator[_Sorted]:
+    """The rows of all runs by their moment; those of one moment in the order of the runs."""
+    return heapq.merge(*map(_read_run, runs), key=itemgetter(0))
+
+
+def _read_run(file: BinaryIO) -> Iterator[_Sorted]:
     file.seek(0)
     while length := file.read(_LENGTH.size):
         yield _DECODER.decode(file.read(_LENGTH.unpack(length)[0]))
