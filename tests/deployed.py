@@ -123,7 +123,8 @@ class Deployed:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._is_ready, START_WITHIN_S, self.log)
+        with httpx.Client(base_url=self.url, timeout=5) as client:
+            wait_until(lambda: _is_ready(client), START_WITHIN_S, self.log)
 
     def stop(self) -> None:
         """End the keeper and with it the node."""
@@ -146,11 +147,12 @@ class Deployed:
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8")[-4000:] if self._log.exists() else ""
 
-    def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager

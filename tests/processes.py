@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from urbanos_edge import control
+
 START_WITHIN_S = 30.0
 LIFTED = {"rate_limit": "1000000/second", "tile_rate_limit": "1000000/second"}
 """All tests of a node are one client."""
@@ -65,10 +67,14 @@ class NodeProcess:
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8")
 
-    def token(self, scope: str = "gateway", *more: str) -> str:
-        """A new token's secret, made by the command a person would use."""
-        made = self.run("token", "create", "--scope", scope, *more)
-        return made.stdout.strip()
+    def token(self, scope: str = "gateway", sensor: str | None = None) -> str:
+        """A new token's secret, asked for on the control socket."""
+        secret: str = self.ask("token", {"scope": scope, "sensor": sensor})["token"]
+        return secret
+
+    def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """What the command line would be answered, without starting it."""
+        return control.request(self.data_dir, command, arguments)
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of the command line on this node's directory."""
@@ -86,8 +92,9 @@ class NodeProcess:
     def status(self) -> Any:
         return self.client.get("/api/v1/status").json()
 
-    def wait_until_flushed(self) -> None:
-        wait_until(lambda: self.status()["spool"]["readings"] == 0, 30, self.log)
+    def flush(self) -> None:
+        """Have everything that waits in the spool stored now."""
+        self.ask("flush")
 
     def stop(self) -> int:
         """End it as a service manager would and return its exit code."""
@@ -110,7 +117,7 @@ class NodeProcess:
         if self._process.poll() is not None:
             raise AssertionError(f"the node ended at its start:\n{self.log()}")
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+            return self.client.get("/health/ready", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections import defaultdict
 from datetime import datetime
 from functools import partial
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import duckdb
 import numpy as np
 import pytest
 
@@ -136,28 +135,27 @@ def to_us_day(day: str) -> int:
 
 
 def aberdeen(data: Path, names: tuple[str, str], start_us: int) -> list[Reading]:
-    found = []
-    with gzip.open(data / "readings/aberdeen/sds011.csv.gz", "rt") as lines:
-        for row in csv.DictReader(lines, delimiter=";"):
-            if row["sensor_id"] in names and row["P2"]:
-                at_us = to_us_day(row["timestamp"][:10])
-                hours, minutes, seconds = map(int, row["timestamp"][11:19].split(":"))
-                at_us += (hours * 3600 + minutes * 60 + seconds) * 1_000_000
-                if start_us <= at_us < start_us + 14 * DAY_US:
-                    place = {"lat": float(row["lat"]), "lng": float(row["lon"])}
-                    values = {"pm25": float(row["P2"])}
-                    found.append(reading(row["sensor_id"], at_us, values=values, **place))
-    return found
+    rows = duckdb.sql(
+        f"""SELECT sensor_id, epoch_us(timestamp::TIMESTAMP) AS at_us, lat::DOUBLE, lon::DOUBLE,
+            P2::DOUBLE
+        FROM read_csv('{data}/readings/aberdeen/sds011.csv.gz', delim = ';', all_varchar = true)
+        WHERE sensor_id IN {names} AND P2 IS NOT NULL
+            AND at_us >= {start_us} AND at_us < {start_us + 14 * DAY_US}"""
+    ).fetchall()
+    return [
+        reading(sensor_id, at_us, values={"pm25": pm25}, lat=lat, lng=lng)
+        for sensor_id, at_us, lat, lng, pm25 in rows
+    ]
 
 
 def real_pair(data: Path) -> tuple[str, str]:
-    """The two sensors with the most readings in the archive."""
-    counts: dict[str, int] = defaultdict(int)
-    with gzip.open(data / "readings/aberdeen/sds011.csv.gz", "rt") as lines:
-        for line in lines:
-            counts[line.partition(";")[0]] += 1
-    first, second = sorted(counts, key=counts.__getitem__)[-2:]
-    return first, second
+    """The two sensors with the most readings in the archive, the most of all as the second."""
+    second, first = duckdb.sql(
+        f"""SELECT sensor_id::VARCHAR
+        FROM read_csv('{data}/readings/aberdeen/sds011.csv.gz', delim = ';')
+        GROUP BY ALL ORDER BY count(*) DESC LIMIT 2"""
+    ).fetchall()
+    return first[0], second[0]
 
 
 def means(

@@ -55,7 +55,7 @@ def test_what_an_older_version_wrote_is_read_with_a_quantity_more_and_goes_back_
 ) -> None:
     hours = [to_rfc3339((time.time_ns() // 1000 // HOUR_US - ago) * HOUR_US) for ago in (3, 2, 1)]
     older = run()
-    token = older.token("gateway")
+    token = older.token()
     send(older, token, hours[0], pm25=10)
     request(older.data_dir, "flush")
     send(older, token, hours[1], pm25=20)

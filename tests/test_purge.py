@@ -14,7 +14,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.http.sending import flush, make_token, moment, now_us, reading, send, spot_number
+from tests.http.sending import moment, now_us, reading, send, spot_number
 from tests.processes import NodeProcess, wait_until
 from tests.receiver import served
 from urbanos_edge.cache.purge import MAX_GRIDS, MAX_PENDING, TIMEOUT_S, Purge
@@ -159,7 +159,7 @@ def test_what_is_no_http_address_stops_the_start(url: str) -> None:
 
 
 def test_a_flush_names_the_grids_it_touched_and_no_others(told_node: NodeProcess, cdn: Cdn) -> None:
-    gateway = make_token(told_node, "gateway")
+    gateway = told_node.token()
     here, there = spot_number(1), spot_number(2)
     send(told_node, gateway, reading(here, "one"), reading(here, "two"))
     wait_until(lambda: cdn.grids == {here.grid_id}, 10)
@@ -170,14 +170,14 @@ def test_a_flush_names_the_grids_it_touched_and_no_others(told_node: NodeProcess
 
 def test_an_urgent_reading_is_told_before_the_flush(told_node: NodeProcess, cdn: Cdn) -> None:
     here = spot_number(1)
-    told_node.post(reading(here, "one", priority=9), make_token(told_node, "gateway"))
+    told_node.post(reading(here, "one", priority=9), told_node.token())
     wait_until(lambda: cdn.grids == {here.grid_id}, 10)
     assert told_node.status()["spool"]["readings"] == 1
 
 
 def test_who_is_told_of_a_change_finds_it(told_node: NodeProcess, cdn: Cdn) -> None:
     here = spot_number(1)
-    gateway = make_token(told_node, "gateway")
+    gateway = told_node.token()
     address = f"/api/v1/grids/{here.grid_id}"
     found: list[int] = []
     cdn.on_told = lambda: found.append(told_node.client.get(address).json()["data_count"])
@@ -191,7 +191,7 @@ def test_who_is_told_of_a_change_finds_it(told_node: NodeProcess, cdn: Cdn) -> N
 def test_a_slow_cdn_holds_nobody_up(told_node: NodeProcess, cdn: Cdn) -> None:
     """It does not answer at all: who waited for it would wait until the node gives it up."""
     cdn.may_answer.clear()
-    gateway = make_token(told_node, "gateway")
+    gateway = told_node.token()
     here = spot_number(1)
     send(told_node, gateway, reading(here, "first"))
     wait_until(lambda: cdn.under_way == 1, 10)
@@ -199,7 +199,7 @@ def test_a_slow_cdn_holds_nobody_up(told_node: NodeProcess, cdn: Cdn) -> None:
     for number in range(5):
         answer = told_node.post(reading(here, f"s-{number}", priority=9), gateway)
         assert answer.status_code == 202
-        flush(told_node)
+        told_node.flush()
     assert told_node.client.get(f"/api/v1/grids/{here.grid_id}").json()["data_count"] == 6
     assert time.monotonic() - began_s < TIMEOUT_S
     assert cdn.most_under_way == 1
@@ -208,7 +208,7 @@ def test_a_slow_cdn_holds_nobody_up(told_node: NodeProcess, cdn: Cdn) -> None:
 def test_a_repair_that_counts_anew_says_everything(told_node: NodeProcess, cdn: Cdn) -> None:
     here = spot_number(1)
     at = moment(now_us())
-    send(told_node, make_token(told_node, "gateway"), reading(here, "one") | {"timestamp": at})
+    send(told_node, told_node.token(), reading(here, "one") | {"timestamp": at})
     next(iter(told_node.data_dir.glob("readings/*/*.parquet"))).write_bytes(b"damaged")
     told_node.run("check", "--repair", check=False)
     wait_until(lambda: EVERYTHING in cdn.told, 10)

@@ -49,15 +49,15 @@ def test_only_the_damaged_file_is_set_aside_and_all_else_is_answered(
         before = files_of(node.data_dir)
         old = [sent(f"{way}-{n}", 5 * MINUTE_S) for n in range(200)]
         node.post(old, token)
-        node.wait_until_flushed()
+        node.flush()
         (victim,) = files_of(node.data_dir) - before
         node.post([sent(f"new-{way}", MINUTE_S)], token)
-        node.wait_until_flushed()
+        node.flush()
         spoil(victim, way)
         statuses = [node.client.get(f"{GRID}/data?limit={300 + n}").status_code for n in range(9)]
         statuses.append(node.post([old[0], sent(f"newer-{way}", 0)], token).status_code)
         wait_until(lambda: node.status()["quarantined"] == number + 1, 15, node.log)  # noqa: B023
-        node.wait_until_flushed()
+        node.flush()
         answer = node.client.get(f"{GRID}/data?limit=400")
         assert set(statuses) <= {200, 202}, (way, statuses)
         kept |= {f"new-{way}", f"newer-{way}"}

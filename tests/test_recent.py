@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from tests.readings import reading
 from tests.test_flush import store
 from urbanos_edge.clock import DAY_US, HOUR_US, all_to_rfc3339, to_rfc3339
+from urbanos_edge.errors import Unprocessable
 from urbanos_edge.grid import Tile, tile_at
 from urbanos_edge.node import Node
+from urbanos_edge.query import query
 from urbanos_edge.query.rows import Row
 from urbanos_edge.reading import Reading
 from urbanos_edge.rollup import recent
@@ -51,20 +53,19 @@ def load(node: Node) -> None:
         pass
 
 
-def from_files(node: Node, tile: Tile, since_us: int, limit: int) -> list[Row]:
-    """The same list with nothing in memory."""
-    node.recent.forget()
-    rows = node.query.rows(tile, since_us, limit)
-    load(node)
-    return rows
+def answers(node: Node, since_us: int, limits: tuple[int, ...]) -> list[list[Row]]:
+    return [node.query.rows(tile, since_us, limit) for tile in TILES for limit in limits]
 
 
 def assert_same(node: Node, limits: tuple[int, ...] = (1, 7, 1000)) -> None:
+    """Memory as it is, and as it is once loaded anew, gives what the files give."""
     since_us = node.clock.now_us() - DAY_US
-    for tile in TILES:
-        for limit in limits:
-            found = node.query.rows(tile, since_us, limit)
-            assert found == from_files(node, tile, since_us, limit)
+    found = answers(node, since_us, limits)
+    node.recent.forget()
+    expected = answers(node, since_us, limits)
+    load(node)
+    assert found == expected
+    assert answers(node, since_us, limits) == expected
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -72,10 +73,8 @@ def test_lists_are_the_same_from_memory_and_from_files(node: Node, seed: int) ->
     load(node)
     for part in range(4):
         store(node, *arrivals(node, 60, 10 * seed + part))
-        since_us = node.clock.now_us() - DAY_US
-        found = [node.query.rows(tile, since_us) for tile in TILES]
-        assert found == [from_files(node, tile, since_us, 1000) for tile in TILES]
-    assert node.recent.horizon_us <= since_us
+        assert_same(node, limits=(1000,))
+    assert node.recent.horizon_us <= node.clock.now_us() - DAY_US
     assert_same(node)
 
 
@@ -97,8 +96,8 @@ def test_corrected_readings_stand_there_once_and_where_they_belong(node: Node) -
 def test_what_is_not_loaded_yet_comes_from_the_files(node: Node) -> None:
     store(node, *arrivals(node, 200, 2))
     since_us = node.clock.now_us() - DAY_US
-    expected = from_files(node, WORLD, since_us, 150)
     node.recent.forget()
+    expected = node.query.rows(WORLD, since_us, 150)
     horizons = set()
     for _ in range(5):
         assert node.query.rows(WORLD, since_us, 150) == expected
@@ -177,6 +176,22 @@ def test_lists_of_several_grids_are_those_of_the_files(node: Node) -> None:
     assert node.query.rows_by_grid(first, last, since_us) == expected
     east = Tile(14, last.x + 3, last.y)
     assert node.query.rows_by_grid(east, east, since_us) == []
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_lists_of_several_grids_have_a_bound_in_all(
+    node: Node, is_loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(node, *arrivals(node, 300, 4))
+    if is_loaded:
+        load(node)
+    asked = tile_at(60.2, 24.9, 14), tile_at(60.1, 25.0, 14), node.clock.now_us() - DAY_US
+    count = len(node.query.rows_by_grid(*asked))
+    monkeypatch.setattr(query, "MAX_ROWS_AT_ONCE", count)
+    assert len(node.query.rows_by_grid(*asked)) == count
+    monkeypatch.setattr(query, "MAX_ROWS_AT_ONCE", count - 1)
+    with pytest.raises(Unprocessable, match="ask for a smaller one"):
+        node.query.rows_by_grid(*asked)
 
 
 def test_a_serving_node_loads_by_itself_and_flushes_meanwhile(node: Node) -> None:

@@ -245,7 +245,7 @@ def test_an_operator_calibrates_and_regrades_a_serving_node(
     node.run("sensor", "add", "school-12", "--lat", "60.171", "--lng", "24.941")
     sent = {"sensor_id": "school-12", "timestamp": "2026-01-05T10:00:00Z", "values": {"pm25": 20}}
     assert node.post(sent, node.token()).status_code == 202
-    node.wait_until_flushed()
+    node.flush()
     added = node.run(
         *("sensor", "calibrate", "school-12", "--gain", "0.5", "--offset", "1"),
         *("--from", "2026-01-01"),

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench.devtools import ARGUMENTS
-from tests.browser.pages import SEEN_WITHIN_S, Visit
+from tests.browser.pages import SEEN_WITHIN_S, Picture, Visit
 from tests.conftest import DATA
 from tests.processes import NodeProcess, wait_until
 
@@ -71,9 +71,13 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
     assert not complaints
 
 
-@pytest.fixture
-def screenshots(tmp_path: Path) -> Path:
-    """Where screenshots go: the folder named by URBANOS_TEST_SCREENSHOTS, else a passing one."""
-    folder = Path(os.environ.get("URBANOS_TEST_SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+@pytest.fixture(scope="session")
+def picture() -> Picture:
+    """Pictures are wanted in the folder named by URBANOS_TEST_SCREENSHOTS, if there is one."""
+    folder = os.environ.get("URBANOS_TEST_SCREENSHOTS")
+
+    def take(page: Page, name: str) -> None:
+        if folder:
+            page.screenshot(path=Path(folder) / f"{name}.png")
+
+    return take

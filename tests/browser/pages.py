@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from playwright.sync_api import (
 from tests.processes import wait_until
 
 SEEN_WITHIN_S = 20.0
+Picture = Callable[[Page, str], None]
+"""Keeps what a page shows under a name, where pictures are wanted."""
 
 GREEN = "#00e400"
 YELLOW = "#ffff00"

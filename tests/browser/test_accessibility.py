@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def test_no_part_of_the_page_keeps_anybody_out(
     demo: NodeProcess, gateway: str, visit: Open, scheme: str
 ) -> None:
     demo.post(reading("reader-1", 60.45, 24.40, 35.4), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo, "/?sensor=reader-1", color_scheme=scheme).page
     expect(page.locator(".chart canvas")).to_be_visible()
     for part in page.locator(".panel details").all():
@@ -48,5 +49,5 @@ def test_no_part_of_the_page_keeps_anybody_out(
 
 def test_neither_does_the_kiosk(demo: NodeProcess, visit: Open) -> None:
     page = visit(demo, "/kiosk").page
-    expect(page.locator(".word")).to_have_text("Good")
+    expect(page.locator(".number")).to_have_text(re.compile(r"^\d+$"))
     assert violations(page) == []

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.pages import Visit, reading
+from tests.browser.pages import Picture, Visit, reading
 from tests.browser.test_accessibility import violations
 from tests.processes import NodeProcess
 
@@ -24,7 +23,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     process = NodeProcess(tmp_path_factory.mktemp("api"), {"flush_interval_s": 0.5})
     sent = reading("school-12", 60.171, 24.941, 12.3)
     process.post(sent, process.token()).raise_for_status()
-    process.wait_until_flushed()
+    process.flush()
     yield process
     process.stop()
 
@@ -34,7 +33,7 @@ def operation(page: Page, name: str) -> Locator:
 
 
 def test_every_operation_is_listed_and_one_tells_all_that_is_known_of_it(
-    visit: Open, node: NodeProcess, screenshots: Path
+    visit: Open, node: NodeProcess, picture: Picture
 ) -> None:
     shown = visit(node, "/schema")
     page, complaints = shown.page, []
@@ -50,7 +49,7 @@ def test_every_operation_is_listed_and_one_tells_all_that_is_known_of_it(
     history.locator("summary", has_text="Buckets").click()
     expect(history.locator(".fields", has_text="resolution string").last).to_be_visible()
     assert page.url.endswith("/schema#get-api-v1-sensors-sensor_id-history")
-    page.screenshot(path=screenshots / "api.png")
+    picture(page, "api")
     assert not complaints
     assert all(asked.startswith(node.url) for asked in shown.requests)
 
@@ -99,11 +98,11 @@ def test_a_link_opens_what_it_names(visit: Open, node: NodeProcess) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_keeps_nobody_out_and_fits_a_phone(
-    visit: Open, node: NodeProcess, scheme: str, screenshots: Path
+    visit: Open, node: NodeProcess, scheme: str, picture: Picture
 ) -> None:
     page = visit(node, "/schema", color_scheme=scheme, viewport=PHONE).page
     expect(page.locator("details.operation").first).to_be_visible()
-    page.screenshot(path=screenshots / f"api-phone-{scheme}.png")
+    picture(page, f"api-phone-{scheme}")
     assert violations(page) == []
     page.evaluate(OPEN_ALL)
     expect(page.locator(".fields").last).to_be_visible()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.pages import Visit
+from tests.browser.pages import Picture, Visit
 from tests.conftest import DATA
 from tests.processes import NodeProcess
 
@@ -79,7 +78,7 @@ def test_without_a_basemap_the_land_stays_when_the_colours_change(
     ],
 )
 def test_a_real_basemap_shows_its_roads_and_its_water(
-    visit: Open, node: NodeProcess, screenshots: Path, name: str, place: str
+    visit: Open, node: NodeProcess, picture: Picture, name: str, place: str
 ) -> None:
     if not (FOLDER / name).exists():
         pytest.skip(f"there is no {name} in {FOLDER}")
@@ -90,4 +89,4 @@ def test_a_real_basemap_shows_its_roads_and_its_water(
     assert shown.pixels_in_middle(GREEN, 2 * REACH_PX) > LEAST_PX
     expect(page.get_by_text("OpenStreetMap")).to_be_visible()
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=screenshots / f"basemap-{name.rpartition('.')[2]}.png")
+    picture(page, f"basemap-{name.rpartition('.')[2]}")

@@ -41,7 +41,7 @@ def sensors(demo: NodeProcess, gateway: str) -> list[str]:
     ids = [f"named-{place}" for place in range(len(NAMES))]
     rows = [reading(id_, 61.5, 23.7 + place / 100, 20.0) for place, id_ in enumerate(ids)]
     demo.post(rows, gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     return ids
 
 

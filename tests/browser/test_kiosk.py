@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.pages import STALE_GREY, Visit, reading
+from tests.browser.pages import STALE_GREY, Picture, Visit, reading
 from tests.browser.standing import stand
 from tests.processes import NodeProcess
 
@@ -25,7 +25,7 @@ Open = Callable[..., Visit]
     ],
 )
 def test_the_number_is_large_on_every_screen_and_nothing_is_cut_off(
-    demo: NodeProcess, visit: Open, screenshots: Path, name: str, size: dict[str, int]
+    demo: NodeProcess, visit: Open, picture: Picture, name: str, size: dict[str, int]
 ) -> None:
     page = visit(demo, "/kiosk", viewport=size, locale="de-DE").page
     number = page.locator(".number")
@@ -38,13 +38,13 @@ def test_the_number_is_large_on_every_screen_and_nothing_is_cut_off(
         assert box["x"] >= 0 and box["x"] + box["width"] <= size["width"]
         assert box["y"] >= 0 and box["y"] + box["height"] <= size["height"]
     expect(page.locator(".bar")).to_contain_text("Simuliert")
-    page.screenshot(path=screenshots / f"kiosk-{name}.png")
+    picture(page, f"kiosk-{name}")
 
 
 def test_a_tour_goes_from_site_to_site(demo: NodeProcess, gateway: str, visit: Open) -> None:
     pair = [reading(f"tour-{n}", 60.40, 24.30 + n / 100, 9.0) for n in (1, 2)]
     demo.post(pair, gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo, "/kiosk?sites=tour-1,tour-2&every=2").page
     expect(page.locator(".site h2")).to_have_text("tour-1")
     expect(page.locator(".beside li")).to_have_count(1)
@@ -58,7 +58,7 @@ def test_a_kiosk_outlives_its_node(
     first = start_node(flush_interval_s=0.2)
     token = first.token()
     first.post(reading("a", 60.17, 24.94, 9.0), token).raise_for_status()
-    first.wait_until_flushed()
+    first.flush()
     shown = visit(first, "/kiosk")
     number, last = shown.page.locator(".number"), shown.page.locator(".last")
     expect(number).to_have_text("50")
@@ -88,7 +88,7 @@ def test_what_has_become_old_is_grey_on_the_map_behind_and_its_day_is_named(
     """A day on the wall without a node that has anything to say."""
     node = start_node(flush_interval_s=0.2)
     node.post(reading("a", 60.17, 24.94, 9.0), node.token()).raise_for_status()
-    node.wait_until_flushed()
+    node.flush()
     shown = visit(node, "/kiosk", viewport={"width": 1920, "height": 1080})
     expect(shown.page.locator(".number")).to_have_text("50")
     shown.wait_until_subscribed()

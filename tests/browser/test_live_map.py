@@ -33,7 +33,7 @@ def test_the_map_shows_a_sensor_as_a_number_in_its_categorys_colour(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     demo.post(reading("north-1", 60.30, 25.10, 35.4), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/#15/60.30/25.10")
     shown.wait_for_color_in_middle(YELLOW)
     assert shown.pixels_in_middle("#000000") > 10, "no number is drawn in the circle"
@@ -51,7 +51,7 @@ def test_a_posted_value_changes_the_map_without_a_reload(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     demo.post(reading("north-2", 60.31, 25.12, 9.0), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/#15/60.31/25.12")
     shown.wait_for_color_in_middle(GREEN)
     shown.wait_until_subscribed()
@@ -67,7 +67,7 @@ def test_a_posted_value_changes_the_open_panel(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     demo.post(reading("north-3", 60.32, 25.14, 9.0), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/?sensor=north-3")
     number = shown.page.locator(".panel .index-badge")
     expect(number).to_have_text("50")
@@ -123,7 +123,7 @@ def test_low_zooms_show_clusters_that_open_on_a_click(
 ) -> None:
     near = [reading(f"east-{n}", 60.40 + n * 1e-4, 25.60, 35.4) for n in range(3)]
     demo.post(near, gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/#9/60.40/25.60")
     shown.wait_for_color_in_middle(YELLOW)
     shown.click_middle()
@@ -134,7 +134,7 @@ def test_an_old_reading_is_not_shown_as_a_current_one(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     demo.post(reading("north-4", 60.33, 25.16, 80.0, age_s=3600), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/?sensor=north-4#15/60.33/25.16")
     expect(shown.page.locator(".panel .word")).to_contain_text("No data since")
     expect(shown.page.locator(".panel .index-badge")).to_have_class("index-badge big stale")
@@ -147,7 +147,7 @@ def test_a_circle_of_silent_sensors_is_grey_until_one_of_them_speaks_for_itself(
 ) -> None:
     old = [reading(f"far-{n}", 60.55 + n * 1e-4, 25.90, 80.0, age_s=3600) for n in range(3)]
     demo.post(old, gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/#9/60.55/25.90")
     shown.wait_until(lambda: shown.pixels_in_middle(STALE_GREY) > 100)
     assert shown.pixels_in_middle(RED) == 0
@@ -160,7 +160,7 @@ def test_a_doubtful_reading_says_why_it_is_doubted(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     demo.post(reading("north-5", 60.34, 25.18, 1999.9), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/?sensor=north-5")
     panel = shown.page.locator(".panel")
     expect(panel.locator(".word")).to_have_text("Not trusted")
@@ -173,7 +173,7 @@ def test_a_node_that_goes_is_missed_and_one_that_returns_is_found(
     first = start_node(flush_interval_s=0.2)
     token = first.token()
     first.post(reading("a", 60.17, 24.94, 9.0), token).raise_for_status()
-    first.wait_until_flushed()
+    first.flush()
     shown = visit(first, "/?sensor=a")
     number = shown.page.locator(".panel .index-badge")
     expect(number).to_have_text("50")
@@ -209,7 +209,7 @@ def test_images_of_numbers_are_forgotten_and_those_in_view_drawn_again(
             for n, (place, value) in enumerate(zip(places, values, strict=True))
         ]
         node.post(sensors, node.token()).raise_for_status()
-        node.wait_until_flushed()
+        node.flush()
         shown = visit(node, "/#15/60.0042/25.0114", scripts=[HURRY, COUNT_NUMBERS])
 
         def drawn() -> list[int]:

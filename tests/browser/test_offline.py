@@ -19,7 +19,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.pages import GREEN, SEEN_WITHIN_S, STALE_GREY, Visit, reading
+from tests.browser.pages import GREEN, SEEN_WITHIN_S, STALE_GREY, Picture, Visit, reading
 from tests.browser.test_admin import AIRROHR, UNKNOWN, log_in, section
 from tests.processes import NodeProcess, wait_until
 
@@ -55,11 +55,11 @@ def wait_until_kept(shown: Visit, key: str) -> None:
 
 
 def test_a_page_outlives_its_node_and_catches_up_when_it_is_back(
-    visit: Open, tmp_path: Path, screenshots: Path
+    visit: Open, tmp_path: Path, picture: Picture
 ) -> None:
     node = start(tmp_path / "node")
     node.post(reading("school-12", 60.1716, 24.9443, 5.0), node.token()).raise_for_status()
-    node.wait_until_flushed()
+    node.flush()
     shown = visit(node, PLACE, service_workers="allow")
     page = shown.page
     shown.wait_for_color_in_middle(GREEN)
@@ -79,7 +79,7 @@ def test_a_page_outlives_its_node_and_catches_up_when_it_is_back(
     page.reload()
     shown.wait_for_color_in_middle(STALE_GREY)
     expect(page.locator(".city")).to_contain_text("No current data")
-    page.screenshot(path=screenshots / "offline.png")
+    picture(page, "offline")
 
     port = node.port
     back = start(tmp_path / "node", port)

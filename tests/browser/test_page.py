@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.pages import GREEN, YELLOW, Visit, box_at_rest, reading
+from tests.browser.pages import GREEN, YELLOW, Picture, Visit, box_at_rest, reading
 from tests.processes import NodeProcess
 
 Open = Callable[..., Visit]
@@ -34,7 +33,7 @@ def test_the_keyboard_alone_finds_opens_and_closes_a_sensor(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     demo.post(reading("school-12", 60.35, 25.20, 9.0), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo).page
     expect(page.locator("canvas")).to_be_visible()
     page.keyboard.press("Tab")
@@ -59,10 +58,10 @@ def test_the_keyboard_alone_finds_opens_and_closes_a_sensor(
 
 
 def test_a_phone_held_upright_shows_the_map_and_a_sheet_below_it(
-    demo: NodeProcess, gateway: str, visit: Open, screenshots: Path
+    demo: NodeProcess, gateway: str, visit: Open, picture: Picture
 ) -> None:
     demo.post(reading("phone-1", 60.36, 25.22, 9.0), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/?sensor=phone-1", viewport=PHONE, has_touch=True, is_mobile=True)
     page = shown.page
     sheet = page.locator(".panel")
@@ -72,7 +71,7 @@ def test_a_phone_held_upright_shows_the_map_and_a_sheet_below_it(
     assert (box["x"], box["width"]) == (0, PHONE["width"])
     assert PHONE["height"] * 0.3 < box["y"] and box["y"] + box["height"] == PHONE["height"]
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-    page.screenshot(path=screenshots / "phone-sensor.png")
+    picture(page, "phone-sensor")
     page.get_by_role("button", name="Close").tap()
     expect(sheet).to_be_hidden()
 
@@ -83,7 +82,7 @@ def test_the_attribution_stays_in_sight_above_the_sheet(
     if demo.client.get("/basemap.json").status_code == 404:
         pytest.skip("there are no streets here to draw a basemap from")
     demo.post(reading("phone-2", 60.37, 25.24, 9.0), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo, "/?sensor=phone-2", viewport=PHONE).page
     expect(page.locator(".panel .index-badge")).to_have_text("50")
     attribution = page.get_by_text("OpenStreetMap contributors")
@@ -130,7 +129,7 @@ def test_a_sensors_name_is_text_and_runs_no_script(
 ) -> None:
     name = '<img src=x onerror="window.hacked=1">'
     demo.post(reading(name, 60.38, 25.26, 9.0), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo, "/#15/60.38/25.26").page
     page.get_by_role("button", name="List of sensors").click()
     page.get_by_label("Find a sensor").fill("onerror")
@@ -154,7 +153,9 @@ def test_simulated_is_written_wherever_a_number_shows(
     expect(page.locator(".panel")).to_contain_text(word)
 
 
-def test_the_top_bar_gives_the_median_of_what_is_current(demo: NodeProcess, visit: Open) -> None:
+def test_the_top_bar_tells_of_a_median_that_lies_among_the_indexes_of_the_sensors(
+    demo: NodeProcess, visit: Open
+) -> None:
     page = visit(demo).page
     expect(page.locator(".city")).to_contain_text("median of")
     shown = int(page.locator(".city .index-badge").inner_text())
@@ -175,15 +176,19 @@ def test_language_and_colours_are_remembered(demo: NodeProcess, visit: Open) -> 
     expect(page.locator(".topbar")).to_have_css("background-color", "rgb(26, 34, 43)")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    ("name", "size", "locale"),
-    [("wide", WIDE, "en-GB"), ("phone", PHONE, "de-DE"), ("portrait", PORTRAIT, "de-DE")],
+    ("name", "size", "locale", "scheme"),
+    [
+        ("wide", WIDE, "en-GB", "light"),
+        ("wide", WIDE, "en-GB", "dark"),
+        ("phone", PHONE, "de-DE", "dark"),
+        ("portrait", PORTRAIT, "de-DE", "light"),
+    ],
 )
 def test_every_screen_shows_place_value_map_and_legend(
     demo: NodeProcess,
     visit: Open,
-    screenshots: Path,
+    picture: Picture,
     name: str,
     size: dict[str, int],
     locale: str,
@@ -197,5 +202,5 @@ def test_every_screen_shows_place_value_map_and_legend(
         lambda: any(shown.pixels_in_middle(color, 180) > 500 for color in (GREEN, YELLOW))
     )
     expect(page.locator(".legend")).to_be_visible()
-    page.screenshot(path=screenshots / f"{name}-{scheme}.png")
+    picture(page, f"{name}-{scheme}")
     assert page.evaluate("document.documentElement.scrollWidth") == size["width"]

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.pages import GREEN, YELLOW, Visit, reading
+from tests.browser.pages import GREEN, YELLOW, Picture, Visit, reading
 from tests.processes import NodeProcess
 
 Open = Callable[..., Visit]
@@ -49,11 +49,11 @@ def operator(demo: NodeProcess) -> httpx.Headers:
 
 
 def test_a_chart_shows_how_the_values_went(
-    demo: NodeProcess, gateway: str, visit: Open, screenshots: Path
+    demo: NodeProcess, gateway: str, visit: Open, picture: Picture
 ) -> None:
     past = [reading("west-1", 60.30, 24.10, 9.0 + age, age * HOUR_S) for age in range(12)]
     demo.post(past, gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo, "/?sensor=west-1").page
     chart = page.locator(".chart")
     page.get_by_label("What to show").select_option("pm25")
@@ -61,7 +61,7 @@ def test_a_chart_shows_how_the_values_went(
     expect(chart).to_have_attribute("aria-label", re.compile("to 20\u00a0µg/m³, in the end 9.0"))
     expect(chart.locator("canvas")).to_be_visible()
     bands = "Coloured bands: the categories of US AQI for a mean over 24 hours."
-    expect(page.locator(".trend")).to_contain_text(f"{bands} What is drawn are means of another")
+    expect(page.locator(".trend")).to_contain_text(f"{bands} What is drawn is averaged otherwise")
     good, moderate, dark = chart.locator("canvas").evaluate(PIXELS)
     assert min(good, moderate) > 1000
     assert dark > 12 * 6, "one reading an hour is a dot of its own, which no line leads to"
@@ -70,17 +70,17 @@ def test_a_chart_shows_how_the_values_went(
     assert box is not None
     plot.hover(position={"x": box["width"] - 2, "y": 60})
     expect(page.locator(".point")).to_contain_text("as a mean over 24 hours: Good")
-    page.screenshot(path=screenshots / "panel-bands.png")
+    picture(page, "panel-bands")
     page.get_by_role("button", name="7 d").click()
     expect(page.locator(".trend")).to_contain_text("Means of an hour")
-    page.screenshot(path=screenshots / "panel-week.png")
+    picture(page, "panel-week")
 
 
 def test_the_values_can_be_taken_along_as_a_table(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     demo.post(reading("west-2", 60.31, 24.12, 12.3), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo, "/?sensor=west-2").page
     with page.expect_download() as started:
         page.get_by_role("button", name="Download these values").click()
@@ -94,7 +94,7 @@ def test_the_values_can_be_taken_along_as_a_table(
 def test_two_sensors_can_be_compared(demo: NodeProcess, gateway: str, visit: Open) -> None:
     pair = [reading(f"pair-{n}", 60.32, 24.14, 9.0 + n) for n in (1, 2)]
     demo.post(pair, gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/?sensor=pair-1")
     other = shown.page.get_by_label("Compare with")
     expect(other.locator("option").nth(1)).to_have_text("pair-2")  # the nearest comes first
@@ -106,7 +106,7 @@ def test_the_page_explains_the_number_down_to_its_arithmetic(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     demo.post(reading("west-3", 60.33, 24.16, 35.4), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo, "/?sensor=west-3").page
     page.get_by_text("Why this number?").click()
     why = page.locator(".why")
@@ -119,7 +119,7 @@ def test_the_page_explains_the_number_down_to_its_arithmetic(
 
 def test_the_panel_says_what_to_do(demo: NodeProcess, gateway: str, visit: Open) -> None:
     demo.post(reading("far-1", 62.0, 24.0, 80.0), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo, "/?sensor=far-1").page
     expect(page.locator(".panel .word")).to_have_text("Unhealthy")
     expect(page.locator(".advice")).to_contain_text("no hard effort outside")
@@ -129,7 +129,7 @@ def test_a_link_and_code_for_other_pages_are_there_to_copy(
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     demo.post(reading("west-5", 60.35, 24.20, 9.0), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/?sensor=west-5")
     shown.page.locator(".share summary").click()
     link = shown.page.get_by_label("Link to this sensor").input_value()
@@ -142,12 +142,12 @@ def test_a_link_and_code_for_other_pages_are_there_to_copy(
 
 
 def test_one_pollutant_can_be_shown_alone_and_in_other_colours(
-    demo: NodeProcess, gateway: str, visit: Open, screenshots: Path
+    demo: NodeProcess, gateway: str, visit: Open, picture: Picture
 ) -> None:
     both = reading("west-6", 60.36, 24.22, 35.4)
     both["values"]["pm10"] = 54.0
     demo.post(both, gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/#15/60.36/24.22", viewport={"width": 1280, "height": 900})
     page = shown.page
     shown.wait_for_color_in_middle(YELLOW)
@@ -157,7 +157,7 @@ def test_one_pollutant_can_be_shown_alone_and_in_other_colours(
     page.locator(".layer select").select_option("pm10")
     shown.wait_for_color_in_middle(GREEN)
     expect(page.locator(".legend")).to_contain_text("the index of PM10")
-    page.screenshot(path=screenshots / "layer-pm10.png")
+    picture(page, "layer-pm10")
     page.get_by_role("button", name="List of sensors").click()
     expect(page.get_by_role("columnheader", name="Overall index")).to_be_visible()
 
@@ -182,7 +182,7 @@ def test_an_alert_appears_without_a_reload_until_it_is_put_away(
 
 
 def test_what_somebody_reports_is_shown_once_it_has_been_looked_at(
-    demo: NodeProcess, operator: httpx.Headers, visit: Open, screenshots: Path
+    demo: NodeProcess, operator: httpx.Headers, visit: Open, picture: Picture
 ) -> None:
     note = "<b>since</b> noon"
     shown = visit(demo, "/#12/60.50/24.50", viewport={"width": 1280, "height": 900})
@@ -196,7 +196,7 @@ def test_what_somebody_reports_is_shown_once_it_has_been_looked_at(
     aim = page.locator(".aim").bounding_box()
     form.get_by_role("button", name="Send").click()
     expect(form).to_contain_text("Thank you.")
-    page.screenshot(path=screenshots / "report.png")
+    picture(page, "report")
     waiting = demo.client.get("/api/v1/reports?state=pending", headers=operator).json()
     [report] = [one for one in waiting["reports"] if one["note"] == note]
     assert abs(report["lat"] - 60.50) < 0.03 and abs(report["lng"] - 24.50) < 0.06
@@ -221,7 +221,7 @@ def test_what_somebody_reports_is_shown_once_it_has_been_looked_at(
 
 def test_the_list_says_in_words_what_is_old(demo: NodeProcess, gateway: str, visit: Open) -> None:
     demo.post(reading("west-9", 60.60, 24.10, 9.0, age_s=HOUR_S), gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     page = visit(demo).page
     page.get_by_role("button", name="List of sensors").click()
     page.get_by_label("Find a sensor").fill("west-9")
@@ -234,7 +234,7 @@ def test_the_last_day_can_be_gone_through_hour_by_hour(
     past = reading("west-8", 60.38, 24.26, 35.4, age_s=5 * HOUR_S)
     now = reading("west-8", 60.38, 24.26, 9.0)
     demo.post([past, now], gateway).raise_for_status()
-    demo.wait_until_flushed()
+    demo.flush()
     shown = visit(demo, "/#15/60.38/24.26", viewport={"width": 1280, "height": 900})
     page = shown.page
     shown.wait_for_color_in_middle(GREEN)
@@ -286,7 +286,7 @@ def test_the_end_of_the_last_day_takes_nobody_from_where_they_write(
     ],
 )
 def test_the_page_speaks_the_readers_language(
-    demo: NodeProcess, visit: Open, screenshots: Path, locale: str, tag: str, title: str
+    demo: NodeProcess, visit: Open, picture: Picture, locale: str, tag: str, title: str
 ) -> None:
     shown = visit(demo, "/#14.5/60.1716/24.9443", locale=locale)
     page = shown.page
@@ -295,4 +295,4 @@ def test_the_page_speaks_the_readers_language(
     shown.wait_until(
         lambda: any(shown.pixels_in_middle(color, 180) > 500 for color in (GREEN, YELLOW))
     )
-    page.screenshot(path=screenshots / f"language-{tag}.png")
+    picture(page, f"language-{tag}")

@@ -42,11 +42,13 @@ _SUMS: Final = "count(*), sum(hash(r)), round(sum(pm25), 3), count(DISTINCT (sen
 """Of every column of every reading, whatever the order."""
 
 
-def compact_under_readers(folder: Path, for_s: float, *, at_every_step: bool = False) -> Figures:
+def compact_under_readers(
+    folder: Path, for_s: float, *, at_every_step: bool = False, flushes: int = FLUSHES
+) -> Figures:
     """Kill it at every step in turn until the time is over, but at each once if so demanded."""
     figures = Figures("compaction")
     folder.mkdir(parents=True, exist_ok=True)
-    _prepare(folder / "full")
+    _prepare(folder / "full", flushes)
     at, until_s = folder / "at", time.monotonic() + for_s
     kills: dict[str, int] = dict.fromkeys(OF_COMPACTION, 0)
     for number in itertools.count():
@@ -69,14 +71,14 @@ def compact_under_readers(folder: Path, for_s: float, *, at_every_step: bool = F
     return figures
 
 
-def _prepare(data_dir: Path) -> None:
+def _prepare(data_dir: Path, flushes: int) -> None:
     """A day that is over, in many small files."""
     data_dir.mkdir()
     with closing(Node(Settings(), data_dir)) as node:
         now_us = node.clock.now_us()
         begin_us = now_us - now_us % DAY_US - 2 * DAY_US
-        whole = spread_batch(SENSORS, FLUSHES * READINGS, begin_us, begin_us + DAY_US)
-        for number in range(FLUSHES):
+        whole = spread_batch(SENSORS, flushes * READINGS, begin_us, begin_us + DAY_US)
+        for number in range(flushes):
             rows = slice(number * READINGS, (number + 1) * READINGS)
             part = {name: column[rows] for name, column in whole.columns.items()}
             node.mover.store(type(whole)(whole.labels, part), lambda _: None)
@@ -112,8 +114,8 @@ def _watch(step: str, occurrence: int) -> None:
 
 
 def _child(data_dir: Path, step: str, occurrence: int) -> int:
-    compact.PIECE_ROWS = FLUSHES * READINGS // 4  # type: ignore[misc]
     expected = msgspec.json.decode((data_dir.parent / "sums").read_bytes())
+    compact.PIECE_ROWS = int(expected[0]) // 4  # type: ignore[misc]
     different: list[Any] = []
     done = threading.Event()
     with (

@@ -9,7 +9,7 @@ from typing import Final
 from tests.faults.figures import Figures
 from tests.fuzzed import Tally, fuzz
 from tests.fuzzed_frames import send_frames
-from tests.http.sending import make_token, moment, now_us, reading, send, spot_number
+from tests.http.sending import moment, now_us, reading, send, spot_number
 from tests.processes import NodeProcess
 
 PER_OPERATION: Final = 20
@@ -24,7 +24,7 @@ def fuzz_at_length(folder: Path, at_least: int) -> Figures:
     statuses: Counter[int] = Counter()
     requests = operations = frames = 0
     try:
-        token = make_token(node, "admin")
+        token = node.token("admin")
         known = _measured(node)
         while requests < at_least:
             figures.rounds += 1
@@ -46,7 +46,7 @@ def _measured(node: NodeProcess) -> dict[str, list[str]]:
     """Let a sensor be known, and say which values are of it."""
     spot, at_us = spot_number(0), now_us()
     fuzzed = reading(spot, "fuzzed", at_us, timestamp=moment(at_us))
-    send(node, make_token(node, "gateway"), fuzzed)
+    send(node, node.token(), fuzzed)
     grids = [spot.at_zoom(zoom) for zoom in (0, 12, 18)]
     return {"sensor_id": ["fuzzed"], "grid_id": grids, "gridIds": [",".join(grids)]}
 

@@ -44,6 +44,7 @@ def fail_syncs(
     calls: str = BOTH,
     flushes: int = 0,
     cuts: int = 1,
+    flush_interval_s: float = FLUSH_INTERVAL_S,
     seed: int = 5,
 ) -> Figures:
     """Let syncs return EIO until so many flushes have failed, and a while longer.
@@ -55,7 +56,7 @@ def fail_syncs(
         new_disk(folder / "disk", DISK_MIB) as disk,
         victim(disk.mount / "node", folder / "node.log") as node,
     ):
-        with _load_on(node, figures, seed) as load:
+        with _load_on(node, figures, seed, flush_interval_s=flush_interval_s) as load:
             options = ("-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO:when={which}")
             for number in range(cuts):
                 with strace(node.pid, folder / "calls", *options):
@@ -69,11 +70,11 @@ def fail_syncs(
     return figures
 
 
-def lock_database(folder: Path, for_s: float, seed: int = 6) -> Figures:
+def lock_database(folder: Path, for_s: float, fault: str = "none", seed: int = 6) -> Figures:
     """Somebody else holds SQLite's write lock for a while."""
     figures = Figures("busy")
     with victim(folder / "node", folder / "node.log") as node:
-        with _load_on(node, figures, seed) as load:
+        with _load_on(node, figures, seed, fault) as load:
             with _locked(node.data_dir / DATABASE, for_s):
                 time.sleep(for_s)
             _serve_again(node, load, figures)
@@ -96,9 +97,15 @@ def _has_failed(node: Victim, flushes: int) -> bool:
 
 
 @contextmanager
-def _load_on(node: Victim, figures: Figures, seed: int, fault: str = "none") -> Iterator[Load]:
+def _load_on(
+    node: Victim,
+    figures: Figures,
+    seed: int,
+    fault: str = "none",
+    flush_interval_s: float = FLUSH_INTERVAL_S,
+) -> Iterator[Load]:
     """Readings arrive during the block; after it the store is compared, before and after a kill."""
-    node.start(fault, flush_interval_s=FLUSH_INTERVAL_S)
+    node.start(fault, flush_interval_s=flush_interval_s)
     load = Load(node.url, node.token(), seed=seed, sizes=(1, 40))
     with load.running():
         time.sleep(1)

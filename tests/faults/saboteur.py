@@ -6,6 +6,7 @@ The first argument says which, the rest goes to `urbanos-edge`:
 - `die-when:FILE`: SIGKILL to itself once FILE is there and says `STEP N`, when that step of a
   protocol has been reached N times since
 - `fatal-at:STEP:N`: DuckDB's fatal error there
+- `busy-after:MS`: a locked database is waited for no longer
 - `without:file-fsync`, `without:folder-fsync`: files or folders of the store are not synced
 - `without:full`, `without:sync`: SQLite with `synchronous` at NORMAL or OFF instead of FULL
 """
@@ -89,6 +90,8 @@ def sabotage(fault: str) -> None:
             _die_when_told(Path(order))
         case ["fatal-at", step, occurrence]:
             _at(step, int(occurrence), _fail)
+        case ["busy-after", ms]:
+            patch.object(database, "BUSY_TIMEOUT_MS", int(ms)).start()
         case ["without", ("file-fsync" | "folder-fsync") as what]:
             _without_store_sync(folders=what == "folder-fsync")
         case ["without", ("full" | "sync") as what]:

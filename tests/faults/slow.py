@@ -21,7 +21,7 @@ from typing import Final
 from bench.http import Connection
 from tests.faults.figures import Figures
 from tests.faults.victim import ROOT, patience
-from tests.http.sending import make_token, reading, send, spot_number
+from tests.http.sending import reading, send, spot_number
 from tests.processes import NodeProcess
 
 SOCKETS: Final = 500
@@ -44,8 +44,8 @@ def hold_up(folder: Path, rounds: int) -> Figures:
     node = NodeProcess(folder / "node", {})
     try:
         spot = spot_number(0)
-        send(node, make_token(node, "gateway"), reading(spot, "beside"))
-        node.wait_until_flushed()
+        send(node, node.token(), reading(spot, "beside"))
+        node.flush()
         targets = (f"/api/v1/grids/{spot.grid_id}/data", "/api/v1/sensors", "/api/v1/status", "/")
         alone, beside = [], []
         _p99_ms(node, targets)

@@ -24,13 +24,22 @@ def test_readings_whose_file_cannot_be_synced_wait_and_are_no_dead_letters(
 ) -> None:
     skip_without_disks()
     skip_without_strace()
-    figures = fail_syncs(tmp_path, io_errors.ALWAYS, for_s=2, calls=io_errors.STORE_ONLY, flushes=6)
+    figures = fail_syncs(
+        tmp_path,
+        io_errors.ALWAYS,
+        for_s=0,
+        calls=io_errors.STORE_ONLY,
+        flushes=6,
+        flush_interval_s=0.3,
+    )
     figures.assert_nothing_lost()
 
 
 def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
-    figures = lock_database(tmp_path, for_s=6)
+    """For longer than the node's own patience, so that it refuses meanwhile."""
+    figures = lock_database(tmp_path, for_s=2, fault="busy-after:500")
     figures.assert_nothing_lost()
+    assert figures.answers["503"]
     figures.assert_serving_again()
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.http.sending import Spot, make_token, spot_number
+from tests.http.sending import Spot, spot_number
 from tests.processes import NodeProcess
 
 _numbers = itertools.count()
@@ -15,7 +15,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module")
 def gateway(server: NodeProcess) -> str:
     """A token that may write for any sensor."""
-    return make_token(server, "gateway")
+    return server.token()
 
 
 @pytest.fixture

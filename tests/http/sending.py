@@ -18,7 +18,6 @@ import httpx
 import mercantile
 
 from tests.processes import NodeProcess
-from urbanos_edge import control
 
 INGEST: Final = "/api/v1/data/ingest"
 NDJSON: Final = {"Content-Type": "application/x-ndjson"}
@@ -67,13 +66,6 @@ def box_around(spot: Spot, degrees: float) -> Box:
     }
 
 
-def make_token(node: NodeProcess, scope: str, sensor: str | None = None) -> str:
-    """A new token's secret, asked for on the control socket."""
-    arguments = {"scope": scope, "sensor": sensor}
-    secret: str = control.request(node.data_dir, "token", arguments)["token"]
-    return secret
-
-
 def now_us() -> int:
     return time.time_ns() // 1000
 
@@ -97,16 +89,11 @@ def reading(
     return given | more
 
 
-def flush(node: NodeProcess) -> None:
-    """Have everything that waits in the spool stored now."""
-    control.request(node.data_dir, "flush")
-
-
 def send(node: NodeProcess, token: str, *readings: dict[str, Any]) -> None:
     """Post good readings as one batch and have them flushed: one change."""
     answer = node.post(list(readings), token)
     assert answer.json().get("accepted") == len(readings), answer.text
-    flush(node)
+    node.flush()
 
 
 def rows(node: NodeProcess, grid_id: str, **query: int) -> list[dict[str, Any]]:
@@ -129,7 +116,7 @@ def stored(data_dir: Path, columns: str, tail: str = "", *given: object) -> list
 
 def stored_of(node: NodeProcess, sensor_id: str, columns: str = "pm25") -> list[tuple[Any, ...]]:
     """The stored rows of one sensor in the order of their time, once all is flushed."""
-    flush(node)
+    node.flush()
     return stored(node.data_dir, columns, "WHERE sensor_id = ? ORDER BY timestamp", sensor_id)
 
 

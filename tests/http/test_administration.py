@@ -21,7 +21,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.http.sending import assert_is_error, make_token, reading, spot_number
+from tests.http.sending import assert_is_error, reading, spot_number
 from tests.processes import NodeProcess
 from urbanos_edge import control
 from urbanos_edge.commands import ONLY_LOOKS, READS, commands
@@ -91,7 +91,7 @@ def test_a_login_stands_for_its_token_until_it_is_ended(
     server: NodeProcess, browser: httpx.Client
 ) -> None:
     assert_is_error(browser.get(SESSION), 401)
-    answer = log_in(browser, make_token(server, "operator"))
+    answer = log_in(browser, server.token("operator"))
     assert (answer.status_code, answer.json()["scope"]) == (201, "operator")
     said = answer.headers["set-cookie"]
     assert re.match(rf"{COOKIE}=\S{{43}}; ", said)
@@ -119,9 +119,9 @@ def test_a_login_cannot_be_given_to_somebody_beforehand(
     """Session fixation: whatever a browser brings along, it leaves with a new one."""
     planted = "A" * 43
     browser.cookies.set(COOKIE, planted, domain="127.0.0.1")
-    first = log_in(browser, make_token(server, "operator")).cookies[COOKIE]
+    first = log_in(browser, server.token("operator")).cookies[COOKIE]
     assert first != planted
-    second = log_in(browser, make_token(server, "operator")).cookies[COOKIE]
+    second = log_in(browser, server.token("operator")).cookies[COOKIE]
     assert second != first
     for old in (planted, first):
         headers = {"Cookie": f"{COOKIE}={old}"}
@@ -133,7 +133,7 @@ def test_nothing_is_changed_by_a_login_but_from_our_own_pages(
     server: NodeProcess, browser: httpx.Client, origin: str | None
 ) -> None:
     """A browser says where a request comes from with all that changes something (Fetch, 3.2)."""
-    log_in(browser, make_token(server, "admin"))
+    log_in(browser, server.token("admin"))
     headers = {"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"}
     headers |= {} if origin is None else {"Origin": origin}
     forged = httpx.post(
@@ -144,7 +144,7 @@ def test_nothing_is_changed_by_a_login_but_from_our_own_pages(
 
 
 def test_a_revoked_token_ends_its_logins(server: NodeProcess, browser: httpx.Client) -> None:
-    token_id = log_in(browser, make_token(server, "operator")).json()["token_id"]
+    token_id = log_in(browser, server.token("operator")).json()["token_id"]
     assert browser.get("/api/v1/inbox").status_code == 200
     control.request(server.data_dir, "revoke_token", {"id": token_id})
     assert_is_error(browser.get("/api/v1/inbox"), 401)
@@ -169,7 +169,7 @@ READABLE = (
 
 @pytest.mark.parametrize("path", READABLE)
 def test_a_closed_node_shows_nothing_without_a_token(closed: NodeProcess, path: str) -> None:
-    bearer = {"Authorization": f"Bearer {make_token(closed, 'sync')}"}
+    bearer = {"Authorization": f"Bearer {closed.token('sync')}"}
     wrong = {"Authorization": "Bearer uoe_wrong"}
     for _ in range(2):
         shown = httpx.get(closed.url + path, headers=bearer)
@@ -188,8 +188,7 @@ def test_a_closed_node_still_tells_that_it_lives_and_takes_readings(closed: Node
 
 def test_who_may_write_the_directory_exports_from_a_closed_node(closed: NodeProcess) -> None:
     assert (
-        closed.post(reading(spot_number(0), "closed"), make_token(closed, "gateway")).status_code
-        == 202
+        closed.post(reading(spot_number(0), "closed"), closed.token("gateway")).status_code == 202
     )
     control.request(closed.data_dir, "flush")
     table = closed.run("export", "--from", "2026-01-01", "-").stdout
@@ -216,7 +215,7 @@ def _lent(node: NodeProcess, name: str) -> list[Any]:
 
 
 def test_the_document_says_who_may_read_a_closed_node(closed: NodeProcess) -> None:
-    bearer = {"Authorization": f"Bearer {make_token(closed, 'sync')}"}
+    bearer = {"Authorization": f"Bearer {closed.token('sync')}"}
     document = httpx.get(f"{closed.url}/schema/openapi.json", headers=bearer).json()
     schemes = document["components"]["securitySchemes"]
     assert schemes["session"] == schemes["session"] | {"in": "cookie", "name": COOKIE}
@@ -230,7 +229,7 @@ def test_the_document_says_who_may_read_a_closed_node(closed: NodeProcess) -> No
 
 
 def test_the_document_says_which_scope_is_needed(server: NodeProcess) -> None:
-    others = {"operator": make_token(server, "gateway"), "admin": make_token(server, "operator")}
+    others = {"operator": server.token("gateway"), "admin": server.token("operator")}
     found = set()
     for path, told in server.client.get("/schema/openapi.json").json()["paths"].items():
         scopes = told.get("get", {}).get("security", [{}])[0].get("bearer")
@@ -246,7 +245,7 @@ def test_a_closed_nodes_news_are_for_those_with_a_token(closed: NodeProcess) -> 
     with pytest.raises(InvalidStatus) as refused:
         connect(url)
     assert refused.value.response.status_code == 401
-    with connect(url, additional_headers={"Authorization": f"Bearer {make_token(closed, 'sync')}"}):
+    with connect(url, additional_headers={"Authorization": f"Bearer {closed.token('sync')}"}):
         pass
     grids = {"gridIds": "z12-x2330-y1185"}
     assert_is_error(closed.client.get("/api/v1/live", params=grids), 401)
@@ -254,7 +253,7 @@ def test_a_closed_nodes_news_are_for_those_with_a_token(closed: NodeProcess) -> 
 
 def test_a_login_reads_a_closed_node(closed: NodeProcess) -> None:
     with httpx.Client(base_url=closed.url, headers={"Origin": closed.url}) as client:
-        log_in(client, make_token(closed, "gateway"))
+        log_in(client, closed.token("gateway"))
         assert client.get("/api/v1/sensors").status_code == 200
         with connect(
             f"ws://127.0.0.1:{closed.port}/ws",
@@ -306,10 +305,10 @@ def assert_news_end(
 
 
 def test_news_end_with_the_token_that_let_them_in(closed: NodeProcess) -> None:
-    token = make_token(closed, "sync")
+    token = closed.token("sync")
     with httpx.Client(base_url=closed.url, headers={"Origin": closed.url}) as client:
         token_id = log_in(client, token).json()["token_id"]
-    other = {"Authorization": f"Bearer {make_token(closed, 'sync')}"}
+    other = {"Authorization": f"Bearer {closed.token('sync')}"}
     with following(closed, other) as bystander:
         assert_news_end(
             closed,
@@ -322,7 +321,7 @@ def test_news_end_with_the_token_that_let_them_in(closed: NodeProcess) -> None:
 
 def test_news_end_with_the_login_that_let_them_in(closed: NodeProcess) -> None:
     with httpx.Client(base_url=closed.url, headers={"Origin": closed.url}) as client:
-        log_in(client, make_token(closed, "operator"))
+        log_in(client, closed.token("operator"))
         said = {"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"}
         assert_news_end(closed, said, lambda: client.delete(SESSION))
 
@@ -331,7 +330,7 @@ def test_news_end_when_the_hours_of_a_login_are_over(tmp_path: Path) -> None:
     program = [sys.executable, "-c", SHORT_LOGINS]
     node = NodeProcess(tmp_path / "node", {"public_read": False}, program)
     try:
-        token = make_token(node, "operator")
+        token = node.token("operator")
         with httpx.Client(base_url=node.url, headers={"Origin": node.url}) as client:
             log_in(client, token)
             assert_news_end(node, {"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"})
@@ -355,7 +354,7 @@ def test_every_route_that_changes_something_is_an_act_or_brings_readings(
 @pytest.mark.parametrize("path", ACTS)
 def test_an_act_leaves_a_line_before_it_is_done(server: NodeProcess, path: str) -> None:
     method, act, body = ACTS[path]
-    secret = make_token(server, "admin")
+    secret = server.token("admin")
     target = path.replace("{number}", "424242")
     with httpx.Client(base_url=server.url, headers={"Origin": server.url}) as client:
         if path == SESSION:
@@ -377,7 +376,7 @@ def test_who_may_not_leaves_no_line(server: NodeProcess) -> None:
     before = lines(server, 1)[0]["id"]
     sent = {"sender": "x"}
     assert_is_error(server.client.post("/api/v1/inbox/ignore", json=sent), 401)
-    secret = make_token(server, "sensor", "s-1")
+    secret = server.token("sensor", "s-1")
     bearer = {"Authorization": f"Bearer {secret}"}
     assert_is_error(server.client.post("/api/v1/inbox/ignore", json=sent, headers=bearer), 403)
     assert [line["act"] for line in lines(server, 10) if line["id"] > before] == ["token"]
@@ -424,7 +423,7 @@ def test_nothing_is_done_that_the_log_cannot_hold(node: Node) -> None:
 
 
 def test_the_log_is_listed_and_exported_whole(server: NodeProcess, tmp_path: Path) -> None:
-    secret = make_token(server, "admin")
+    secret = server.token("admin")
     answer = server.client.get(
         "/api/v1/audit", headers={"Authorization": f"Bearer {secret}"}, params={"limit": 2}
     ).json()

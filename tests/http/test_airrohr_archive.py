@@ -5,15 +5,14 @@ All of them, in the time they were measured in: `scripts/soak aberdeen`.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import http.client
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import msgspec
 
 from tests.devices import airrohr_fields
@@ -27,16 +26,23 @@ STRIKING: Final = 900.0
 CONNECTIONS: Final = 8
 HIGHEST: Final = {quantity.name: quantity.high for quantity in QUANTITIES}
 
+CHOSEN: Final = f"""
+SELECT 'esp8266-' || sensor_id, P1, P2
+FROM (
+    SELECT *, row_number() OVER () - 1 AS line
+    FROM read_csv('{{path}}', delim = ';', all_varchar = true)
+)
+WHERE P1 IS NOT NULL AND P2 IS NOT NULL
+    AND (line % {EVERY} = 0 OR greatest(P1::DOUBLE, P2::DOUBLE) > {STRIKING})
+ORDER BY line
+"""
+
 Row = tuple[str, str, str]
 """Sensor, P1 and P2 as they stand in the archive."""
 
 
-def chosen(path: Path) -> Iterator[Row]:
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file, delimiter=";")):
-            p1, p2 = row["P1"], row["P2"]
-            if p1 and p2 and (number % EVERY == 0 or max(float(p1), float(p2)) > STRIKING):
-                yield f"esp8266-{row['sensor_id']}", p1, p2
+def chosen(path: Path) -> list[Row]:
+    return duckdb.sql(CHOSEN.format(path=path)).fetchall()
 
 
 def send_all(port: int, token: str, rows: Sequence[Row]) -> Counter[int]:
@@ -60,7 +66,7 @@ def send_all(port: int, token: str, rows: Sequence[Row]) -> Counter[int]:
 def test_aberdeens_values_come_through_and_those_of_dead_fans_are_flagged(
     server: NodeProcess, gateway: str, data: Path
 ) -> None:
-    rows = list(chosen(data / "readings/aberdeen/sds011.csv.gz"))
+    rows = chosen(data / "readings/aberdeen/sds011.csv.gz")
     sensors = sorted({sensor_id for sensor_id, _, _ in rows})
     for number, sensor_id in enumerate(sensors):
         place = reading(spot_number(1000 + number), sensor_id, values={"co": 0.1})
@@ -72,7 +78,7 @@ def test_aberdeens_values_come_through_and_those_of_dead_fans_are_flagged(
             Counter[int](),
         )
     assert statuses == {200: len(rows)}
-    server.wait_until_flushed()
+    server.flush()
     found = stored(server.data_dir, "sensor_id, pm10, pm25, flags", "WHERE co IS NULL")
     sent = Counter((sensor_id, float(p1), float(p2)) for sensor_id, p1, p2 in rows)
     assert Counter(row[:3] for row in found) == sent

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.sending import Spot, make_token, reading, send
+from tests.http.sending import Spot, reading, send
 from tests.mosquitto import Mosquitto
 from tests.processes import NodeProcess, wait_until
 from urbanos_edge import control
@@ -50,7 +50,7 @@ def told_node(broker: Broker, start_node: Callable[..., NodeProcess]) -> NodePro
 def test_events_reach_a_subscriber_in_order(
     told_node: NodeProcess, broker: Broker, spot: Spot
 ) -> None:
-    gateway = make_token(told_node, "gateway")
+    gateway = told_node.token()
     with broker.running():
         told_node.run("alert", "test")
         with broker.heard(2) as heard:
@@ -66,7 +66,7 @@ def test_events_reach_a_subscriber_in_order(
 def test_what_a_broker_missed_it_gets_when_it_is_back(
     told_node: NodeProcess, broker: Broker, spot: Spot
 ) -> None:
-    gateway = make_token(told_node, "gateway")
+    gateway = told_node.token()
     for pm25 in (80, 5, 80):
         send(told_node, gateway, reading(spot, "one", values={"pm25": pm25}))
     wait_until(lambda: told_node.status()["alerts"]["receivers_failing"] == 1, 10)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.http.sending import assert_is_error, make_token
+from tests.http.sending import assert_is_error
 from tests.processes import NodeProcess
 
 STARTS_A_REQUEST = re.compile(r"""(?:src|href)=["']([^"']+)|url\(["']?([^"')]+)""")
@@ -80,7 +80,7 @@ def test_where_reading_is_not_public_it_opens_and_what_it_shows_needs_a_token(
     for asset in re.findall(r"/assets/[\w.-]+", page.text):
         assert closed.client.get(asset).status_code == 200
     assert_is_error(closed.client.get("/schema/openapi.json"), 401)
-    bearer = {"Authorization": f"Bearer {make_token(closed, 'sync')}"}
+    bearer = {"Authorization": f"Bearer {closed.token('sync')}"}
     assert httpx.get(f"{closed.url}/schema/openapi.json", headers=bearer).status_code == 200
 
 

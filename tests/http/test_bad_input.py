@@ -70,12 +70,8 @@ BAD_ELEMENTS = {
     "neither a sensor nor a location": '{"values":{"pm25":9.0}}',
     "no location and no known quantity": '{"sensor_id":"nowhere-ever","values":{"noise":40}}',
     "the year 2099": with_field("timestamp", '"2099-01-01T00:00:00Z"'),
-    "the year 10000 in UTC": with_field(
-        "timestamp", '"9999-12-31T23:59:59-12:00"'
-    ),
-    "the year 0 in UTC": with_field(
-        "timestamp", '"0001-01-01T00:00:00+12:00"'
-    ),
+    "the year 10000 in UTC": with_field("timestamp", '"9999-12-31T23:59:59-12:00"'),
+    "the year 0 in UTC": with_field("timestamp", '"0001-01-01T00:00:00+12:00"'),
     "a naive timestamp": with_field("timestamp", '"2026-01-01T00:00:00"'),
     "a moment before 1970": with_field("timestamp", '"1969-12-31T23:59:59Z"'),
     "a negative epoch": with_field("timestamp", "-1"),

@@ -11,21 +11,32 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import click
 import pytest
+from anyio import to_thread
 from click.testing import CliRunner
 
 from tests.http.sending import Spot, assert_is_error, reading, send, stored
-from tests.processes import NodeProcess, command
-from urbanos_edge import cli
+from tests.processes import NodeProcess, command, wait_until
+from urbanos_edge import cli, control
 from urbanos_edge.cli import main
-from urbanos_edge.cli.asking import show
+from urbanos_edge.cli.asking import ask, show
 from urbanos_edge.cli.overview import GROUPS
+from urbanos_edge.cli.owner import by_owner
+from urbanos_edge.control import LongCommand
+from urbanos_edge.errors import EdgeError
+from urbanos_edge.progress import Tell
+from urbanos_edge.upkeep.upkeep import until_stopped
 
 SCREEN = (24, 80)
 """Lines and columns of a terminal."""
@@ -82,6 +93,25 @@ def test_who_only_looks_where_there_is_no_node_makes_none(tmp_path: Path) -> Non
     assert not mistyped.exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "backup /tmp/nowhere",
+        "check --repair",
+        "compact",
+        "expire",
+        "regrade",
+        "dead-letters purge --all",
+        "sensor rename roof-3 roof",
+        "token revoke 1",
+        "alert remove 1",
+    ],
+)
+def test_what_works_on_what_is_there_makes_no_node_either(tmp_path: Path, words: str) -> None:
+    assert_failed(run(tmp_path / "dta", *words.split()), "dta", "--data-dir")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_mistyped_command_is_told_the_right_one(tmp_path: Path) -> None:
     for words, meant in ((["stauts"], "'status'"), (["sensor", "ad"], "'add'")):
         ended = run(tmp_path, *words)
@@ -102,11 +132,12 @@ def test_status_and_lists_are_told_to_people_and_to_programs(data_dir: Path) -> 
 
 
 def test_what_is_not_there_cannot_be_revoked(data_dir: Path) -> None:
+    run(data_dir, "token", "create", "--scope", "gateway")
     assert_failed(run(data_dir, "token", "revoke", "999999"), "999999")
 
 
 def test_the_tokens_of_the_command_line_open_the_door(server: NodeProcess, spot: Spot) -> None:
-    secret = server.token("gateway")
+    secret = server.run("token", "create", "--scope", "gateway").stdout.strip()
     send(server, secret, reading(spot, "by-command"))
     listed = outcome(run(server.data_dir, "token", "list", "--json"))
     server.run("token", "revoke", str(max(token["id"] for token in listed)))
@@ -114,7 +145,8 @@ def test_the_tokens_of_the_command_line_open_the_door(server: NodeProcess, spot:
 
 
 def test_a_sensors_token_is_made_for_it(server: NodeProcess, spot: Spot) -> None:
-    secret = server.token("sensor", "--sensor", "roof-3")
+    made = server.run("token", "create", "--scope", "sensor", "--sensor", "roof-3")
+    secret = made.stdout.strip()
     assert server.post(reading(spot), secret).status_code == 202
     assert_is_error(server.post(reading(spot, "roof-4"), secret), 403)
 
@@ -184,6 +216,114 @@ def test_an_archive_of_any_day_is_imported(data_dir: Path, tmp_path: Path, spot:
     assert "4 rows, 4 sent, 4 accepted, 1 of them duplicate" in ended.stdout
     found = stored(data_dir, "pm25", "WHERE sensor_id = ? ORDER BY timestamp", spot.grid_id)
     assert found == [(0.0,), (1.0,), (2.0,)]
+
+
+# --- a node that ends or hangs in the midst of a command ---
+
+SLOW = """
+import sys, time
+from urbanos_edge.backup.check import Check
+from urbanos_edge.cli import main
+Check._check_database = lambda self: time.sleep(3)
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def slow_node(tmp_path: Path) -> Iterator[NodeProcess]:
+    """A node that takes 3 s for a check, and cannot be broken off meanwhile."""
+    node = NodeProcess(tmp_path / "node", {}, program=[sys.executable, "-c", SLOW])
+    yield node
+    node.stop()
+
+
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_nobody_stands_in_for_a_node_that_ends_in_the_midst_of_a_command(
+    slow_node: NodeProcess, way: str
+) -> None:
+    began = threading.Event()
+    with ThreadPoolExecutor(1) as one:
+        asked = one.submit(
+            ask, slow_node.data_dir, "check", {"repair": True}, lambda *_: began.set()
+        )
+        assert began.wait(10)
+        assert getattr(slow_node, way)() in (0, None)
+        with pytest.raises(EdgeError, match="run it again"):
+            asked.result(10)
+    assert "Traceback" not in slow_node.log()
+    assert "set aside" not in slow_node.log()
+
+
+def test_a_command_has_ended_when_the_listener_has(tmp_path: Path) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    async def command(_: dict[str, Any], tell: Tell) -> None:
+        try:
+            await to_thread.run_sync(work, until_stopped(tell))
+        finally:
+            ended.set()
+
+    def work(tell: Tell) -> None:
+        began.set()
+        for _ in range(500):
+            time.sleep(0.01)
+            tell(0.5, "working")
+
+    async def listening() -> None:
+        listener = await control.listen(tmp_path, {"slow": LongCommand(command)})
+        await to_thread.run_sync(began.wait, 10)
+        await listener.end()
+        assert ended.is_set()
+
+    with ThreadPoolExecutor(2) as two:
+        listened = two.submit(anyio.run, listening)
+        wait_until((tmp_path / "control.sock").exists, 10)
+        asked = two.submit(control.request, tmp_path, "slow")
+        began_s = time.monotonic()
+        listened.result(10)
+        assert time.monotonic() - began_s < 4, "it is broken off"
+        with pytest.raises(EdgeError, match="run it again"):
+            asked.result(10)
+
+
+def test_a_long_command_that_has_nothing_to_tell_is_not_taken_for_hung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "STILL_AT_WORK_S", 0.1, raising=False)
+
+    async def command(_: dict[str, Any], tell: Tell) -> str:
+        await anyio.sleep(2)
+        return "done"
+
+    async def listening() -> Any:
+        listener = await control.listen(tmp_path, {"slow": LongCommand(command)})
+        asked = partial(control.request, tmp_path, "slow", within_s=1)
+        try:
+            return await to_thread.run_sync(asked)
+        finally:
+            listener.close()
+
+    assert anyio.run(listening) == "done"
+
+
+def test_a_node_that_says_nothing_is_told_of_in_one_line() -> None:
+    def there() -> None:
+        raise TimeoutError
+
+    with pytest.raises(EdgeError, match="says nothing"):
+        by_owner(there, lambda: None)
+
+
+def test_a_long_command_waits_for_a_node_that_comes_back() -> None:
+    tries = iter([control.NotRunning("no node"), control.NotRunning("no node"), None])
+
+    def there() -> str:
+        error = next(tries)
+        if error is not None:
+            raise error
+        return "there"
+
+    assert by_owner(there, lambda: "here", 5) == "there"
 
 
 # --- what keeps a node from starting ---

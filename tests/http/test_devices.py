@@ -13,7 +13,6 @@ from tests import devices
 from tests.http.sending import (
     Spot,
     assert_is_error,
-    make_token,
     reading,
     send,
     stored_of,
@@ -34,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def operator(server: NodeProcess) -> str:
-    return make_token(server, "operator")
+    return server.token("operator")
 
 
 def basic(user: str, password: str) -> dict[str, str]:
@@ -74,7 +73,7 @@ def test_an_airrohr_unit_with_a_token_as_its_password_is_stored(
     server: NodeProcess, gateway: str, spot: Spot
 ) -> None:
     place(server, gateway, spot, "esp8266-12345")
-    token = make_token(server, "sensor", "esp8266-12345")
+    token = server.token("sensor", "esp8266-12345")
     headers = devices.AIRROHR_HEADERS | basic("airrohr", token)
     answer = server.client.post("/data.php", content=devices.AIRROHR, headers=headers)
     assert answer.status_code == 200, answer.text
@@ -106,7 +105,7 @@ def test_a_push_to_sensor_community_is_answered_201_chip_by_chip(
 
 
 def test_another_sensors_token_is_forbidden_at_every_door(server: NodeProcess) -> None:
-    token = make_token(server, "sensor", "somebody-else")
+    token = server.token("sensor", "somebody-else")
     doors = {
         "/data.php": devices.AIRROHR,
         "/sensors/airgradient:ecda3b1eaaaf/measures": devices.AIRGRADIENT_PUSH,

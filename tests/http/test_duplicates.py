@@ -12,8 +12,6 @@ import pytest
 from tests.http.sending import (
     SECOND_US,
     Spot,
-    flush,
-    make_token,
     moment,
     now_us,
     reading,
@@ -51,7 +49,7 @@ class Restartable:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.node = self._start()
-        self.token = make_token(self.node, "gateway")
+        self.token = self.node.token()
 
     def send(self, *readings: dict[str, Any]) -> None:
         for each in readings:
@@ -61,7 +59,7 @@ class Restartable:
         assert self.node.post(list(readings), self.token).status_code == 202
 
     def flush(self) -> None:
-        flush(self.node)
+        self.node.flush()
 
     def stored(self, spot: Spot, columns: str = COLUMNS) -> list[tuple[Any, ...]]:
         """What the files hold of a spot, by time and sensor, once all is flushed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import httpx
 import pytest
 
 from tests.damage import spoil
-from tests.http.sending import assert_is_error, flush, make_token, moment, stored
+from tests.http.sending import assert_is_error, moment, stored
 from tests.http.test_commands import assert_failed, run
 from tests.processes import NodeProcess, command, wait_until
 from urbanos_edge import control
@@ -51,20 +52,42 @@ def row(number: int) -> dict[str, Any]:
     }
 
 
-def fill(node: NodeProcess) -> None:
-    """Files of one past day with 60,000 readings: 30 MB as NDJSON, more than sockets hold."""
-    token = make_token(node, "gateway")
-    for batch in range(BATCHES):
-        first = batch * BATCH
-        answer = node.post([row(number) for number in range(first, first + BATCH)], token)
-        assert answer.json()["accepted"] == BATCH, answer.text
-        flush(node)
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory whose node does not run: one past day's 60,000 readings in six files.
+
+    They are 30 MB as NDJSON, more than sockets hold.
+    """
+    node = NodeProcess(tmp_path_factory.mktemp("filled"), {})
+    try:
+        token = node.token()
+        for batch in range(BATCHES):
+            first = batch * BATCH
+            answer = node.post([row(number) for number in range(first, first + BATCH)], token)
+            assert answer.json()["accepted"] == BATCH, answer.text
+            node.flush()
+    finally:
+        node.stop()
+    return node.data_dir
+
+
+def copied(filled: Path, to: Path) -> Path:
+    """Another directory with the same readings; its node makes a ballast of its own."""
+    return shutil.copytree(filled, to, ignore=shutil.ignore_patterns("ballast", "control.sock"))
 
 
 @pytest.fixture(scope="module")
-def full(server: NodeProcess) -> NodeProcess:
-    fill(server)
-    return server
+def full(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node that runs on these readings."""
+    process = NodeProcess(copied(filled, tmp_path_factory.mktemp("full") / "node"), {})
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def own(filled: Path, tmp_path: Path) -> Path:
+    """A copy of them for one test alone."""
+    return copied(filled, tmp_path / "node")
 
 
 @contextmanager
@@ -176,17 +199,17 @@ def test_a_box_leaves_the_others_out(full: NodeProcess) -> None:
     ],
 )
 def test_what_is_asked_wrongly_is_refused(
-    server: NodeProcess, query: dict[str, str], code: str
+    full: NodeProcess, query: dict[str, str], code: str
 ) -> None:
-    answer = server.client.get(PATH, params=query)
+    answer = full.client.get(PATH, params=query)
     assert assert_is_error(answer, 422)["code"] == code
     if code == "range_too_long":
         assert "366" in answer.text
 
 
-def test_a_year_with_its_leap_day_is_not_too_long(server: NodeProcess) -> None:
+def test_a_year_with_its_leap_day_is_not_too_long(full: NodeProcess) -> None:
     span = {"from": "2024-01-01", "to": "2025-01-01"}
-    assert server.client.get(PATH, params=span).status_code == 200
+    assert full.client.get(PATH, params=span).status_code == 200
 
 
 def test_a_head_leaves_the_connection_in_use(full: NodeProcess) -> None:
@@ -215,7 +238,7 @@ def test_a_third_export_at_once_is_told_to_come_again(full: NodeProcess) -> None
 
 
 def test_an_address_has_one_export_at_a_time_and_so_has_a_token(full: NodeProcess) -> None:
-    bearer = {"Authorization": f"Bearer {make_token(full, 'sync')}"}
+    bearer = {"Authorization": f"Bearer {full.token('sync')}"}
     with reading_slowly(full, LARGE):
         assert assert_is_error(full.client.get(PATH, params=SPAN), 503)["code"] == "busy"
         assert full.client.get(PATH, params=SPAN, headers=bearer).status_code == 200
@@ -239,10 +262,9 @@ def test_a_client_that_leaves_leaves_nothing_behind(full: NodeProcess) -> None:
 
 
 def test_a_node_stops_at_once_although_exports_run(
-    start_node: Callable[..., NodeProcess],
+    start_node: Callable[..., NodeProcess], own: Path
 ) -> None:
-    node = start_node()
-    fill(node)
+    node = start_node(own)
     with reading_slowly(node, LARGE), reading_slowly(node, LARGE, 2) as client:
         began_s = time.monotonic()
         assert node.stop() == 0
@@ -252,12 +274,9 @@ def test_a_node_stops_at_once_although_exports_run(
     assert not copies(node)
 
 
-def test_an_export_that_takes_too_long_is_broken_off(tmp_path: Path) -> None:
-    node = NodeProcess(
-        tmp_path / "node", {"flush_interval_s": 0.5}, program=[sys.executable, "-c", HASTY]
-    )
+def test_an_export_that_takes_too_long_is_broken_off(own: Path) -> None:
+    node = NodeProcess(own, {}, program=[sys.executable, "-c", HASTY])
     try:
-        fill(node)
         with reading_slowly(node, LARGE) as client:
             wait_until(lambda: not copies(node), 20, node.log)
             assert not _rest(client).endswith(b"0\r\n\r\n"), "the answer looks complete"
@@ -265,10 +284,11 @@ def test_an_export_that_takes_too_long_is_broken_off(tmp_path: Path) -> None:
         node.stop()
 
 
-def test_an_export_ends_with_the_right_to_read(start_node: Callable[..., NodeProcess]) -> None:
-    node = start_node(public_read=False)
-    fill(node)
-    token = make_token(node, "sync")
+def test_an_export_ends_with_the_right_to_read(
+    start_node: Callable[..., NodeProcess], own: Path
+) -> None:
+    node = start_node(own, public_read=False)
+    token = node.token("sync")
     login = node.client.post("/api/v1/session", json={"token": token}).json()
     with reading_slowly(node, LARGE, Authorization=f"Bearer {token}") as client:
         control.request(node.data_dir, "revoke_token", {"id": login["token_id"]})
@@ -286,10 +306,9 @@ def _rest(client: socket.socket) -> bytes:
 
 
 def test_an_answer_that_breaks_off_shows_as_incomplete(
-    start_node: Callable[..., NodeProcess],
+    start_node: Callable[..., NodeProcess], own: Path
 ) -> None:
-    node = start_node()
-    fill(node)
+    node = start_node(own)
     last = max(node.data_dir.glob(f"readings/created_date={DAY}/*.parquet"))
     with (
         pytest.raises(httpx.RemoteProtocolError),
@@ -309,21 +328,10 @@ def test_an_answer_that_breaks_off_shows_as_incomplete(
 # --- by the command ---
 
 
-@pytest.fixture(scope="module")
-def resting(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with the same readings, whose node does not run."""
-    node = NodeProcess(tmp_path_factory.mktemp("resting"), {"flush_interval_s": 0.5})
-    try:
-        fill(node)
-    finally:
-        node.stop()
-    return node.data_dir
-
-
 @pytest.fixture(params=["running", "resting"])
 def data_dir(request: pytest.FixtureRequest) -> Path:
     if request.param == "resting":
-        return cast(Path, request.getfixturevalue("resting"))
+        return cast(Path, request.getfixturevalue("filled"))
     return cast(NodeProcess, request.getfixturevalue("full")).data_dir
 
 
@@ -391,10 +399,9 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(data_dir: Path) -> 
 
 
 def test_a_transfer_that_breaks_leaves_no_file(
-    start_node: Callable[..., NodeProcess], tmp_path: Path
+    start_node: Callable[..., NodeProcess], own: Path, tmp_path: Path
 ) -> None:
-    node = start_node()
-    fill(node)
+    node = start_node(own)
     folder = tmp_path / "out"
     folder.mkdir()
     words = ["export", "--from", DAY, "--to", NEXT_DAY, "--format", "ndjson", str(folder / "a")]

@@ -11,7 +11,7 @@ import pytest
 from tests.fuzzed import Tally, fuzz
 from tests.fuzzed_frames import send_frames
 from tests.http.listening import listening, sensors_of
-from tests.http.sending import make_token, moment, now_us, reading, send, spot_number
+from tests.http.sending import moment, now_us, reading, send, spot_number
 from tests.processes import NodeProcess
 
 PER_OPERATION = 2
@@ -29,7 +29,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A node that has measured something, and that nobody asks too often."""
     process = NodeProcess(tmp_path_factory.mktemp("fuzz"), {"ingest_rate_limit": "1000000/second"})
     at_us = now_us()
-    token = make_token(process, "gateway")
+    token = process.token()
     send(process, token, reading(SPOT, "fuzzed", at_us, timestamp=moment(at_us)))
     yield process
     process.stop()
@@ -49,7 +49,7 @@ def assert_is_as_the_document_says(node: NodeProcess, tally: Tally) -> None:
 def test_whatever_an_admin_asks_is_answered_as_the_document_says(
     node: NodeProcess, document: Any
 ) -> None:
-    tally = fuzz(node, make_token(node, "admin"), PER_OPERATION, 1, KNOWN)
+    tally = fuzz(node, node.token("admin"), PER_OPERATION, 1, KNOWN)
     assert_is_as_the_document_says(node, tally)
     assert tally.operations == sum(map(len, document["paths"].values()))
     assert {200, 204, 400, 404, 422} <= tally.statuses.keys()
@@ -68,7 +68,7 @@ def test_every_schema_of_the_document_is_one(document: Any) -> None:
 
 def test_numbers_that_no_letter_can_have_find_none(node: NodeProcess) -> None:
     """SQLite counts to 2^63 - 1."""
-    headers = {"Authorization": f"Bearer {make_token(node, 'operator')}"}
+    headers = {"Authorization": f"Bearer {node.token('operator')}"}
     for number in (1 << 63, -(1 << 64)):
         listed = node.client.get(f"/api/v1/dead-letters?before={number}", headers=headers)
         assert listed.status_code == 200
@@ -79,7 +79,7 @@ def test_numbers_that_no_letter_can_have_find_none(node: NodeProcess) -> None:
 
 
 def test_clients_that_send_any_frames_leave_the_others_their_news(node: NodeProcess) -> None:
-    token = make_token(node, "gateway")
+    token = node.token()
     with listening(node, SPOT.grid_id) as client:
         assert send_frames(node, clients=60, frames=30, number=3) >= 60
         send(node, token, reading(SPOT, "after-all"))

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pytest
 from aqi_hub.aqi_usa.aqi import cal_iaqi_usa
 
-from tests.http.sending import make_token, stored
+from tests.http.sending import stored
 from tests.http.test_history import measured
 from tests.processes import NodeProcess
 from urbanos_edge.aqi import US_EPA_2024, complete_mean, running_mean
@@ -188,9 +188,9 @@ def haze(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeP
             }
             for station, at, values in measurements(data)
         ]
-        answer = node.post(readings, make_token(node, "gateway"))
+        answer = node.post(readings, node.token())
         assert answer.json()["accepted"] == len(readings)
-        node.wait_until_flushed()
+        node.flush()
         yield node
     finally:
         node.stop()

@@ -14,7 +14,6 @@ from tests.http.sending import (
     SECOND_US,
     Spot,
     assert_is_error,
-    make_token,
     moment,
     now_us,
     send,
@@ -174,7 +173,7 @@ def test_an_unchanged_history_costs_a_304_also_when_its_time_is_over(
     start_node: Callable[..., NodeProcess], spot: Spot
 ) -> None:
     node = start_node(cache_ttl_historical_s=0.3)
-    token = make_token(node, "gateway")
+    token = node.token()
     end_us = now_us() - 2 * HOUR_US
     send(node, token, reading_at(spot, "still", end_us - HOUR_US))
     span = {"from_": moment(end_us - DAY_US), "to": moment(end_us)}
@@ -202,7 +201,7 @@ def test_what_was_kept_is_there_after_a_restart(
     node = start_node()
     end_us = now_us() - 2 * HOUR_US
     span = {"from_": moment(end_us - DAY_US), "to": moment(end_us), "resolution": "raw"}
-    send(node, make_token(node, "gateway"), reading_at(spot, "kept", end_us - HOUR_US))
+    send(node, node.token(), reading_at(spot, "kept", end_us - HOUR_US))
     before = history(node, "kept", **span)
     node.stop()
     after = history(start_node(), "kept", **span)
@@ -228,7 +227,7 @@ def test_requests_within_a_slot_share_an_answer(
     start_node: Callable[..., NodeProcess], spot: Spot
 ) -> None:
     node = start_node(cache_ttl_historical_s=86_400)
-    send(node, make_token(node, "gateway"), reading_at(spot, "shared"))
+    send(node, node.token(), reading_at(spot, "shared"))
     first, second = history(node, "shared"), history(node, "shared", resolution="5m")
     assert [answer.headers["X-Cache"] for answer in (first, second)] == ["MISS", "HIT"]
     assert first.headers["ETag"] == second.headers["ETag"]

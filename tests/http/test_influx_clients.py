@@ -14,7 +14,7 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
 
 from tests import devices
-from tests.http.sending import Spot, make_token, reading, send, stored_of
+from tests.http.sending import Spot, reading, send, stored_of
 from tests.processes import NodeProcess
 
 COLUMNS = "pm25, pm10, temperature, humidity, source"
@@ -194,7 +194,7 @@ def test_a_line_that_measures_nothing_is_a_bad_line(
 def test_what_nobody_claimed_gets_204_and_waits(server: NodeProcess) -> None:
     answer = post(server, "/write?db=sensorcommunity", b"feinstaub,node=esp8266-9 SDS_P2=4.1\n")
     assert answer.status_code == 204
-    headers = {"Authorization": f"Bearer {make_token(server, 'operator')}"}
+    headers = {"Authorization": f"Bearer {server.token('operator')}"}
     senders = server.client.get("/api/v1/inbox", headers=headers).json()["senders"]
     assert "esp8266-9" in [unknown["sender"] for unknown in senders]
 

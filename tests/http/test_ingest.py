@@ -16,8 +16,6 @@ from tests.http.sending import (
     Spot,
     assert_is_error,
     assert_only_rejected,
-    flush,
-    make_token,
     now_us,
     reading,
     rows,
@@ -109,7 +107,7 @@ def test_a_packed_body_brings_the_same_readings(
     body = lines(*sent) if shape == "ndjson" else json.dumps(sent).encode()
     headers = {"Content-Encoding": encoding} | (NDJSON if shape == "ndjson" else {})
     assert_only_rejected(server.post(pack(body), gateway, **headers), 200, [])
-    flush(server)
+    server.flush()
     found = {row["sensor_id"] for row in rows(server, spot.grid_id)}
     assert found == {each["sensor_id"] for each in sent}
 
@@ -190,7 +188,7 @@ def test_the_source_designs_shape_is_accepted(
     sent = {"location": {"lat": spot.lat, "lng": spot.lng}, "type": "air", "aqi": 77}
     answer = server.post(sent, gateway)
     assert (answer.status_code, answer.json()["gridId"]) == (202, spot.grid_id)
-    flush(server)
+    server.flush()
     (row,) = rows(server, spot.grid_id)
     assert row["sensor_id"].startswith("anon-")
     assert (row["reported_aqi"], row["aqi_value"]) == (77, None)
@@ -204,7 +202,7 @@ def test_an_anonymous_sensor_is_its_place_and_type(
     server.post({"location": place, "type": "air", "aqi": 10}, gateway)
     server.post({"location": place, "type": "air", "aqi": 20}, gateway)
     server.post({"location": place, "type": "water", "aqi": 30}, gateway)
-    flush(server)
+    server.flush()
     by_type: dict[str, set[str]] = {"air": set(), "water": set()}
     for row in rows(server, spot.grid_id):
         by_type[row["pollution_type"]].add(row["sensor_id"])
@@ -216,7 +214,7 @@ def test_a_clients_own_index_never_stands_over_the_computed_one(
     server: NodeProcess, gateway: str, spot: Spot
 ) -> None:
     server.post(reading(spot, "boastful", aqi=3, values={"pm25": 55.4}), gateway)
-    flush(server)
+    server.flush()
     (row,) = rows(server, spot.grid_id)
     assert (row["aqi_value"], row["reported_aqi"]) == (150, 3)
 
@@ -261,34 +259,34 @@ def test_without_a_known_token_nothing_is_taken(
 
 
 def test_a_revoked_token_is_no_token(server: NodeProcess, spot: Spot) -> None:
-    secret = make_token(server, "gateway")
+    secret = server.token()
     assert server.post(reading(spot, "before"), secret).status_code == 202
     newest = max(token["id"] for token in control.request(server.data_dir, "tokens"))
     control.request(server.data_dir, "revoke_token", {"id": newest})
     assert_is_error(server.post(reading(spot, "after"), secret), 401)
-    flush(server)
+    server.flush()
     assert [row["sensor_id"] for row in rows(server, spot.grid_id)] == ["before"]
 
 
 def test_a_sensors_token_speaks_for_its_own_sensor(server: NodeProcess, spot: Spot) -> None:
-    secret = make_token(server, "sensor", "mine")
+    secret = server.token("sensor", "mine")
     assert server.post(reading(spot, "mine"), secret).status_code == 202
     assert server.post(reading(spot), secret).status_code == 202
     assert stored_of(server, "mine", "lat") == [(spot.lat,)] * 2
 
 
 def test_a_sensors_token_is_refused_for_anothers_sensor(server: NodeProcess, spot: Spot) -> None:
-    secret = make_token(server, "sensor", "own")
+    secret = server.token("sensor", "own")
     assert_is_error(server.post(reading(spot, "foreign"), secret), 403)
-    flush(server)
+    server.flush()
     assert rows(server, spot.grid_id) == []
 
 
 def test_in_a_batch_only_anothers_reading_is_refused(server: NodeProcess, spot: Spot) -> None:
-    secret = make_token(server, "sensor", "own-batch")
+    secret = server.token("sensor", "own-batch")
     sent = [reading(spot, "own-batch"), reading(spot, "foreign-batch"), reading(spot)]
     assert_only_rejected(server.post(sent, secret), accepted=2, rejected=[1])
-    flush(server)
+    server.flush()
     assert {row["sensor_id"] for row in rows(server, spot.grid_id)} == {"own-batch"}
     assert stored(server.data_dir, "*", "WHERE sensor_id = 'foreign-batch'") == []
 
@@ -297,7 +295,7 @@ def test_in_a_batch_only_anothers_reading_is_refused(server: NodeProcess, spot: 
 def test_a_token_for_something_else_does_not_write(
     server: NodeProcess, spot: Spot, scope: str
 ) -> None:
-    secret = make_token(server, scope)
+    secret = server.token(scope)
     assert_is_error(server.post(reading(spot, "stranger"), secret), 403)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.http.sending import INGEST, NDJSON, Spot, assert_is_error, flush, reading, rows
+from tests.http.sending import INGEST, NDJSON, Spot, assert_is_error, reading, rows
 from tests.processes import NodeProcess, wait_until
 from urbanos_edge.access.bodies import AT_ONCE, FREE_BYTES
 from urbanos_edge.access.shares import SHARE
@@ -45,7 +45,7 @@ def test_a_body_that_does_not_unpack_is_refused_whole(
     packed = gzip.compress(body) if encoding == "gzip" else zstd.compress(body)
     headers = NDJSON | {"Content-Encoding": encoding}
     assert_is_error(server.post(broken(packed)[way], gateway, **headers), 400)
-    flush(server)
+    server.flush()
     assert rows(server, spot.grid_id) == []
 
 

@@ -22,8 +22,6 @@ from tests.http.sending import (
     SECOND_US,
     Spot,
     assert_is_error,
-    flush,
-    make_token,
     now_us,
     reading,
     rows,
@@ -93,7 +91,7 @@ def counts(data_dir: Path) -> dict[Identity, int]:
 
 
 def assert_all_stored_once(node: NodeProcess, loads: list[Load]) -> None:
-    flush(node)
+    node.flush()
     found = counts(node.data_dir)
     missing = set.union(*(load.acknowledged for load in loads)) - found.keys()
     assert not missing, f"{len(missing)} acknowledged readings are gone"
@@ -117,7 +115,7 @@ def kill_under_load(node: NodeProcess, loads: list[Load], more: int) -> None:
 def test_five_kills_under_load_lose_and_double_nothing(start_node: StartNode) -> None:
     """Flushes follow each other closely, so that every step of one is hit at some time."""
     node = start_node(flush_interval_s=0.1)
-    token = make_token(node, "gateway")
+    token = node.token()
     loads = [Load("load-0"), Load("load-1")]
     dice = random.Random(5)
     for _ in range(5):
@@ -129,7 +127,7 @@ def test_five_kills_under_load_lose_and_double_nothing(start_node: StartNode) ->
 
 def test_a_stop_under_load_loses_and_doubles_nothing(start_node: StartNode) -> None:
     node = start_node(flush_interval_s=0.1)
-    load = Load("stopped").aim(node, make_token(node, "gateway"))
+    load = Load("stopped").aim(node, node.token())
     load.start()
     wait_until(lambda: len(load.acknowledged) >= 10 * BATCH, 30)
     node.stop()
@@ -141,20 +139,20 @@ def test_what_waits_at_a_stop_is_stored_or_waits_at_the_next_start(
     start_node: StartNode, spot: Spot
 ) -> None:
     node = start_node(flush_interval_s=3600)
-    token = make_token(node, "gateway")
+    token = node.token()
     assert node.post([reading(spot, f"w{n}") for n in range(500)], token).status_code == 202
     assert node.status()["store"]["rows"] == 0
     node.stop()
     again = start_node(flush_interval_s=3600)
     status = again.status()
     assert status["store"]["rows"] + status["spool"]["readings"] == 500
-    flush(again)
+    again.flush()
     assert stored(again.data_dir, "count(*)") == [(500,)]
 
 
 def test_after_a_restart_the_node_shows_the_same(start_node: StartNode, spot: Spot) -> None:
     node = start_node(flush_interval_s=3600)
-    token = make_token(node, "gateway")
+    token = node.token()
     sent = [reading(spot, f"k{n}", values={"pm25": 35.4, "no2": n}) for n in range(20)]
     send(node, token, *sent)
     before, boot = everything_about(node, spot), node.status()["boot"]
@@ -203,7 +201,7 @@ def test_listeners_do_not_keep_a_node_from_stopping(start_node: StartNode, spot:
 def test_half_a_file_that_nothing_lists_is_no_obstacle(start_node: StartNode, spot: Spot) -> None:
     """As a power cut may leave it in a day's folder."""
     node = start_node(flush_interval_s=3600)
-    send(node, make_token(node, "gateway"), reading(spot, "kept"))
+    send(node, node.token(), reading(spot, "kept"))
     node.kill()
     (day,) = (node.data_dir / "readings").iterdir()
     (day / "half.parquet").write_bytes(b"PAR1 and nothing more")
@@ -214,7 +212,7 @@ def test_half_a_file_that_nothing_lists_is_no_obstacle(start_node: StartNode, sp
 
 def test_a_full_spool_is_told_until_there_is_room(start_node: StartNode, spot: Spot) -> None:
     node = start_node(flush_interval_s=3600, spool_limit=10_000)
-    token = make_token(node, "gateway")
+    token = node.token()
     start_us = now_us() - SECOND_US
     many = [reading(spot, "many", start_us + n) for n in range(10_000)]
     assert node.post(many, token).status_code == 202
@@ -222,8 +220,8 @@ def test_a_full_spool_is_told_until_there_is_room(start_node: StartNode, spot: S
     assert_is_error(refused, 503)
     assert int(refused.headers["Retry-After"]) > 0
     assert node.client.get("/health/ready").status_code == 503
-    flush(node)
+    node.flush()
     assert node.post(reading(spot, "one-more"), token).status_code == 202
     assert node.client.get("/health/ready").status_code == 200
-    flush(node)
+    node.flush()
     assert stored(node.data_dir, "count(*)") == [(10_001,)]

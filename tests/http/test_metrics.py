@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from tests.http.listening import events, listening
-from tests.http.sending import Spot, flush, make_token, reading, send
+from tests.http.sending import Spot, reading, send
 from tests.http.test_ready_answers import path, say
 from tests.processes import NodeProcess, wait_until
 from urbanos_edge.health.metrics import registry
@@ -124,7 +124,7 @@ def test_readings_are_counted_at_their_door(server: NodeProcess, gateway: str, s
     server.post([good, good], gateway)
     server.post([good, reading(spot, "x", values={})], gateway)
     server.post(good, "not-a-token")
-    flush(server)
+    server.flush()
     after = scrape(server)
     assert after.requests("POST", route, 202) - before.requests("POST", route, 202) == 2
     assert after.requests("POST", route, 401) - before.requests("POST", route, 401) == 1
@@ -176,7 +176,7 @@ def test_what_waits_shows_as_queue_and_lag_until_it_is_flushed(
     start_node: Callable[..., NodeProcess], spot: Spot
 ) -> None:
     node = start_node(flush_interval_s=3600)
-    token = make_token(node, "gateway")
+    token = node.token()
     sent_s = time.monotonic()
     node.post([reading(spot, f"waits-{n}") for n in range(7)], token)
     time.sleep(0.3)
@@ -185,7 +185,7 @@ def test_what_waits_shows_as_queue_and_lag_until_it_is_flushed(
     assert 0.3 <= waiting.of("urbanos_flush_lag_seconds") <= time.monotonic() - sent_s
     assert waiting.of("urbanos_flush_age_seconds") == float("inf")
     assert waiting.of("urbanos_flush_duration_seconds_count") == 0
-    flush(node)
+    node.flush()
     flushed = scrape(node)
     assert flushed.of("update_queue_length", queue_name="spool") == 0
     assert flushed.of("urbanos_flush_lag_seconds") == 0
@@ -195,7 +195,7 @@ def test_what_waits_shows_as_queue_and_lag_until_it_is_flushed(
 
 
 def test_the_numbers_are_those_of_the_status(server: NodeProcess) -> None:
-    flush(server)
+    server.flush()
     numbers, status = scrape(server), server.status()
     for name, value in (
         ("urbanos_ready", 1),

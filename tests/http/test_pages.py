@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.http.sending import assert_is_error, make_token
+from tests.http.sending import assert_is_error
 from tests.processes import NodeProcess
 
 
@@ -57,7 +57,7 @@ def test_no_page_may_show_the_administration_in_a_frame_and_any_the_map(
 
 def test_admins_see_every_setting_and_who_set_it_but_no_secret(server: NodeProcess) -> None:
     def asked(scope: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {make_token(server, scope)}"}
+        return {"Authorization": f"Bearer {server.token(scope)}"}
 
     assert_is_error(server.client.get("/api/v1/settings"), 401)
     assert_is_error(server.client.get("/api/v1/settings", headers=asked("operator")), 403)

@@ -7,8 +7,11 @@ one piece and in two must be answered alike.
 from __future__ import annotations
 
 import re
+import select
 import socket
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import pytest
@@ -29,28 +32,42 @@ class Said(NamedTuple):
 
 
 def say(node: NodeProcess, *pieces: bytes) -> Said:
-    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as link:
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for number, piece in enumerate(pieces):
-            if number:
-                time.sleep(0.02)
-            link.sendall(piece)
-        received, is_closed = all_of(link)
+    [said] = converse(node, pieces)
+    return said
+
+
+def converse(node: NodeProcess, *requests: tuple[bytes, ...]) -> list[Said]:
+    """Send each, in pieces, once the one before is being answered; hear all until all are quiet."""
+    with ExitStack() as stack:
+        links = [stack.enter_context(asked(node, pieces)) for pieces in requests]
+        received = dict.fromkeys(links, b"")
+        talking = list(links)
+        while talking and (heard := select.select(talking, [], [], QUIET_S)[0]):
+            for link in heard:
+                piece = link.recv(1 << 20)
+                received[link] += piece
+                if not piece:
+                    talking.remove(link)
+        return [as_said(received[link], link not in talking) for link in links]
+
+
+def asked(node: NodeProcess, pieces: Sequence[bytes]) -> socket.socket:
+    """A connection on which the answer has begun."""
+    link = socket.create_connection(("127.0.0.1", node.port))
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for number, piece in enumerate(pieces):
+        if number:
+            time.sleep(0.02)
+        link.sendall(piece)
+    assert select.select([link], [], [], 5)[0], "nothing was answered"
+    return link
+
+
+def as_said(received: bytes, is_closed: bool) -> Said:
     received = re.sub(rb"x-request-id: [^\r]*\r\n", b"", received)  # ready answers have none
     head, _, rest = received.partition(b"\r\n\r\n")
     status, *fields = head.split(b"\r\n")
     return Said(status, sorted(fields), rest, is_closed)
-
-
-def all_of(link: socket.socket) -> tuple[bytes, bool]:
-    received = link.recv(1 << 20)
-    link.settimeout(QUIET_S)
-    try:
-        while piece := link.recv(1 << 20):
-            received += piece
-    except TimeoutError:
-        return received, False
-    return received, True
 
 
 TILE = "/tiles/readings/12/{x}/{y}.mvt"
@@ -100,10 +117,8 @@ def path(spot: Spot) -> str:
 
 def assert_alike(server: NodeProcess, request: bytes) -> None:
     pieces = request[:10], request[10:]
-    say(server, *pieces)
-    normal = say(server, *pieces)
-    assert say(server, request) == normal
-    assert say(server, request) == normal
+    _, normal, *others = converse(server, pieces, pieces, (request,), (request,))
+    assert others == [normal, normal]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

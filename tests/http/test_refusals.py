@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http.sending import make_token
 from tests.http.test_inbox import PLACE, push
 from tests.processes import NodeProcess, wait_until
 from urbanos_edge.access.refusals import LOGGED_AN_HOUR, MAX_KEPT, MAX_LETTERS, Refusals
@@ -32,7 +31,7 @@ MISTAKES: dict[str, tuple[str, dict[str, str], int, str]] = {
 
 
 def turned_away(node: NodeProcess) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = json.loads(node.run("inbox", "refused", "--json").stdout)
+    listed: list[dict[str, Any]] = node.ask("refused")
     return listed
 
 
@@ -56,7 +55,8 @@ def test_who_speaks_https_to_the_plain_port_is_told_of(server: NodeProcess) -> N
     with pytest.raises(httpx.TransportError), httpx.Client(verify=False) as client:
         client.post(f"https://127.0.0.1:{server.port}/data.php", content=LINE)
     wait_until(lambda: "it speaks HTTPS" in server.log(), 5, server.log)
-    [told] = [one for one in turned_away(server) if "HTTPS" in one["door"]]
+    listed = json.loads(server.run("inbox", "refused", "--json").stdout)
+    [told] = [one for one in listed if "HTTPS" in one["door"]]
     assert (told["address"], told["status"]) == ("127.0.0.1", 400)
 
 
@@ -75,7 +75,7 @@ def test_a_sensor_at_a_new_address_is_named_and_claimed_again(
     push(node, "1", 4.0)
     node.run("inbox", "claim", "esp8266-1", *PLACE, "--rule", "address")
     assert push(node, "1", 5.0, "127.0.0.9").status_code == 403
-    headers = {"Authorization": f"Bearer {make_token(node, 'operator')}"}
+    headers = {"Authorization": f"Bearer {node.token('operator')}"}
     [refused] = node.client.get("/api/v1/inbox", headers=headers).json()["disbelieved"]
     assert refused | {"at": ""} == {
         "sender": "esp8266-1",

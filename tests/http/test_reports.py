@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.http.listening import listening
-from tests.http.sending import Spot, assert_is_error, box_around, make_token, now_us, reading, send
+from tests.http.sending import Spot, assert_is_error, box_around, now_us, reading, send
 from tests.processes import NodeProcess
 from urbanos_edge.cli import main
 from urbanos_edge.clock import to_rfc3339
@@ -34,7 +34,7 @@ def stranger(server: NodeProcess) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def operator(server: NodeProcess) -> dict[str, str]:
     """The header of somebody who decides."""
-    return {"Authorization": f"Bearer {make_token(server, 'operator')}"}
+    return {"Authorization": f"Bearer {server.token('operator')}"}
 
 
 def report(spot: Spot, **more: Any) -> Report:

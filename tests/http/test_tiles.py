@@ -14,7 +14,6 @@ from tests.http.sending import (
     INDEX_OF_PM25,
     SECOND_US,
     Spot,
-    flush,
     moment,
     now_us,
     reading,
@@ -193,7 +192,7 @@ def test_the_rim_of_the_world_is_drawn_in_the_outermost_tile(
     lat, lng = place
     sensor_id = f"rim {place}"
     answer = server.post(reading(Spot("", lat, lng), sensor_id), gateway)
-    flush(server)
+    server.flush()
     zoom, x, y = (int(part[1:]) for part in answer.json()["gridId"].split("-"))
     found = features(server, mercantile.Tile(x, y, zoom), "sensors")
     assert sensor_id in [each["properties"]["id"] for each in found]
