@@ -5,7 +5,7 @@ import type { Map as MapLibre } from 'maplibre-gl';
 import { drawMarker, MARKER_PIXEL_RATIO, type MarkerInput } from './marker';
 
 /** So many stay in any case, of 16 to 40 kB each. A screen that hangs for weeks sees every number. */
-const FEWEST = 256;
+const FEWEST = 64;
 const LOOK_MS = 10_000;
 
 export class MarkerImages {
