@@ -23,12 +23,13 @@ RETURN (
 -- Makes the partition of one day and moves what waits in the default partition there. Attaching
 -- leaves readers and writers of other partitions alone, which PARTITION OF would not. The default
 -- partition is locked first: nothing of that day may come into it between the move and the end. Who
--- was about to write that day there gets a check violation, and succeeds when it tries again.
+-- was about to write that day there gets a check violation, and succeeds when it tries again. While it
+-- waits for who reads there, all others do: hence the short time-out.
 CREATE FUNCTION attach_partition(parent TEXT, day DATE)
 RETURNS BOOLEAN
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
-SET lock_timeout = '10s'
+SET lock_timeout = '1s'
 AS $$
 DECLARE
     partition_name TEXT := parent || '_' || to_char(day, 'YYYY_MM_DD');
@@ -63,8 +64,9 @@ END;
 $$;
 
 -- For both tables and the days from first to last, as far as they are kept and at most a week
--- ahead; returns how many were made. Nodes call it before they send: it is safe at any time. More
--- days at once would need more locks than PostgreSQL has unless it is told.
+-- ahead; returns how many were made. Nodes call it before they send: it is safe at any time. Where the
+-- default partition is being read, it takes the day's rows until the next call. More days at once would
+-- need more locks than PostgreSQL has unless it is told.
 CREATE FUNCTION create_daily_partitions(first_day DATE, last_day DATE)
 RETURNS INTEGER
 LANGUAGE plpgsql
@@ -83,7 +85,11 @@ BEGIN
     FOR parent IN SELECT table_name FROM retention ORDER BY table_name LOOP
         day := greatest(first_day, kept_since(parent));
         WHILE day <= latest LOOP
-            made := made + attach_partition(parent, day)::INTEGER;
+            BEGIN
+                made := made + attach_partition(parent, day)::INTEGER;
+            EXCEPTION WHEN lock_not_available THEN
+                RAISE WARNING '%_default is being read; % gets its partition the next time', parent, day;
+            END;
             day := day + 1;
         END LOOP;
     END LOOP;

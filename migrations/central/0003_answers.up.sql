@@ -1,5 +1,5 @@
 -- What is asked of the centre. A node counts once: by its readings if they are sent (`nodes.mode`),
--- else by its aggregates; rows of nobody's are readings. `&&` compares boxes that are rounded to
+-- else by its aggregates; of nobody's rows only readings count. `&&` compares boxes that are rounded to
 -- single precision, hence the comparisons in degrees beside it. These are plpgsql and not SQL: the
 -- moment is then a value when the plan is made, and only partitions of the last day are planned.
 
@@ -63,7 +63,6 @@ DECLARE
     since_day DATE := (since AT TIME ZONE 'UTC')::DATE;
     since_hour TIMESTAMPTZ := date_trunc('hour', now(), 'UTC') - INTERVAL '23 hours';
     box GEOMETRY := ST_MakeEnvelope(min_lng, min_lat, max_lng, max_lat, 4326);
-    by_readings TEXT[] := ARRAY(SELECT n.node_id FROM nodes AS n WHERE n.mode = 'readings');
     by_aggregates TEXT[] := ARRAY(SELECT n.node_id FROM nodes AS n WHERE n.mode = 'aggregates');
 BEGIN
     RETURN QUERY
@@ -96,7 +95,7 @@ BEGIN
                 AND a.quantity = 'aqi'
                 AND a.bucket_start >= since_hour
                 AND a.count > 0
-                AND a.node_id <> ALL (by_readings)
+                AND a.node_id = ANY (by_aggregates)
             GROUP BY a.x18, a.y18
         ) AS c
     ),

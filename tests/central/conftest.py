@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.postgres import Postgres, scratch
+from urbanos_edge.node import Node
 from urbanos_edge.sync import central
 
 _TEMPLATE = "centre"
@@ -87,6 +88,17 @@ def centre(postgres: Postgres, shared: str) -> Iterator[Centre]:
         yield found
     with opened(postgres, shared) as left:
         sweep(left, {name for (name,) in partitions})
+
+
+@pytest.fixture
+def synced(open_node: Callable[..., Node], centre: Centre) -> Callable[..., Node]:
+    """Open nodes that have the centre, one after the other."""
+    dsn = centre.add_node("north")
+
+    def reopen(**settings: Any) -> Node:
+        return open_node(**{"sync_dsn": dsn, "node_id": "north", **settings})
+
+    return reopen
 
 
 @pytest.fixture

@@ -148,6 +148,7 @@ def test_readers_read_all_nodes_and_write_nothing(
 
 def test_a_reader_finds_clusters_by_the_spatial_index_of_the_last_days(centre: Centre) -> None:
     """Row security must not keep PostGIS's operators from the index, nor other days be opened."""
+    centre.add_node("n")
     centre.value("SELECT create_daily_partitions(CURRENT_DATE - 20, CURRENT_DATE)")
     centre.owner.execute(
         "INSERT INTO pollution_aggregates SELECT 'n', date_trunc('hour', now()), 3600,"

@@ -151,6 +151,18 @@ def test_a_node_counts_once_by_what_it_sends(centre: Centre) -> None:
     assert {row[2:] for row in clusters(centre)} == {(2, 50.0, 90.0)}
 
 
+def test_a_node_that_was_let_go_counts_once_as_well(centre: Centre) -> None:
+    """By its readings: they are nobody's then, and its aggregates say the same."""
+    centre.add_node("gone-r", "readings")
+    put_bucket(centre, "gone-r", cell_at(*PLACE), [10, 30])
+    for aqi in (10, 30):
+        put_reading(centre, PLACE, aqi, node_id="gone-r")
+    before = clusters(centre)
+    assert {row[2:] for row in before} == {(2, 20.0, 30.0)}
+    centre.forget_nodes()
+    assert clusters(centre) == before
+
+
 def test_grids_of_all_zooms_add_up_to_their_cells(centre: Centre) -> None:
     places = [(60.171, 24.941), (60.1725, 24.941), (60.2, 25.0)]
     values = [[10, 20], [60], [5, 5, 5]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -169,6 +170,26 @@ def test_a_partition_that_is_being_read_is_dropped_the_next_time(own_centre: Cen
     assert own_centre.value("SELECT delete_old_partitions()") == 1
 
 
+def test_where_the_default_partition_is_read_it_takes_the_rows_until_later(
+    centre: Centre, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A report that reads everything, or a backup, holds up no node."""
+    with psycopg.connect(centre.dsn) as reader:
+        reader.execute("SELECT count(*) FROM pollution_data")
+        began_s = time.monotonic()
+        assert (
+            centre.value("SELECT create_daily_partitions(%s, %s)", days_ago(40), days_ago(40)) == 1
+        )
+        assert time.monotonic() - began_s < 5
+        put(centre, days_ago(40))
+        assert homes(centre, "pollution_data") == {"pollution_data_default": 1}
+        with caplog.at_level("WARNING"):
+            assert tend(centre).startswith("0 partitions made")
+        assert f"pollution_data_default is being read; {days_ago(40)} gets its" in caplog.text
+    assert tend(centre).startswith("1 partitions made")
+    assert homes(centre, "pollution_data") == {partition("pollution_data", days_ago(40)): 1}
+
+
 @pytest.mark.parametrize("day", ["2026-03-01", "2026-03-03"])
 def test_a_reading_lies_in_the_utc_day_of_its_timestamp(centre: Centre, day: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match="utc_day"):
@@ -197,10 +218,7 @@ def tend(centre: Centre) -> str:
 
 def test_one_command_makes_up_for_all_that_was_missed(centre: Centre) -> None:
     put(centre, days_ago(40))
-    centre.owner.execute(
-        "INSERT INTO pollution_aggregates VALUES ('n', date_trunc('hour', now(), 'UTC'), 3600,"
-        " 'z18-x149208-y75850', 'aqi', 1, 50, 2500, 50, 50, 0, 1)"
-    )
+    put_index(centre)
     assert tend(centre).endswith("made, 0 dropped; 9 grids changed"), "zooms 10 to 18"
     for table in TABLES:
         assert homes(centre, table)[partition(table, days_ago(40))] == 1
@@ -208,3 +226,30 @@ def test_one_command_makes_up_for_all_that_was_missed(centre: Centre) -> None:
     assert tend(centre) == "0 partitions made, 2 dropped; 0 grids changed"
     assert homes(centre, "pollution_data") == {}
     assert tend(centre) == "0 partitions made, 0 dropped; 0 grids changed"
+
+
+def test_each_part_is_done_although_another_one_fails(own_centre: Centre) -> None:
+    """All that failed is told in one line."""
+    put_index(own_centre)
+    own_centre.owner.execute("UPDATE retention SET kept_days = 400")
+    own_centre.value("SELECT create_daily_partition(%s)::TEXT", days_ago(300))
+    own_centre.owner.execute("UPDATE retention SET kept_days = 90")
+    own_centre.owner.execute("ALTER FUNCTION create_daily_partition RENAME TO away")
+    done = CliRunner().invoke(main, ["central", "tend", "--dsn", own_centre.dsn])
+    assert done.exit_code == 1
+    [said] = done.stderr.strip().splitlines()
+    assert "partitions to come: the centre refused: function create_daily_partition() does" in said
+    assert own_centre.value("SELECT count(*) FROM grid_metadata") == 9
+    dropped = own_centre.value("SELECT to_regclass(%s)", partition(TABLES[0], days_ago(300)))
+    assert dropped is None
+    own_centre.owner.execute("ALTER FUNCTION refresh_grid_metadata RENAME TO away_too")
+    done = CliRunner().invoke(main, ["central", "tend", "--dsn", own_centre.dsn])
+    assert "; grid_metadata: the centre refused" in done.stderr
+
+
+def put_index(centre: Centre) -> None:
+    """A bucket of the index, of this hour."""
+    centre.owner.execute(
+        "INSERT INTO pollution_aggregates VALUES ('n', date_trunc('hour', now(), 'UTC'), 3600,"
+        " 'z18-x149208-y75850', 'aqi', 1, 50, 2500, 50, 50, 0, 1)"
+    )

@@ -17,7 +17,7 @@ from tests.central.serving import CentralProcess, reader_of, replica_of
 from tests.central.test_answers import cell_at, put_bucket
 from tests.postgres import Postgres, scratch
 from tests.processes import wait_until
-from urbanos_edge.centre.servers import Connection, Servers, Standing
+from urbanos_edge.centre.servers import MAX_CONNECTIONS, Connection, Servers, Standing
 from urbanos_edge.grid import tile_at
 from urbanos_edge.sync import central
 from urbanos_edge.sync.central import CentreUnavailable
@@ -96,6 +96,34 @@ def test_replicas_are_read_in_turn_and_the_primary_is_spared(pair: Pair) -> None
 
 def test_without_replicas_the_primary_is_read(pair: Pair) -> None:
     assert asked(Servers(pair.dsn)) == {pair.centre.postgres.port}
+
+
+def test_a_server_that_is_busy_is_not_taken_for_a_dead_one(pair: Pair) -> None:
+    """Who finds no connection free is told to come again, and nobody else is asked more for it."""
+    servers = Servers(pair.dsn, [pair.replica_dsn], max_connections=1)
+    done = anyio.Event()
+
+    async def hold(connection: Connection) -> None:
+        await done.wait()
+
+    async def work() -> None:
+        async with servers.opened(), anyio.create_task_group() as tasks:
+            tasks.start_soon(servers.read, hold)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(CentreUnavailable, match="too many questions") as refused:
+                await servers.read(port_of)
+            assert refused.value.retry_after_s
+            await servers.look()
+            assert [server.state for server in servers.standing()] == ["primary", "replica"]
+            done.set()
+            assert await servers.read(port_of) == pair.replica.port
+
+    anyio.run(work)
+
+
+def test_two_processes_and_the_nodes_fit_into_what_postgresql_has() -> None:
+    """A process also looks at each server and listens to one, on connections of their own."""
+    assert 2 * (MAX_CONNECTIONS + 2) < 100 / 2
 
 
 def test_a_pool_that_deals_out_connections_may_stand_between(pair: Pair) -> None:

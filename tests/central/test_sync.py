@@ -46,17 +46,6 @@ SHOWN = {
 }
 
 
-@pytest.fixture
-def synced(open_node: Callable[..., Node], centre: Centre) -> Callable[..., Node]:
-    """Open nodes that have the centre, one after the other."""
-    dsn = centre.add_node("north")
-
-    def reopen(**settings: Any) -> Node:
-        return open_node(**{"sync_dsn": dsn, "node_id": "north", **settings})
-
-    return reopen
-
-
 def hour_us(node: Node, back: int) -> int:
     """Half past an hour that lies so many hours back."""
     return (node.clock.now_us() // HOUR_US - back) * HOUR_US + HOUR_US // 2

@@ -26,10 +26,13 @@ from urbanos_edge.errors import DiskFull, EdgeError
 from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
+from urbanos_edge.sync import link
 from urbanos_edge.sync.central import CentreRefused, CentreUnavailable
 from urbanos_edge.sync.link import BUNDLES, NodeIdUsedTwice, secured
+from urbanos_edge.sync.pace import Pace
 from urbanos_edge.sync.sync import NoCentre
 
+MODE_OF = {"buckets": "aggregates", "readings": "readings"}
 Fails = Callable[[type[EdgeError]], str]
 
 
@@ -181,6 +184,51 @@ def test_a_node_id_that_two_boxes_use(nodes: Callable[..., Node], centre: Centre
     heals(second, centre)
     store(first, reading("late", first.clock.now_us() - 2 * HOUR_US))
     failure(first, NodeIdUsedTwice, "node_id_used_twice")
+
+
+def test_a_line_that_went_dead_holds_the_row_for_a_while_only(
+    nodes: Callable[..., Node], centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the server hears no more of keeps the row; a round says so, and a later one goes on."""
+    monkeypatch.setattr(link, "LOCK_WITHIN_S", 1)
+    monkeypatch.setattr(link, "SILENT_WITHIN_S", 4)
+    node = nodes(centre.add_node("north"))
+
+    async def work() -> None:
+        opened = link.opened(node.settings.sync_dsn, node.sync._sender, Pace(0))
+        with anyio.fail_after(30):
+            async with opened as dead, dead.greeting():
+                with pytest.raises(CentreUnavailable, match="holds what is needed"):
+                    await node.sync.catch_up()
+                assert node.sync.standing().failure_code == "centre_busy"
+                await anyio.sleep(4)
+                await node.sync.catch_up()
+
+    with pytest.raises(CentreUnavailable, match="idle-in-transaction"):
+        anyio.run(work)
+    assert told(centre, "north") == counted(node)
+
+
+@pytest.mark.parametrize("sends", ["buckets", "readings"])
+def test_a_line_that_goes_dead_after_all_was_sent_is_ended_by_the_server(
+    nodes: Callable[..., Node], centre: Centre, monkeypatch: pytest.MonkeyPatch, sends: str
+) -> None:
+    monkeypatch.setattr(link, "SILENT_WITHIN_S", 1)
+    node = nodes(centre.add_node("north"), sync_mode=MODE_OF[sends])
+    notify, silent = link.Link._notify, []
+
+    async def dies(self: link.Link, table: str, hours: list[int]) -> None:
+        await notify(self, table, hours)
+        if table == {"buckets": "pollution_aggregates", "readings": "pollution_data"}[sends]:
+            silent.append(table)
+            await anyio.sleep(3)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(link.Link, "_notify", dies)
+        with pytest.raises(CentreUnavailable):
+            sync(node)
+    assert len(silent) == 1
+    heals(node, centre)
 
 
 def test_a_copy_of_a_box_is_found_out(

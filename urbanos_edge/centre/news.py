@@ -7,8 +7,10 @@ asked of the aggregates, once for all that came within `GATHER_S`.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from datetime import datetime
+from typing import Annotated, Any, Final
 
 import anyio
 import msgspec
@@ -24,6 +26,8 @@ GATHER_S: Final = 0.5
 WAIT_S: Final = 5.0
 """After this long without news the connection is asked whether it is still one."""
 BEGIN_AGAIN_S: Final = 1.0
+RESYNC_EVERY_S: Final = 10.0
+"""All begin anew at most this often, however often the connection breaks."""
 MAX_PLACES: Final = 200_000
 """Tiles that a change is remembered of; beyond it all count as changed."""
 COARSE_ZOOM: Final = 8
@@ -35,17 +39,26 @@ SELECT DISTINCT a.x18 >> {FINEST_ZOOM - STORED_ZOOM}, a.y18 >> {FINEST_ZOOM - ST
 FROM pollution_aggregates AS a
 JOIN unnest(%s::TEXT[], %s::TIMESTAMPTZ[], %s::TIMESTAMPTZ[]) AS n(node_id, since, until)
     ON a.node_id = n.node_id AND a.bucket_start >= n.since AND a.bucket_start < n.until
-WHERE a.quantity = 'aqi' AND a.bucket_start >= %s"""
+WHERE a.bucket_start >= %s"""
+_PLACES_BY_CHANNEL: Final = {
+    NEWS["pollution_aggregates"]: f"{_PLACES} AND a.quantity = 'aqi'",
+    NEWS["pollution_data"]: _PLACES,
+}
+"""Without an index a sensor is on the map, a cell is not."""
 _PLACE: Final = "SELECT (pg_current_wal_flush_lsn() - '0/0')::BIGINT"
 _log = logging.getLogger(__name__)
 
 
-class Sent(msgspec.Struct, frozen=True):
-    """A node has brought something of these hours; seconds since 1970."""
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""Since 1970, up to the last that has a date."""
 
-    node_id: str
-    since: int
-    until: int
+
+class Sent(msgspec.Struct, frozen=True):
+    """A node has brought something of these hours."""
+
+    node_id: Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,40}$")]
+    since: Seconds
+    until: Seconds
 
 
 class Changes:
@@ -93,6 +106,8 @@ class News:
         self._clock = clock
         self._tell = tell
         self.is_listening = False
+        self._resynced_s = -math.inf
+        self._has_missed = True
 
     async def listen_forever(self) -> None:
         """Listen, and begin again where the connection ends; anything may have changed then."""
@@ -114,34 +129,41 @@ class News:
         for channel in NEWS.values():
             await connection.execute(f"LISTEN {channel}".encode())
         self.is_listening = True
-        await self._tell(None, self._since_hour())
+        self._has_missed = True
         while True:
-            said = [one async for one in connection.notifies(timeout=WAIT_S, stop_after=1)]
+            wait_s = await self._resync()
+            said = [one async for one in connection.notifies(timeout=wait_s, stop_after=1)]
             if said:
                 said += [one async for one in connection.notifies(timeout=GATHER_S)]
             row = await (await connection.execute(_PLACE.encode())).fetchone()
             if said and row is not None:
-                await self._hear(connection, {_sent(one.payload) for one in said}, row[0])
+                await self._hear(connection, said, row[0])
+
+    async def _resync(self) -> float:
+        """Tell that anything may have changed, once it is time; return how long to wait then."""
+        due_s = self._resynced_s + RESYNC_EVERY_S - anyio.current_time()
+        if self._has_missed and due_s > 0:
+            return min(due_s, WAIT_S)
+        if self._has_missed:
+            self._resynced_s, self._has_missed = anyio.current_time(), False
+            await self._tell(None, self._since_hour())
+        return WAIT_S
 
     async def _hear(
-        self, connection: psycopg.AsyncConnection[Any], said: set[Sent | None], place: int
+        self, connection: psycopg.AsyncConnection[Any], said: Sequence[psycopg.Notify], place: int
     ) -> None:
-        since_hour = self._since_hour()
-        sent = [one for one in said if one is not None and one.until > since_hour * 3600]
-        tiles: list[Tile] | None = None
-        if None not in said:
-            spans = [
-                [one.node_id for one in sent],
-                [to_moment(one.since * SECOND_US) for one in sent],
-                [to_moment(one.until * SECOND_US) for one in sent],
-            ]
-            window = to_moment(since_hour * HOUR_US)
-            cursor = await connection.execute(_PLACES.encode(), (*spans, window))
-            tiles = [Tile(STORED_ZOOM, x, y) for x, y in await cursor.fetchall()]
-            since_hour = min((one.since // 3600 for one in sent), default=since_hour)
-        if tiles is None or tiles:
+        since_hour, tiles = self._since_hour(), set[Tile]()
+        read = {(notice.channel, _sent(notice.payload)) for notice in said}
+        sent = [(at, one) for at, one in read if one and one.until > since_hour * 3600]
+        for channel, query in _PLACES_BY_CHANNEL.items():
+            spans = _spans([one for at, one in sent if at == channel])
+            values = (*spans, to_moment(since_hour * HOUR_US))
+            cursor = await connection.execute(query.encode(), values)
+            tiles |= {Tile(STORED_ZOOM, x, y) for x, y in await cursor.fetchall()}
+        if tiles:
             await self._servers.caught_up(place)
-            await self._tell(tiles, max(since_hour, self._since_hour()))
+            first = min(one.since // 3600 for _, one in sent)
+            await self._tell(list(tiles), max(first, self._since_hour()))
 
     def _since_hour(self) -> int:
         """The first hour of the window."""
@@ -149,11 +171,20 @@ class News:
 
 
 def _sent(payload: str) -> Sent | None:
-    """What was said; None where it cannot be read: then anything may have changed."""
+    """What was said; None where it cannot be read: any login can notify, and no node says such."""
     try:
         return msgspec.json.decode(payload, type=Sent)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def _spans(sent: Sequence[Sent]) -> tuple[list[str], list[datetime], list[datetime]]:
+    """As columns: of which node, from when until when."""
+    return (
+        [one.node_id for one in sent],
+        [to_moment(one.since * SECOND_US) for one in sent],
+        [to_moment(one.until * SECOND_US) for one in sent],
+    )
 
 
 def _tiles_of(area: Tile | Bounds) -> list[Tile] | None:

@@ -17,13 +17,13 @@ from typing import Any, Final, Literal, TypeVar, get_args
 import anyio
 import msgspec
 import psycopg
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from urbanos_edge.sync.central import CentreUnavailable
 from urbanos_edge.sync.link import address, secured
 
-MAX_CONNECTIONS: Final = 100
-"""To each server, from each process."""
+MAX_CONNECTIONS: Final = 20
+"""To each server, from each process: PostgreSQL has 100 for all, nodes too, unless it is told."""
 IDLE_S: Final = 30.0
 CONNECT_WITHIN_S: Final = 2
 READ_WITHIN_S: Final = 15.0
@@ -70,6 +70,9 @@ class Server:
         self.is_replica = False
         self.asked = self.failed = 0
         self._failure = ""
+        self._looking = anyio.Lock()
+        self._probe: Connection | None = None
+        """A connection of its own: in a busy pool it would have to wait."""
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             dsn,
             min_size=0,
@@ -84,32 +87,38 @@ class Server:
 
     async def look(self) -> None:
         """Ask where it is."""
-        try:
-            with anyio.fail_after(CONNECT_WITHIN_S):
-                async with self._probe() as connection:
-                    row = await (await connection.execute(_PLACE.encode())).fetchone()
-            assert row is not None
-            self.is_replica, self.place = row
-            self._failure = ""
-        except (psycopg.Error, TimeoutError) as error:
-            self.place = None
-            self._tell(" ".join(str(error).split()) or f"nothing within {CONNECT_WITHIN_S} s")
+        async with self._looking:
+            try:
+                with anyio.fail_after(CONNECT_WITHIN_S):
+                    self.is_replica, self.place = await self._ask_place()
+                self._failure = ""
+            except (psycopg.Error, TimeoutError) as error:
+                self.place = None
+                await self._end_probe()
+                self._tell(" ".join(str(error).split()) or f"nothing within {CONNECT_WITHIN_S} s")
+
+    async def _ask_place(self) -> tuple[bool, int]:
+        if self._probe is None:
+            self._probe = await Connection.connect(self.dsn, **parameters(self.dsn))
+        row = await (await self._probe.execute(_PLACE.encode())).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._end_probe()
+        await self.pool.close()
+
+    async def _end_probe(self) -> None:
+        if self._probe is not None:
+            await self._probe.close()
+        self._probe = None
 
     def _tell(self, failure: str) -> None:
         """Write down why it does not answer, once until that changes."""
         if failure != self._failure:
             _log.warning("%s does not answer: %s", self.address, failure)
         self._failure = failure
-
-    @asynccontextmanager
-    async def _probe(self) -> AsyncIterator[Connection]:
-        """A connection; to a server that is gone not by the pool, which would wait for it."""
-        if self.place is not None:
-            async with self.pool.connection() as connection:
-                yield connection
-        else:
-            async with await Connection.connect(self.dsn, **parameters(self.dsn)) as connection:
-                yield connection
 
 
 class Servers:
@@ -140,7 +149,7 @@ class Servers:
             yield
         finally:
             for server in self._all:
-                await server.pool.close()
+                await server.close()
 
     async def look_forever(self) -> None:
         """Know who answers, and who is behind."""
@@ -177,7 +186,7 @@ class Servers:
         """Ask a replica, in turn; where none can answer, the primary; at last who is behind.
 
         Raises:
-            CentreUnavailable: nobody answers, or not in time.
+            CentreUnavailable: nobody answers, not in time, or all connections are in use.
         """
         for server in self._order():
             server.asked += 1
@@ -185,6 +194,13 @@ class Servers:
                 with anyio.fail_after(READ_WITHIN_S):
                     async with server.pool.connection() as connection:
                         return await work(connection)
+            except PoolTimeout:
+                server.failed += 1
+                if server.place is not None:
+                    raise CentreUnavailable(
+                        "too many questions wait for the centre; try again shortly",
+                        code="centre_busy",
+                    ) from None
             except psycopg.OperationalError as error:
                 server.failed += 1
                 server.place = None

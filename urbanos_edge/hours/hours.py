@@ -28,10 +28,10 @@ from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US, Clock
 from urbanos_edge.database import Database, Work, translated
 from urbanos_edge.engine import Engine, quoted, statement
 from urbanos_edge.store import revisions
-from urbanos_edge.store.changed import Changed, changed_hours, mark, settle
+from urbanos_edge.store.changed import Changed, changed_hours, hours_between, mark, settle
 from urbanos_edge.store.damage import again_without_damage
 from urbanos_edge.store.integrity import sync_path
-from urbanos_edge.store.manifest import HOURS, File, Quarantined, forget
+from urbanos_edge.store.manifest import HOURS, File, Quarantined, forget, lost_hours
 from urbanos_edge.store.store import Change, Store, day_of, start_of
 
 QUIET_US: Final = 120 * SECOND_US
@@ -252,6 +252,13 @@ class Hours:
         )
         with translated():
             return {hour for (hour,) in self._database.read().execute(query, (_FINAL_FILES,))}
+
+    def lost_for_now(self) -> set[int]:
+        """Hours of which readings are set aside: what is counted of them is not all there was."""
+        unnoted = self._readings.unnoted
+        found = {hour for file in unnoted for hour in hours_between(file.min_at_us, file.max_at_us)}
+        with translated():
+            return found | lost_hours(self._database.read())
 
     def read(self, hours: Collection[int], work: Callable[[Cursor], T]) -> T | None:
         """Run `work` on a cursor with the view `hourly` of some hours; None if nothing is known.

@@ -1,9 +1,11 @@
 -- The points of a tile, as parts of a statement: sensors of nodes that send readings, by their
 -- latest one, and cells of the other nodes, by the mean of their newest hour. u and v are columns and
--- rows of zoom 18. `names` steps through an index from sensor to sensor, however many readings there
--- are. Where a pollutant is named, its index stands for the overall one, and what has none is left
--- out; a cell's is that of its hour's mean: of the indexes' lowest concentrations, `starts`, it
--- reaches one more. Whatever has a pollutant's index has an overall one, which the places are found by.
+-- rows of zoom 18, `tile_u` and `tile_v` the same within the world: at 180° and towards the poles the
+-- outermost tile has what lies there. `names` steps through an index from sensor to sensor, however
+-- many readings there are. Where a pollutant is named, its index stands for the overall one, and what
+-- has none is left out; a cell's is that of its hour's mean: of the indexes' lowest concentrations,
+-- `starts`, it reaches one more. Whatever has a pollutant's index has an overall one, which the places
+-- are found by.
 by_readings AS MATERIALIZED (
     SELECT node_id FROM nodes WHERE mode = 'readings' AND %(with_readings)s
 ),
@@ -136,8 +138,14 @@ points AS MATERIALIZED (
             WHEN p.aqi IS NOT NULL
             THEN (%(levels)s::INTEGER[])[least(p.aqi + 1, cardinality(%(levels)s::INTEGER[]))]
         END AS level
-    FROM (SELECT * FROM cells UNION ALL SELECT * FROM sensors) AS p
-    WHERE floor(p.u)::INTEGER >> %(shift)s = %(x)s
-        AND floor(p.v)::INTEGER >> %(shift)s = %(y)s
+    FROM (
+        SELECT
+            *,
+            least(greatest(u, 0), 262144 - 1 / 4096.0) AS tile_u,
+            least(greatest(v, 0), 262144 - 1 / 4096.0) AS tile_v
+        FROM (SELECT * FROM cells UNION ALL SELECT * FROM sensors) AS placed
+    ) AS p
+    WHERE floor(p.tile_u)::INTEGER >> %(shift)s = %(x)s
+        AND floor(p.tile_v)::INTEGER >> %(shift)s = %(y)s
         AND (%(pollutant)s::TEXT IS NULL OR p.aqi >= 0)
 )

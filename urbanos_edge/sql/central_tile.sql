@@ -28,10 +28,10 @@ raster AS (
     GROUP BY 1, 2
     UNION ALL
     SELECT
-        floor(u)::INTEGER >> %(bits)s,
-        floor(v)::INTEGER >> %(bits)s,
-        avg(u),
-        avg(v),
+        floor(tile_u)::INTEGER >> %(bits)s,
+        floor(tile_v)::INTEGER >> %(bits)s,
+        avg(tile_u),
+        avg(tile_v),
         count(*),
         sum(aqi),
         max(aqi)
@@ -41,8 +41,8 @@ raster AS (
 ),
 nearby AS (
     SELECT
-        floor(u)::INTEGER >> %(bits)s AS x,
-        floor(v)::INTEGER >> %(bits)s AS y,
+        floor(tile_u)::INTEGER >> %(bits)s AS x,
+        floor(tile_v)::INTEGER >> %(bits)s AS y,
         count(*) AS sensors,
         round(avg(aqi) FILTER (WHERE flags = ''), 1) AS latest_aqi,
         max(aqi) FILTER (WHERE flags = '') AS latest_max_aqi,
@@ -83,7 +83,8 @@ shown AS (
         flags,
         source,
         ST_MakePoint(
-            floor((u / (1 << %(shift)s) - %(x)s) * 4096), floor((v / (1 << %(shift)s) - %(y)s) * 4096)
+            floor((tile_u / (1 << %(shift)s) - %(x)s) * 4096),
+            floor((tile_v / (1 << %(shift)s) - %(y)s) * 4096)
         ) AS geom
     FROM points
     WHERE %(z)s >= 12 OR (SELECT count(*) FROM points) <= 200

@@ -13,6 +13,7 @@ from typing import Final
 import apsw
 import msgspec
 
+from urbanos_edge.clock import DAY_US, SECOND_US
 from urbanos_edge.errors import StorageUnavailable
 from urbanos_edge.grid import Bounds
 from urbanos_edge.store.changed import hours_between, mark
@@ -105,6 +106,11 @@ class Layout:
 READINGS: Final = Layout("readings", "created_date", "files", "describe_file", _mark_hours)
 HOURS: Final = Layout("hours", "day", "hour_files", "describe_hours", _no_hours)
 
+_LOST_SPANS: Final = f"""
+SELECT
+    coalesce(min_at_us, strftime('%s', day) * {SECOND_US}),
+    coalesce(max_at_us, strftime('%s', day) * {SECOND_US} + {DAY_US - 1})
+FROM quarantine WHERE path LIKE '{READINGS.folder}/%'"""
 _COLUMNS: Final = ", ".join(File.__struct_fields__)
 _PLACES: Final = ", ".join("?" * len(File.__struct_fields__))
 
@@ -129,6 +135,12 @@ def quarantined(connection: apsw.Connection) -> list[Quarantined]:
         " ORDER BY found_at_us, path"
     )
     return [Quarantined(*row) for row in rows]
+
+
+def lost_hours(connection: apsw.Connection) -> set[int]:
+    """Hours with readings that were set aside; all of the day where their span was not kept."""
+    spans = connection.execute(_LOST_SPANS)
+    return {hour for first_us, last_us in spans for hour in hours_between(first_us, last_us)}
 
 
 def forget(connection: apsw.Connection, lost: Quarantined) -> None:

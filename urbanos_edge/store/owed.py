@@ -7,13 +7,14 @@ a centre on, and also while its setting is away: once it is back, nothing was fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import apsw
 import msgspec
 
 from urbanos_edge.engine import statement
 
+_COMMITTED: Final = "centre_revision"
 Mode = Literal["aggregates", "readings"]
 """What the centre is to have: hourly aggregates, or the readings themselves, too."""
 
@@ -45,6 +46,23 @@ def mark(connection: apsw.Connection, hours: Iterable[int], now_us: int) -> None
         " ON CONFLICT (hour) DO UPDATE SET revision = revision + 1",
         [(hour, now_us) for hour in hours],
     )
+
+
+def note_committed(connection: apsw.Connection, revision: int) -> None:
+    """Remember, as part of a larger work, that the centre has committed a revision."""
+    highest = max(revision, committed(connection))
+    connection.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (_COMMITTED, str(highest)))
+
+
+def forget_committed(connection: apsw.Connection) -> None:
+    """Expect nothing of the centre any more, as part of a larger work."""
+    connection.execute("DELETE FROM node WHERE name = ?", (_COMMITTED,))
+
+
+def committed(connection: apsw.Connection) -> int:
+    """The highest revision that the centre is known to have had; 0 before the first."""
+    query = "SELECT value FROM node WHERE name = ?"
+    return int(connection.execute(query, (_COMMITTED,)).get or 0)
 
 
 def settle(connection: apsw.Connection, compared: Sequence[Owed], at_us: int) -> None:

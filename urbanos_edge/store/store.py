@@ -67,6 +67,8 @@ class Store:
         """Days whose folder is known to be in its parent on the disk."""
         self.losses = 0
         """Files set aside since the start: whoever counted them must count anew."""
+        self.unnoted: list[File] = []
+        """Those of them that the database does not know of; the next start finds them missing."""
         self._files = listed(database.read(), layout)
         (directory / layout.folder).mkdir(parents=True, exist_ok=True)
         self._clear_temporary()
@@ -348,6 +350,7 @@ class Store:
                 self._database.write_and_wait(lambda work: self._note_quarantine(work, live))
             except EdgeError as error:
                 _log.error("what was set aside could not be noted: %s", error.message)
+                self.unnoted += [file for file, _ in live]
             with self._lock:
                 self._generation += 1
                 self.losses += len(live)
@@ -376,9 +379,13 @@ class Store:
         publish(connection, self._layout, [], lost)
         self._layout.strike(connection, lost, now_us)
         connection.executemany(
-            "INSERT OR REPLACE INTO quarantine (path, day, rows, found_at_us, reason, checksum)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [(file.path, file.day, file.rows, now_us, why, file.checksum) for file, why in damaged],
+            "INSERT OR REPLACE INTO quarantine"
+            " (path, day, rows, found_at_us, reason, checksum, min_at_us, max_at_us)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (f.path, f.day, f.rows, now_us, why, f.checksum, f.min_at_us, f.max_at_us)
+                for f, why in damaged
+            ],
         )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import date
-from functools import partial
 from typing import Final
 
 import anyio.to_thread
@@ -18,12 +17,13 @@ import msgspec
 
 from urbanos_edge.clock import DAY_US, HOUR_US, Clock
 from urbanos_edge.database import Database
+from urbanos_edge.errors import StorageUnavailable
 from urbanos_edge.hours.buckets import NOTHING, Buckets, Lines
 from urbanos_edge.hours.hours import FINAL, Hours
 from urbanos_edge.store import owed, revisions
 from urbanos_edge.store.owed import Owed
 from urbanos_edge.store.store import Store, day_of
-from urbanos_edge.sync.link import Hello, Link, There
+from urbanos_edge.sync.link import Hello, Link, Take, There
 from urbanos_edge.sync.originals import Originals, slots_of
 
 ABSENT: Final = There(NOTHING, 0)
@@ -110,15 +110,16 @@ class Carrier:
     def comparable(self, hours: Sequence[int], kept: Kept) -> list[int]:
         """Those of some hours whose aggregates both sides keep.
 
-        What was damaged here and only a backup can bring back says nothing against the centre.
+        What was damaged here says nothing against the centre, until it is mended or given up.
         """
-        lost = self._hours.lost_for_good()
+        lost = self._lost()
         return [hour for hour in hours if hour >= kept.aggregates_from and hour not in lost]
 
-    def replaces_readings(self, hours: Sequence[int], kept: Kept) -> bool | None:
-        """Whether what is here of hours of one day is all there is; None if nothing is to be sent.
+    def replaceable(self, hours: Sequence[int], kept: Kept) -> set[int] | None:
+        """Those of one day's hours whose readings here are all; None if nothing is to be sent.
 
-        What expired here stays at the centre, and what comes late for such a day comes beside it.
+        What expired here, or is set aside, stays at the centre; what else there is of such hours
+        comes beside it.
         """
         day, first = day_of(hours[0] * HOUR_US), hours[0]
         is_final = any(file.day == day and file.kind == FINAL for file in self._hours.store.files)
@@ -126,7 +127,7 @@ class Carrier:
         has_expired = is_final or first < kept.readings_here_from
         if first < kept.readings_from or (has_expired and not is_stored):
             return None
-        return not is_final
+        return set() if is_final else set(hours) - self._hours.lost_for_now()
 
     async def bring(self, link: Link, marks: Sequence[Owed], kept: Kept) -> Brought:
         """Make the centre have what is here of owed hours of one day, and settle them.
@@ -158,6 +159,10 @@ class Carrier:
         if not numbers:
             return Load(asked, {}, NO_LINES)
         lines = await anyio.to_thread.run_sync(self.buckets.lines, numbers)
+        lost = await anyio.to_thread.run_sync(self._lost)
+        if not lost.isdisjoint(numbers):  # reading them found the damage
+            intact = [hour for hour in hours if hour not in lost]
+            return await self.read(msgspec.structs.replace(asked, hours=intact))
         if lines.rows or not numbers.keys().isdisjoint(told):
             return Load(asked, numbers, lines)
         return Load(asked, {}, NO_LINES)
@@ -174,7 +179,12 @@ class Carrier:
         if self.originals is not None:
             sent |= await self._bring_readings(link, self.originals, hours, kept, done)
         done.hours_sent = len(sent)
-        settle = partial(owed.settle, compared=marks, at_us=load.asked.at_us)
+        highest = max(load.numbers.values(), default=0)
+
+        def settle(connection: apsw.Connection) -> None:
+            owed.note_committed(connection, highest)
+            owed.settle(connection, marks, load.asked.at_us)
+
         await self._database.write(settle)
         return done
 
@@ -202,14 +212,15 @@ class Carrier:
         kept: Kept,
         done: Brought,
     ) -> set[int]:
-        instead = self.replaces_readings(hours, kept)
-        if instead is None:
+        whole = await anyio.to_thread.run_sync(self.replaceable, hours, kept)
+        if whole is None:
             return set()
         there = await link.reading_digests(range(hours[0], hours[-1] + 1))
         slots = range(slots_of(hours[0]).start, slots_of(hours[-1]).stop)
         here = await anyio.to_thread.run_sync(originals.digests, slots)
         sent = set()
         for hour in hours:
+            instead = hour in whole
             differing = [
                 slot
                 for slot in slots_of(hour)
@@ -219,9 +230,25 @@ class Carrier:
                 span = range(differing[0], differing[-1] + 1)
                 rows = sum(here[slot].rows for slot in span if slot in here)
                 await self._make_partition(link, day_of(hour * HOUR_US))
-                done.readings += await _send_readings(link, originals, span, rows, instead)
+                async with link.sending_readings(span, instead=instead) as take:
+                    done.readings += await _pass_on(originals, span, rows, take)
+                    if instead:
+                        await self._check_whole(hour, kept)
                 sent.add(hour)
         return sent
+
+    async def _check_whole(self, hour: int, kept: Kept) -> None:
+        """See that all was there while it was read: what is missing would be deleted there.
+
+        Raises:
+            StorageUnavailable: some of it expired, or was set aside.
+        """
+        if hour not in (await anyio.to_thread.run_sync(self.replaceable, [hour], kept) or ()):
+            day = day_of(hour * HOUR_US)
+            raise StorageUnavailable(f"readings of {day} went away while they were sent")
+
+    def _lost(self) -> set[int]:
+        return self._hours.lost_for_good() | self._hours.lost_for_now()
 
     async def _make_partition(self, link: Link, day: str) -> None:
         if day not in self._days_with_partitions:
@@ -229,15 +256,12 @@ class Carrier:
             self._days_with_partitions.add(day)
 
 
-async def _send_readings(
-    link: Link, originals: Originals, slots: range, rows: int, instead: bool
-) -> int:
+async def _pass_on(originals: Originals, slots: range, rows: int, take: Take) -> int:
     sent = 0
     with closing(originals.slices(slots, rows)) as slices:
-        async with link.sending_readings(slots, instead=instead) as take:
-            while (lines := await anyio.to_thread.run_sync(next, slices, None)) is not None:
-                await take(lines.parts)
-                sent += lines.rows
+        while (lines := await anyio.to_thread.run_sync(next, slices, None)) is not None:
+            await take(lines.parts)
+            sent += lines.rows
     return sent
 
 

@@ -6,9 +6,10 @@ transaction, and only one program migrates at a time.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +32,7 @@ _NODE_ID: Final = re.compile(r"[a-z0-9-]{1,40}")
 _PASSWORD_BYTES: Final = 24
 _MIGRATION_LOCK: Final = 7_284_911_735_026
 """Any number, the same in all versions."""
+_log = logging.getLogger(__name__)
 NO_CENTRE: Final = "there is no centre in this database; make one with central init"
 _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -244,18 +246,45 @@ def tend(connection: Connection) -> Tended:
     """Do what has to be done again and again, now; what was missed is made up for.
 
     Makes partitions, drops those that are too old, and refreshes `grid_metadata`. Each is safe at
-    any time and lasting by itself, whatever becomes of the next.
+    any time and lasting by itself, whatever becomes of the others.
 
     Raises:
         CentreRefused: the login is not the tables' owner, or the schema is another.
+        EdgeError: some parts failed, of the first one's kind; the message tells of each.
     """
     _check_schema(connection)
+    connection.add_notice_handler(_warn)
+    parts: dict[str, Callable[[], int]] = {
+        "partitions to come": lambda: _make_partitions(connection),
+        "old partitions": lambda: _value(connection, "SELECT delete_old_partitions()"),
+        "grid_metadata": lambda: _value(connection, "SELECT refresh_grid_metadata()"),
+    }
+    numbers: list[int] = []
+    failures: dict[str, EdgeError] = {}
     with _alone(connection):
-        before = _value(connection, _PARTITIONS)
-        connection.execute("SELECT create_daily_partition()")
-        made = _value(connection, _PARTITIONS) - before
-        dropped = _value(connection, "SELECT delete_old_partitions()")
-        return Tended(made, dropped, _value(connection, "SELECT refresh_grid_metadata()"))
+        for name, part in parts.items():
+            try:
+                with translated():
+                    numbers.append(part())
+            except EdgeError as error:
+                failures[name] = error
+    if failures:
+        first = next(iter(failures.values()))
+        told = "; ".join(f"{name}: {error.message}" for name, error in failures.items())
+        raise type(first)(told, code=first.code)
+    return Tended(*numbers)
+
+
+def _warn(said: psycopg.errors.Diagnostic) -> None:
+    """Tell what the server left to the next time."""
+    if said.severity_nonlocalized == "WARNING":
+        _log.warning("%s", said.message_primary)
+
+
+def _make_partitions(connection: Connection) -> int:
+    before = _value(connection, _PARTITIONS)
+    connection.execute("SELECT create_daily_partition()")
+    return int(_value(connection, _PARTITIONS) - before)
 
 
 @contextmanager
@@ -329,6 +358,11 @@ def _translation(error: psycopg.Error) -> EdgeError:
         )
     if isinstance(error, psycopg.errors.UniqueViolation | psycopg.errors.DuplicateObject):
         return CentreRefused(f"that exists already: {said}", code="exists")
-    if isinstance(error, psycopg.OperationalError):
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return CentreUnavailable(
+            f"something else at the centre holds what is needed: {said}", code="centre_busy"
+        )
+    ended = psycopg.errors.IdleInTransactionSessionTimeout
+    if isinstance(error, psycopg.OperationalError | ended):
         return CentreUnavailable(f"the centre cannot be reached: {said}")
     return CentreRefused(f"the centre refused: {said}")

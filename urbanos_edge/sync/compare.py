@@ -67,12 +67,17 @@ async def _differing(
     there = {hour: one.digest for hour, one in (await link.digests(span)).items()}
     found = _pairs(wanted, here, there, "aggregates")
     originals = carrier.originals
-    if originals is None or not carrier.replaces_readings(hours, kept):
+    if originals is None:
+        return found
+    whole = await anyio.to_thread.run_sync(carrier.replaceable, hours, kept)
+    if not whole:
         return found
     slots = range(slots_of(hours[0]).start, slots_of(hours[-1]).stop)
     stored = await anyio.to_thread.run_sync(originals.digests, slots)
     sent = await link.reading_digests(span)
-    return found + _pairs(hours, _by_hour(hours, stored), _by_hour(hours, sent), "readings")
+    compared = sorted(whole)
+    pairs = _by_hour(compared, stored), _by_hour(compared, sent)
+    return found + _pairs(compared, *pairs, "readings")
 
 
 def _pairs(

@@ -42,6 +42,16 @@ BUNDLES: Final = (
     Path("/etc/pki/tls/certs/ca-bundle.crt"),
 )
 """Where Linux distributions keep the well-known authorities; libpq alone does not look there."""
+LOCK_WITHIN_S: Final = 30
+SILENT_WITHIN_S: Final = 60
+"""For so long the server keeps the node's row locked for a line that went dead. Behind a PgBouncer
+its own line does not die: there only the silence tells."""
+_BOUNDS: Final = """
+SELECT
+    set_config('lock_timeout', %s || 's', true),
+    set_config('idle_in_transaction_session_timeout', silent.s || 's', true),
+    set_config('tcp_user_timeout', silent.s || 's', true)
+FROM (SELECT %s::TEXT AS s) AS silent"""
 _KNOWN: Final = "SELECT node_id FROM nodes ORDER BY node_id = %s DESC LIMIT 1"
 NEWS: Final = {"pollution_aggregates": "urbanos_aggregates", "pollution_data": "urbanos_readings"}
 _SYNCED: Final = """
@@ -125,8 +135,10 @@ class Link:
 
         Raises:
             CentreRefused: it knows no such node, or the login is another one's.
+            CentreUnavailable: another connection holds the node's row.
         """
         async with self._connection.transaction():
+            await self._bound()
             cursor = await self._connection.execute(
                 statement("central_hello").encode(), {"node_id": self._sender.node_id}
             )
@@ -215,12 +227,18 @@ class Link:
 
         Only once all that is sent has arrived: until then a cut may go unnoticed for long.
         """
+        await self._bound()
         sender = self._sender
         cursor = await self._connection.execute(
             _SYNCED.encode(), (revision, sender.node_id, sender.claim)
         )
         if not cursor.rowcount:
             raise NodeIdUsedTwice(f"another box has begun to sync as '{sender.node_id}'")
+
+    async def _bound(self) -> None:
+        """Let the transaction neither wait for a lock nor keep one for ever."""
+        bounds = (LOCK_WITHIN_S, SILENT_WITHIN_S)
+        await self._connection.execute(_BOUNDS.encode(), bounds)
 
     async def _notify(self, table: str, hours: list[int]) -> None:
         """Tell who listens, once it is committed."""

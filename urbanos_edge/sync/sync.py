@@ -237,7 +237,6 @@ class Sync:
             await self._admit(hello)
             await link.claim(self._clock_offset_s)
         if hello.epoch != self._sender.claim:
-            self._carrier.forget_partitions()
             work = partial(_remember, name=_CLAIMED, value=self._epoch)
             await self._database.write(work)
         self._has_claimed, self._heard_us = True, self._clock.now_us()
@@ -248,22 +247,41 @@ class Sync:
 
         A restart is known by its epoch, and a restore by the epoch that the centre knew before it;
         any other box must have been silent for a while, and so must the one that took over from us.
+        A centre that has not all that it committed is a backup of itself, or a replica that was
+        behind.
         """
-        if hello.epoch == self._sender.claim:
+        was_set_back = hello.revision < await self._read(owed.committed)
+        is_unchanged = hello.epoch == self._sender.claim
+        if is_unchanged and not was_set_back:
             return
         known = (self._epoch, await self._read(partial(_remembered, name=_CLAIMED)))
         before = hello.epoch and hello.epoch.split(".")[0]
-        is_own = before is None or (before in known and not self._has_claimed)
+        is_own = is_unchanged or before is None or (before in known and not self._has_claimed)
         silent_s = SILENT_S if hello.silent_s is None else hello.silent_s
         if not is_own and silent_s < SILENT_S:
             raise NodeIdUsedTwice(
                 f"another box syncs as node '{self._sender.node_id}', heard {silent_s:.0f} s ago;"
                 " give one of them another node_id, or stop it for ten minutes"
             )
-        if before != self._epoch or not is_own:
-            now_us, is_known = self._clock.now_us(), before is not None
-            begin = partial(_begin_anew, above=hello.revision, now_us=now_us, is_known=is_known)
+        self._carrier.forget_partitions()
+        if was_set_back or before != self._epoch or not is_own:
+            stored = await self._read(owed.stored_hours)
+            hours = sorted({*stored, *self._gaps(stored, hello, is_own)})
+            now_us = self._clock.now_us()
+            begin = partial(_begin_anew, above=hello.revision, hours=hours, now_us=now_us)
             await self._database.write(begin)
+
+    def _gaps(self, stored: Sequence[int], hello: Hello, is_own: bool) -> range:
+        """Hours that the centre may have although a restore took them away here.
+
+        Of another box only what came since this one's last hour. None before the first: that may
+        have been dropped by age here, and stays there.
+        """
+        if not stored or hello.epoch is None:
+            return range(0)
+        counts_from = self._carrier.kept(hello).aggregates_from
+        first = max(stored[0], counts_from) if is_own else stored[-1] + 1
+        return range(first, self._clock.now_us() // HOUR_US + 1)
 
     async def _sample(self) -> None:
         with suppress(EdgeError):  # it only makes an estimate better
@@ -306,15 +324,10 @@ class Sync:
         return await anyio.to_thread.run_sync(attempt)
 
 
-def _begin_anew(connection: apsw.Connection, above: int, now_us: int, is_known: bool) -> None:
-    """Number above what the centre has seen, and owe it everything that is stored.
-
-    A centre that knew this node before may also have hours since, from before a restore.
-    """
+def _begin_anew(connection: apsw.Connection, above: int, hours: Sequence[int], now_us: int) -> None:
+    """Number above what the centre has seen, and owe it these hours."""
     revisions.number_above(connection, [], above)
-    hours = owed.stored_hours(connection)
-    if hours and is_known:
-        hours += range(hours[-1] + 1, now_us // HOUR_US + 1)
+    owed.forget_committed(connection)
     owed.mark(connection, hours, now_us)
 
 
