@@ -26,7 +26,7 @@ from tests.readings import NOW_US, reading
 from tests.test_flush import store
 from urbanos_edge.backup.backup import Copied, Shelf
 from urbanos_edge.backup.restore import RestoreFailed, find_backup, restore
-from urbanos_edge.backup.targets import TargetFailed, open_target
+from urbanos_edge.backup.targets import Directory, TargetFailed, open_target
 from urbanos_edge.batch import unpack
 from urbanos_edge.clock import DAY_US, Clock, Instant, to_rfc3339
 from urbanos_edge.errors import BadRequest, EdgeError, NotFound
@@ -199,6 +199,88 @@ def test_a_damaged_backup_changes_nothing_and_the_next_one_mends_it(
     assert len(held(home)) == 60
 
 
+def cannot_rehearse(*_: object, **__: object) -> bytes:
+    raise RehearsalFailed("there is no room")
+
+
+def cannot_be_read(*_: object) -> Iterator[bytes]:
+    raise TargetFailed("503 Slow Down")
+
+
+def test_a_place_that_does_not_answer_loses_no_good_object(
+    node: Node, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(node)
+    backed_up(node, directory)
+    before = open_target(directory).sizes(f"{node.node_id}/objects")
+    monkeypatch.setattr("urbanos_edge.upkeep.upkeep._run", cannot_rehearse)
+    monkeypatch.setattr(Directory, "get", cannot_be_read)
+    monkeypatch.setattr(Directory, "pieces", cannot_be_read, raising=False)
+    with pytest.raises(RehearsalFailed, match="no room"):
+        backed_up(node, directory, prove=True)
+    after = open_target(directory).sizes(f"{node.node_id}/objects")
+    assert before.keys() <= after.keys()
+
+
+def test_a_backup_that_failed_late_is_tried_again_in_its_place(
+    open_node: Callable[..., Node], directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a day of failures, one an hour, would push out all backups of the days before."""
+    node = open_node(backup_target=directory)
+    fill(node, days=1)
+    good = backed_up(node, directory).catalogue.name
+    monkeypatch.setattr("urbanos_edge.upkeep.upkeep._run", cannot_rehearse)
+    for _ in range(3):
+        with pytest.raises(RehearsalFailed):
+            backed_up(node, directory, keep=2, prove=True)
+    kept = Shelf(open_target(directory), node.node_id).names()
+    assert (len(kept), kept[0]) == (2, good)
+    assert not is_backup_due(node)
+    node.backups.failure = "there is no room"
+    assert is_backup_due(node)
+
+
+def test_a_bucket_at_the_end_of_a_slow_line_has_the_time_that_it_takes(bucket: str) -> None:
+    """By default a whole object has 30 s, and three minutes with all its tries."""
+    target: Any = open_target(bucket)
+    assert target._store.client_options["timeout"] == "1day"
+    assert target._store.client_options["read_timeout"] == "5m"
+    assert target._store.retry_config["retry_timeout"].total_seconds() == 86_400
+
+
+def test_backups_are_listed_although_the_newest_cannot_be_read(node: Node, directory: str) -> None:
+    fill(node, days=1)
+    made = backed_up(node, directory).catalogue.name
+    spoil(Path(directory) / node.node_id / "backups" / f"{made}.json", "cut")
+    listed = run("restore", directory, "--list")
+    assert (listed.returncode, listed.stdout.split()) == (0, [made]), listed.stderr
+
+
+@pytest.mark.parametrize("why", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_an_old_state_is_not_lost_when_the_last_sync_fails(
+    node: Node,
+    directory: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    why: BaseException,
+) -> None:
+    fill(node, days=1)
+    backed_up(node, directory)
+    home = home_made(tmp_path_factory.mktemp("boxes") / "data")
+    (home / "old").write_text("state")
+
+    def fail(path: Path) -> None:
+        if path == home.parent:
+            raise why
+
+    monkeypatch.setattr("urbanos_edge.backup.restore.sync_path", fail)
+    with pytest.raises((EdgeError, KeyboardInterrupt)):
+        brought_back(directory, home)
+    assert len(held(home)) == 20
+    (old,) = home.parent.glob("*/old")
+    assert old.read_text() == "state"
+
+
 def test_the_old_state_is_kept_beside(
     node: Node, directory: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -328,14 +410,15 @@ def test_a_restore_that_is_killed_leaves_the_old_state_or_the_new_one(
         capture_output=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    if step == "restore swapped":
-        assert len(held(home)) == 60
-        return
-    assert held(home) == before
+    is_swapped = step == "restore swapped"
+    assert held(home) == before if not is_swapped else len(held(home)) == 60
     ended = run("restore", directory, "--data-dir", str(home))
     assert ended.returncode == 0, ended.stderr
     assert len(held(home)) == 60
     assert len(list(home.parent.glob("*.restoring"))) == 0
+    kept = [held(path) for path in home.parent.glob("data.before-*")]
+    assert before in kept
+    assert len(kept) == 1 + is_swapped, "and what the broken off restore has brought"
 
 
 KILLED_AT = """

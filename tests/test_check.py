@@ -23,6 +23,7 @@ from tests.test_quarantine import only_file, sent
 from urbanos_edge.backup.backup import Copied
 from urbanos_edge.backup.check import Finding, Report, forget_lost
 from urbanos_edge.clock import DAY_US
+from urbanos_edge.errors import Unavailable
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.store import steps
@@ -262,7 +263,7 @@ def test_the_command_tells_what_is_wrong_and_ends_with_1(
 ) -> None:
     node = start_node(flush_interval_s=0.2, scrub_interval_s=0)
     node.post([sent(f"s{n}", 60) for n in range(300)], node.token())
-    node.wait_until_flushed()
+    node.flush()
     fine = node.run("check")
     assert fine.stdout == "1 files with 300 readings and 0 waiting: no findings\n"
     victim = next(node.data_dir.glob("readings/*/*.parquet"))
@@ -277,3 +278,12 @@ def test_the_command_tells_what_is_wrong_and_ends_with_1(
     assert "cannot be mended" in resting.stdout
     assert node.run("check", "--forget-lost", check=False).returncode == 1
     assert node.run("check").stdout == "0 files with 0 readings and 0 waiting: no findings\n"
+
+
+def test_a_file_is_not_damaged_because_the_node_stops(node: Node) -> None:
+    fill(node)
+    before = set(node.store.files)
+    node.engine.close()
+    with pytest.raises(Unavailable, match="stops"):
+        report_of(node, repair=True)
+    assert set(node.store.files) == before

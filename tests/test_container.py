@@ -25,11 +25,11 @@ def the_last(word: str) -> str:
     return [rest for found, rest in LAST_STAGE if found == word][-1]
 
 
-def the_unit() -> configparser.SectionProxy:
+def the_unit(section: str = "Container") -> configparser.SectionProxy:
     unit = configparser.ConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read(ROOT / "systemd" / "urbanos-edge.container")
-    return unit["Container"]
+    return unit[section]
 
 
 def test_the_image_is_of_two_stages_of_one_named_version_and_nothing_is_fetched_by_address() -> (
@@ -71,8 +71,14 @@ def test_its_health_is_asked_for_at_the_port_that_is_set() -> None:
         threading.Thread(target=server.handle_request).start()
         where = os.environ | {"URBANOS_PORT": str(server.server_port)}
         subprocess.run([sys.executable, *words], env=where, check=True, timeout=30)
-    assert asked == ["/health/ready"]
+    assert asked == ["/health/live"], "a node with a full disk is not ready, and none to be killed"
     assert shlex.split(the_unit()["HealthCmd"])[1:] == words
+
+
+def test_it_is_not_killed_while_it_starts() -> None:
+    within_s = the_unit("Service")["TimeoutStartSec"]
+    assert the_unit()["HealthStartPeriod"] == f"{within_s}s"
+    assert f"--start-period={within_s}s" in the_last("HEALTHCHECK")
 
 
 def test_commands_are_given_in_the_container_as_the_documents_say() -> None:

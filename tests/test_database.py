@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from urbanos_edge.database import Database, Work, migrate
-from urbanos_edge.errors import DiskFull, EdgeError
+from urbanos_edge.errors import DiskFull, EdgeError, Unavailable
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations" / "edge"
 
@@ -130,3 +130,17 @@ def test_what_threads_read_by_is_closed_when_they_have_ended(database: Database)
         reader.start()
         reader.join()
     assert descriptors() <= before + 3
+
+
+def test_what_comes_after_the_end_is_refused_and_does_not_wait_for_ever(tmp_path: Path) -> None:
+    closed = Database(tmp_path / "closed.sqlite")
+    closed.close()
+
+    async def late() -> None:
+        with anyio.fail_after(5):
+            await closed.write(lambda connection: None)
+
+    with pytest.raises(Unavailable, match="stops"):
+        anyio.run(late)
+    with pytest.raises(Unavailable, match="stops"):
+        closed.read()

@@ -79,3 +79,56 @@ def test_a_link_in_the_place_of_the_settings_leads_to_nothing_of_roots(place: Pa
     path.symlink_to(place / "task")
     assert run('write_as nobody "$1"', path, given="port = 8081\n").returncode != 0
     assert {found.name for found in place.iterdir()} == {"data"}
+
+
+SLOT_IN_USE = """
+eval "$(sed -n '/^runs() {/,/^write_settings/p' "$0/install" | sed '$d')"
+HOME_DIR=$1 wheel=$2 wheelhouse='' CACHE=$1/cache
+build() { echo built.whl; }
+install() { mkdir -p "${@: -1}"; }
+systemctl() { echo "systemctl $*"; }
+sync() { if [[ -L $HOME_DIR/current ]]; then echo "synced, linked"; else echo synced; fi; }
+make_slot() {
+  echo "made $2"
+  mkdir -p "$1/bin"
+  ln -sf /usr/bin/true "$1/bin/urbanos-edge"
+  ln -sf /usr/bin/true "$1/bin/python"
+}
+make_slot_in_use
+"""
+
+
+def make_slot_in_use(home: Path, wheel: str = "") -> tuple[list[str], str]:
+    done = run(SLOT_IN_USE, home, wheel)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if not line.startswith("systemctl")]
+    return said, done.stderr
+
+
+def test_the_first_slot_is_on_the_disk_before_it_is_in_use(tmp_path: Path) -> None:
+    said, _ = make_slot_in_use(tmp_path)
+    assert said == ["made built.whl", "synced"]
+    assert os.readlink(tmp_path / "current") == "blue"
+
+
+@pytest.mark.parametrize("broken", ["urbanos-edge", "python"])
+def test_a_slot_that_does_not_run_any_more_is_made_anew(tmp_path: Path, broken: str) -> None:
+    """Its Python went with the Debian before, or a power cut came before all of it was written."""
+    make_slot_in_use(tmp_path)
+    (tmp_path / "blue").rename(tmp_path / "green")
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to("green")
+    (tmp_path / "green" / "bin" / broken).unlink()
+    (tmp_path / "green" / "bin" / broken).symlink_to("/usr/bin/python3.0")
+    (tmp_path / "state.json").write_text("{}")
+    said, _ = make_slot_in_use(tmp_path, "other.whl")
+    assert said == ["made other.whl", "synced, linked"]
+    assert os.readlink(tmp_path / "current") == "green"
+    assert not (tmp_path / "blue").exists()
+
+
+def test_a_slot_that_runs_stays_and_a_wheel_for_it_is_not_ignored_silently(tmp_path: Path) -> None:
+    make_slot_in_use(tmp_path)
+    said, told = make_slot_in_use(tmp_path, "other.whl")
+    assert said == []
+    assert "other.whl is not used" in told

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +16,10 @@ import pytest
 from tests.processes import NodeProcess
 from tests.publisher import Publisher
 from tests.readings import reading
+from urbanos_edge import control
 from urbanos_edge.backup.backup import last_backups
 from urbanos_edge.cache.traffic import MAX_TARGET_BYTES, MAX_TARGETS, Traffic
+from urbanos_edge.commands import commands
 from urbanos_edge.errors import DiskFull
 from urbanos_edge.node import Node
 from urbanos_edge.settings import Settings
@@ -54,6 +59,42 @@ def test_there_is_no_copy_where_two_do_not_fit(
     with pytest.raises(DiskFull, match="do not fit"):
         anyio.run(copy_aside, node, tmp_path / ".tmp" / "copy")
     assert not (tmp_path / ".tmp" / "copy").exists()
+
+
+def test_a_copy_takes_the_place_of_what_a_broken_off_check_has_left(node: Node) -> None:
+    left = node.data_dir / ".tmp" / "copy-left" / "readings"
+    left.mkdir(parents=True)
+    anyio.run(control.answer, commands(node), b'{"command": "copy"}')
+    (copy,) = (node.data_dir / ".tmp").glob("copy-*")
+    assert (copy / "urbanos.sqlite").is_file()
+
+
+ENDED_IN_THE_MIDST = """
+import os, signal, sys, time
+from pathlib import Path
+from urbanos_edge.deploy import rehearsal
+from urbanos_edge.progress import ignore_progress
+folder = Path(sys.argv[1])
+told = {"copy": {"folder": str(folder)}, "recent_gets": []}
+rehearsal.control.request = lambda _, command, *rest: told[command]
+
+def end(*_):
+    assert folder.with_name(f"{folder.name}.old").is_dir()
+    os.kill(os.getpid(), int(sys.argv[2]))
+    time.sleep(10)
+
+rehearsal._compare = end
+rehearsal.rehearse(folder, folder, folder.parent, ignore_progress)
+"""
+
+
+@pytest.mark.parametrize("told", [signal.SIGHUP, signal.SIGTERM])
+def test_a_check_that_is_told_to_end_leaves_no_copies(tmp_path: Path, told: signal.Signals) -> None:
+    (tmp_path / "copy").mkdir()
+    words = [sys.executable, "-c", ENDED_IN_THE_MIDST, str(tmp_path / "copy"), str(int(told))]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (128 + told, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_node_on_a_copy_reaches_nobody(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any, Final, cast
 
 import anyio
@@ -133,11 +132,12 @@ async def _running(node: Node, url: str, port: int) -> AsyncIterator[None]:
                 tasks.start_soon(kept_running, node.tls.renew_forever)
             garbage = Garbage()
             tasks.start_soon(kept_running, garbage.look_through_forever)
-            with garbage.set_aside():
+            with closing(control), garbage.set_aside():
                 yield
             tasks.cancel_scope.cancel()
     finally:
-        await _stop(node, control)
+        await control.end()
+        await _stop(node)
 
 
 def _reach_out(tasks: TaskGroup, node: Node, port: int) -> None:
@@ -172,8 +172,7 @@ async def kept_running(work: Callable[..., Awaitable[None]], *arguments: Any) ->
         await anyio.sleep(BEGIN_AGAIN_S)
 
 
-async def _stop(node: Node, control: asyncio.Server) -> None:
-    control.close()
+async def _stop(node: Node) -> None:
     try:
         await node.flush()
     except EdgeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
@@ -33,7 +34,7 @@ from urbanos_edge.tls.tls import Request as TlsRequest
 from urbanos_edge.tokens import Scope
 from urbanos_edge.upkeep.amends import Calibrate, Span, calibrate, regrade
 from urbanos_edge.upkeep.past import Archived, Past
-from urbanos_edge.upkeep.upkeep import back_up, check, copy_aside
+from urbanos_edge.upkeep.upkeep import back_up, check, copy_aside, until_stopped
 from urbanos_edge.upkeep.vigil import add_rule, list_rules, remove_rule, try_receivers
 
 READS: Final = frozenset(
@@ -52,6 +53,13 @@ ONLY_LOOKS: Final[Mapping[str, Callable[[dict[str, Any]], bool]]] = {
     "import": lambda given: not given.get("begins"),
 }
 """Whether one that does not always change something, or changes it piece by piece, is no act."""
+
+BEGINS: Final = frozenset(
+    ("token", "sensor_add", "import", "basemap_import", "alert_add", "inbox_ignore", "tls_init")
+)
+"""Commands that a node may begin with: what they make needs nothing to be there before."""
+
+_COPY: Final = "copy-"
 
 
 class TokenWanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -172,7 +180,9 @@ def _reading_commands(node: Node) -> dict[str, Command | LongCommand]:
         await node.flush()
 
     async def compact(_: dict[str, Any], tell: Tell) -> Any:
-        return msgspec.to_builtins(await anyio.to_thread.run_sync(node.compactor.finish_all, tell))
+        return msgspec.to_builtins(
+            await anyio.to_thread.run_sync(node.compactor.finish_all, until_stopped(tell))
+        )
 
     async def expire(arguments: dict[str, Any]) -> Any:
         work = node.expiry.due if arguments.get("dry_run") else node.expiry.drop
@@ -195,7 +205,9 @@ def _reading_commands(node: Node) -> dict[str, Command | LongCommand]:
 def _care_commands(node: Node) -> dict[str, Command | LongCommand]:
     async def basemap_import(arguments: dict[str, Any], tell: Tell) -> Any:
         source = Path(_text(arguments, "file"))
-        path = await anyio.to_thread.run_sync(import_basemap, source, node.data_dir, tell)
+        path = await anyio.to_thread.run_sync(
+            import_basemap, source, node.data_dir, until_stopped(tell)
+        )
         await anyio.to_thread.run_sync(node.open_basemap)
         basemap = Basemap(path)
         basemap.close()
@@ -233,7 +245,8 @@ def _rehearsal_commands(node: Node) -> dict[str, Command | LongCommand]:
     """What another version is tried with before it takes over."""
 
     async def copy(_: dict[str, Any], tell: Tell) -> Any:
-        folder = node.data_dir / ".tmp" / f"copy-{secrets.token_hex(4)}"
+        await anyio.to_thread.run_sync(_remove_copies, node)
+        folder = node.data_dir / ".tmp" / f"{_COPY}{secrets.token_hex(4)}"
         await copy_aside(node, folder, tell)
         return {"folder": str(folder)}
 
@@ -244,6 +257,12 @@ def _rehearsal_commands(node: Node) -> dict[str, Command | LongCommand]:
         "copy": LongCommand(copy),
         "recent_gets": recent_gets,
     }
+
+
+def _remove_copies(node: Node) -> None:
+    """A check that was broken off leaves what it was to remove; only one goes on at a time."""
+    for folder in (node.data_dir / ".tmp").glob(f"{_COPY}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sensor_commands(node: Node) -> dict[str, Command | LongCommand]:

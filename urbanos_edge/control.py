@@ -19,15 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import anyio
 import msgspec
 
 from urbanos_edge.errors import BadRequest, DirectoryInUse, EdgeError
 from urbanos_edge.progress import Tell, ignore_progress
 
+SOCKET: Final = "control.sock"
 MAX_LINE: Final = 16 << 20
 REQUEST_TIMEOUT_S: Final = 600.0
 """Seconds without a line from the node after which it counts as hung."""
 TELL_EVERY_S: Final = 0.1
+STILL_AT_WORK_S: Final = 30.0
+"""After so long a silence a long command says again how far it is, so that it is not taken for
+hung."""
 _log = logging.getLogger(__name__)
 
 Command = Callable[[dict[str, Any]], Awaitable[Any]]
@@ -49,6 +54,12 @@ class NotRunning(EdgeError):
     code = "not_running"
 
 
+class Ended(NotRunning):
+    """The node ended before it answered: it may have done what it was asked for, or a part."""
+
+    code = "ended"
+
+
 class Request(msgspec.Struct):
     """A command and its arguments."""
 
@@ -61,6 +72,10 @@ class Reply(msgspec.Struct, omit_defaults=True):
 
     result: Any = None
     error: dict[str, str] | None = None
+
+
+_STOPPING: Final = "stopping"
+_STOPS: Final = Reply(error={"code": _STOPPING, "message": "the node stops; run it again"})
 
 
 class Progress(msgspec.Struct):
@@ -110,18 +125,24 @@ def request(
     Raises:
         TimeoutError: it says nothing for so long.
         NotRunning: nobody answers there.
+        Ended: who answered ended in the midst of it.
         EdgeError: the node's own refusal, with its code.
     """
     asked = Request(command, dict(arguments or {}))
     with _connected(data_dir, within_s) as connection, connection.makefile("rb") as lines:
-        connection.sendall(msgspec.json.encode(asked) + b"\n")
-        line = lines.readline(MAX_LINE)
-        while (step := _progress(line)) is not None:
-            on_progress(step.progress, step.doing)
+        try:
+            connection.sendall(msgspec.json.encode(asked) + b"\n")
             line = lines.readline(MAX_LINE)
+            while (step := _progress(line)) is not None:
+                on_progress(step.progress, step.doing)
+                line = lines.readline(MAX_LINE)
+        except ConnectionError:
+            line = b""
     if not line:
-        raise NotRunning(f"the node on {data_dir} ended before it answered")
+        raise Ended(f"the node on {data_dir} ended before it answered; run it again")
     reply = msgspec.json.decode(line, type=Reply)
+    if reply.error is not None and reply.error["code"] == _STOPPING:
+        raise Ended(reply.error["message"])
     if reply.error is not None:
         raise EdgeError(reply.error["message"], code=reply.error["code"])
     return reply.result
@@ -133,6 +154,11 @@ def _progress(line: bytes) -> Progress | None:
         return msgspec.json.decode(line, type=Progress)
     except msgspec.DecodeError:
         return None
+
+
+def was_served(data_dir: Path) -> bool:
+    """Whether a node has been reached there; it may be on its way back."""
+    return os.path.exists(data_dir / SOCKET)  # as a Path it raises where one may not look
 
 
 @contextmanager
@@ -154,7 +180,7 @@ def _reachable(data_dir: Path) -> Iterator[str]:
     except OSError as error:
         raise NotRunning(f"there is no data directory at {data_dir}") from error
     try:
-        yield f"/proc/self/fd/{folder}/control.sock"
+        yield f"/proc/self/fd/{folder}/{SOCKET}"
     finally:
         os.close(folder)
 
@@ -192,46 +218,97 @@ def reads_no_more(data_dir: Path, token_id: int | None) -> None:
             request(data_dir, "revoke_token", {"id": token_id})
 
 
-async def listen(data_dir: Path, commands: Commands) -> asyncio.Server:
-    """Answer commands on the directory's socket until the returned server is closed."""
+class Listener:
+    """Answers commands, each in a task that is cancelled when it closes."""
 
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self._under_way: set[anyio.CancelScope] = set()
+        self._one_ended = anyio.Event()
+        self._server: asyncio.Server | None = None
+        self._is_closed = False
+
+    async def open(self, path: str) -> None:
+        self._server = await asyncio.start_unix_server(self._converse, path, limit=MAX_LINE)
+
+    def close(self) -> None:
+        """Take no more; who waits for an answer is told that there will be none."""
+        self._is_closed = True
+        if self._server is not None:
+            self._server.close()
+        for scope in self._under_way:
+            scope.cancel()
+
+    async def end(self) -> None:
+        """Close, and wait until nothing is at work for a command any more, in a thread neither."""
+        self.close()
+        while self._under_way:
+            self._one_ended = anyio.Event()
+            await self._one_ended.wait()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await reader.readline()
-            reply = await answer(commands, line, _teller(writer))
-            writer.write(msgspec.json.encode(reply) + b"\n")
-            await writer.drain()
+            with anyio.CancelScope() as scope, self._noted(scope):
+                await self._answer(reader, writer)
+            if scope.cancelled_caught:
+                writer.write(msgspec.json.encode(_STOPS) + b"\n")
         except (ConnectionError, ValueError):
             _log.warning("a command on the control socket was broken off")
         finally:
             writer.close()
 
-    (data_dir / "control.sock").unlink(missing_ok=True)
+    @contextmanager
+    def _noted(self, scope: anyio.CancelScope) -> Iterator[None]:
+        if self._is_closed:
+            scope.cancel()
+        self._under_way.add(scope)
+        try:
+            yield
+        finally:
+            self._under_way.remove(scope)
+            self._one_ended.set()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = await reader.readline()
+        reply = await answer(self._commands, line, _Teller(writer).tell)
+        writer.write(msgspec.json.encode(reply) + b"\n")
+        await writer.drain()
+
+
+async def listen(data_dir: Path, commands: Commands) -> Listener:
+    """Answer commands on the directory's socket until what is returned is closed."""
+    (data_dir / SOCKET).unlink(missing_ok=True)
+    listener = Listener(commands)
     with _reachable(data_dir) as path:
         mask = os.umask(0o177)
         try:
-            return await asyncio.start_unix_server(converse, path, limit=MAX_LINE)
+            await listener.open(path)
         finally:
             os.umask(mask)
+    return listener
 
 
-def _teller(writer: asyncio.StreamWriter) -> Tell:
-    """Sends progress from any thread, a line at most every `TELL_EVERY_S`."""
-    loop = asyncio.get_running_loop()
-    last_s = -TELL_EVERY_S
+class _Teller:
+    """Sends progress from any thread, a line at most every `TELL_EVERY_S`, and repeats the last."""
 
-    def send(line: bytes) -> None:
-        if not writer.is_closing():
-            writer.write(line)
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._last_s = -TELL_EVERY_S
+        self._repeating: asyncio.TimerHandle | None = None
 
-    def tell(progress: float, doing: str) -> None:
-        nonlocal last_s
-        if time.monotonic() - last_s >= TELL_EVERY_S:
-            last_s = time.monotonic()
+    def tell(self, progress: float, doing: str) -> None:
+        if time.monotonic() - self._last_s >= TELL_EVERY_S:
+            self._last_s = time.monotonic()
             line = msgspec.json.encode(Progress(round(progress, 4), doing)) + b"\n"
-            loop.call_soon_threadsafe(send, line)
+            self._loop.call_soon_threadsafe(self._send, line)
 
-    return tell
+    def _send(self, line: bytes) -> None:
+        if self._repeating is not None:
+            self._repeating.cancel()
+        if not self._writer.is_closing():
+            self._writer.write(line)
+            self._repeating = self._loop.call_later(STILL_AT_WORK_S, self._send, line)
 
 
 async def answer(commands: Commands, line: bytes, tell: Tell = ignore_progress) -> Reply:
@@ -242,6 +319,7 @@ async def answer(commands: Commands, line: bytes, tell: Tell = ignore_progress) 
         if command is None:
             raise BadRequest(f"there is no command '{asked.command}'", code="unknown_command")
         if isinstance(command, LongCommand):
+            tell(0.0, "beginning")
             return Reply(result=await command.run(asked.arguments, tell))
         return Reply(result=await command(asked.arguments))
     except EdgeError as error:

@@ -53,6 +53,8 @@ class Database:
         self._readers = threading.local()
         self._opened: list[tuple[threading.Thread, apsw.Connection]] = []
         self._lock = threading.Lock()
+        self._submitting = threading.Lock()
+        self._is_closed = False
         _check_rights(path)
         with translated():
             self._connection = self._connect()
@@ -65,7 +67,7 @@ class Database:
         """Run `work` in the writer thread and return its result once it is on the disk.
 
         Raises:
-            Unavailable: too many works wait already.
+            Unavailable: too many works wait already, or it is closed.
             StorageUnavailable, DiskFull: the commit failed; nothing of `work` was kept.
         """
         return await asyncio.wrap_future(self._submit(work))
@@ -79,25 +81,38 @@ class Database:
 
         Threads for blocking calls end when there is little to do, and others begin later: what
         those left open that have ended is closed first.
+
+        Raises:
+            Unavailable: it is closed.
         """
         connection: apsw.Connection | None = getattr(self._readers, "connection", None)
         if connection is None:
             connection = self._connect(apsw.SQLITE_OPEN_READONLY)
             self._slowness.watch(connection, self._path)
-            self._readers.connection = connection
             with self._lock:
+                self._check_open()
+                self._readers.connection = connection
                 self._close_left()
                 self._opened.append((threading.current_thread(), connection))
         return connection
 
     def close(self) -> None:
-        """Finish what waits, then close; the WAL is folded into the file."""
+        """Finish what waits, then close; the WAL is folded into the file.
+
+        What comes later is refused: nobody would ever answer it.
+        """
+        with self._submitting:
+            self._is_closed = True
         self._waiting.put(None)
         self._writer.join()
         with self._lock:
             for _, connection in self._opened:
                 connection.close()
         self._connection.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise Unavailable("the node stops", code="stopping")
 
     def _close_left(self) -> None:
         alive = [one for one in self._opened if one[0].is_alive()]
@@ -114,7 +129,9 @@ class Database:
     def _submit(self, work: Work[T]) -> Future[T]:
         future: Future[T] = Future()
         try:
-            self._waiting.put_nowait((work, future))
+            with self._submitting:
+                self._check_open()
+                self._waiting.put_nowait((work, future))
         except queue.Full as error:
             raise Unavailable("the node is busy; try again", code="overloaded") from error
         return future

@@ -19,7 +19,7 @@ from typing import Final
 import duckdb
 import duckdb_extension_spatial
 
-from urbanos_edge.errors import DiskFull, OutOfMemory, StorageUnavailable
+from urbanos_edge.errors import DiskFull, OutOfMemory, StorageUnavailable, Unavailable
 from urbanos_edge.reading import INDEXED, QUANTITIES, QUANTITY_NAMES
 from urbanos_edge.slowness import Slowness
 
@@ -35,6 +35,12 @@ _SHARED: Final = (
     "central_put",
 )
 """Pieces of SQL that several statements name as `{piece}`."""
+
+
+class EngineClosed(Unavailable):
+    """The node stops; what was being read is not to blame."""
+
+    code = "stopping"
 
 
 class Engine:
@@ -63,6 +69,7 @@ class Engine:
 
         Raises:
             DiskFull, StorageUnavailable: DuckDB could not write, read or find memory.
+            EngineClosed: it is closed.
         """
         with translated():
             try:
@@ -122,6 +129,8 @@ def translated() -> Iterator[None]:
         raise StorageUnavailable("a file of the store could not be read or written") from error
     except duckdb.OutOfMemoryException as error:
         raise OutOfMemory("the query engine ran out of memory") from error
+    except duckdb.ConnectionException as error:
+        raise EngineClosed("the node stops") from error
     except duckdb.FatalException as error:
         raise StorageUnavailable("the query engine failed and is opened anew") from error
 

@@ -96,7 +96,7 @@ def test_who_only_looks_where_there_is_no_node_makes_none(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "words",
     [
-        "backup /tmp/nowhere",
+        "backup /nowhere/backups",
         "check --repair",
         "compact",
         "expire",

@@ -7,7 +7,6 @@ Objects are named by their checksum, so what an earlier backup brought is not co
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ from urbanos_edge.clock import EPOCH, to_rfc3339
 from urbanos_edge.database import DATABASE_NAME, Database
 from urbanos_edge.errors import EdgeError, NotFound
 from urbanos_edge.progress import Tell
-from urbanos_edge.store.integrity import Checksum, checksum_of
+from urbanos_edge.store.integrity import Checksum, checksum_of, new_hash
 from urbanos_edge.store.manifest import HOURS, READINGS
 from urbanos_edge.store.store import Store
 
@@ -80,6 +79,8 @@ class Backups:
         """Why the last of those that go to `backup_target` by themselves or by request failed."""
         self.progress: float | None = None
         """How far such a one is, from 0 to 1; None: none is being made."""
+        self.unproven: dict[str, list[str]] = {}
+        """By place those of this process that should have been proven and were not."""
         self._asked = anyio.Event()
 
     def ask(self) -> None:
@@ -161,18 +162,24 @@ class Shelf:
         if checksum_of(destination).hex() != kept.checksum:
             raise TargetFailed(f"the backup's copy of {kept.path} is damaged", code="damaged")
 
-    def discard(self, kept: Kept) -> None:
-        """Remove a damaged object, so that the next backup brings it again."""
-        self._target.delete([self._object_key(kept.checksum)])
+    def discard_damaged(self, catalogue: Catalogue) -> None:
+        """Remove objects that are not what they are named, so that the next backup brings them.
 
-    def is_intact(self, kept: Kept) -> bool:
-        """Whether the object that holds a file is there and is what it is named."""
-        with tempfile.NamedTemporaryFile() as scratch:
-            try:
-                self.fetch(kept, Path(scratch.name))
-            except TargetFailed:
-                return False
-        return True
+        Only what was read to its end can be told to be damaged: a place that does not answer may
+        hold good copies.
+
+        Raises:
+            TargetFailed: an object cannot be read; it stays, and so do those after it.
+        """
+        there = self._target.sizes(f"{self._node_id}/objects")
+        for checksum in {kept.checksum for kept in catalogue.files}:
+            key = self._object_key(checksum)
+            if key in there and self._checksum(key) != checksum:
+                self._target.delete([key])
+
+    def withdraw(self, names: Sequence[str]) -> None:
+        """Remove backups; what only they held goes when the next are pruned."""
+        self._target.delete([self._catalogue_key(name) for name in names])
 
     def prune(self, keep: int) -> int:
         """Keep the newest backups only, and of the objects what these name; return how many went.
@@ -183,10 +190,16 @@ class Shelf:
         catalogues = [self.catalogue(name) for name in names[-keep:]]
         wanted = {self._object_key(file.checksum) for one in catalogues for file in one.files}
         gone = names[:-keep]
-        self._target.delete([self._catalogue_key(name) for name in gone])
+        self.withdraw(gone)
         objects = self._target.sizes(f"{self._node_id}/objects")
         self._target.delete([key for key in objects if key not in wanted])
         return len(gone)
+
+    def _checksum(self, key: str) -> str:
+        found = new_hash()
+        for piece in self._target.pieces(key):
+            found.update(piece)
+        return found.hexdigest()
 
     def _attempt(
         self, stores: Sequence[Store], database: Database, now_us: int, tell: Tell

@@ -17,7 +17,7 @@ import msgspec
 from urbanos_edge.batch import unpack
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.database import Database
-from urbanos_edge.engine import Engine, quoted, statement
+from urbanos_edge.engine import Engine, EngineClosed, quoted, statement
 from urbanos_edge.errors import EdgeError
 from urbanos_edge.hours.hours import FINAL, Hours
 from urbanos_edge.ingest.spool import Spool, count
@@ -220,6 +220,8 @@ class Check:
                 path = str(self._store.full(file))
                 found = cursor.execute(statement("describe_file"), [path]).fetchone() or ()
                 self._check_order(cursor, file)
+        except EngineClosed:
+            raise
         except (duckdb.Error, EdgeError) as error:
             return f"cannot be read: {str(error).splitlines()[0]}"
         for (name, word), value in zip(_FACTS, found, strict=True):

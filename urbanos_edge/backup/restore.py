@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -17,7 +18,7 @@ import apsw
 import duckdb
 
 from urbanos_edge.audit import note_restored
-from urbanos_edge.backup.backup import Catalogue, Shelf, nodes_in
+from urbanos_edge.backup.backup import ALSO_KEPT, Catalogue, Shelf, nodes_in
 from urbanos_edge.backup.targets import open_target
 from urbanos_edge.clock import EPOCH
 from urbanos_edge.database import DATABASE_NAME, newest_schema
@@ -31,9 +32,15 @@ from urbanos_edge.store.steps import reached
 
 _RUNTIME_FILES: Final = {"lock", "control.sock", ".tmp", "ballast"}
 """What a data directory holds that is not worth keeping."""
+_FETCHED: Final = {
+    *(DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm", f"{DATABASE_NAME}-journal"),
+    *(*ALSO_KEPT, READINGS.folder, HOURS.folder, "tls"),
+}
+"""What a restore puts into a new directory; whose owner has used it, holds a `lock` besides."""
 _RENAME_EXCHANGE: Final = 2
 _AT_FDCWD: Final = -100
 _SPARE_BYTES: Final = 64 << 20
+_log = logging.getLogger(__name__)
 
 
 class RestoreFailed(EdgeError):
@@ -42,11 +49,11 @@ class RestoreFailed(EdgeError):
     code = "restore_failed"
 
 
-def find_backup(address: str, node_id: str | None, name: str | None) -> tuple[Shelf, Catalogue]:
-    """The backup of that name, or the newest; of that node, or the only one there.
+def find_shelf(address: str, node_id: str | None) -> Shelf:
+    """The backups of that node, or of the only one there.
 
     Raises:
-        NotFound: there is none, or there are several nodes and none was named.
+        NotFound: there are none, or there are several nodes and none was named.
         TargetFailed: the place cannot be read.
     """
     if "://" not in address and not Path(address).is_dir():
@@ -57,7 +64,16 @@ def find_backup(address: str, node_id: str | None, name: str | None) -> tuple[Sh
         raise NotFound(f"there is no complete backup at {address}")
     if node_id is None and len(nodes) > 1:
         raise NotFound(f"there are backups of several nodes; name one with --node: {nodes}")
-    shelf = Shelf(target, node_id or nodes[0])
+    return Shelf(target, node_id or nodes[0])
+
+
+def find_backup(address: str, node_id: str | None, name: str | None) -> tuple[Shelf, Catalogue]:
+    """The backup of that name, or the newest; of that node, or the only one there.
+
+    Raises:
+        NotFound, TargetFailed: as `find_shelf`.
+    """
+    shelf = find_shelf(address, node_id)
     return shelf, shelf.catalogue(name)
 
 
@@ -72,34 +88,72 @@ def restore(
     Raises:
         RestoreFailed: the backup is not whole, or there is no room; nothing changed.
         TargetFailed: the backup cannot be read, or is damaged; nothing changed.
+        EdgeError: it is restored, but the old state could not be given its name.
     """
     data_dir = data_dir.resolve()
     staging = data_dir.parent / f".{data_dir.name}.restoring"
-    _check_room(data_dir.parent, catalogue)
+    made: os.stat_result | None = None
     try:
-        shutil.rmtree(staging, ignore_errors=True)
-        _fetch_all(shelf, catalogue, staging, tell)
-        owner = (data_dir if data_dir.exists() else staging).stat()
-        _hand_over(staging, owner)
-        with acting_as(owner):
-            _verify(staging, catalogue, tell)
-            _mark_restored(staging / DATABASE_NAME, catalogue.name, now_us)
-            _take_over(staging, data_dir)
-            staging.chmod(owner.st_mode & 0o7777)
-            _sync_tree(staging)
+        _clear(staging, data_dir, now_us)
+        _check_room(data_dir.parent, catalogue)
+        staging.mkdir(mode=0o700)
+        made = staging.stat()
+        _prepare(shelf, catalogue, staging, data_dir, now_us, tell)
         reached("restore compared")
         _swap(staging, data_dir)
-        reached("restore swapped")
-    except OSError as error:
-        shutil.rmtree(staging, ignore_errors=True)
+    except BaseException as error:
+        _remove_made(staging, made)
+        if not isinstance(error, OSError):
+            raise
         raise RestoreFailed(
             f"{data_dir} cannot be replaced: {error.strerror}; restore with --to elsewhere"
         ) from error
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    reached("restore swapped")
+    try:
+        kept = _keep_old(staging, data_dir, now_us)
+        sync_path(data_dir.parent)
+    except OSError as error:
+        raise EdgeError(
+            f"{data_dir} is restored; its old state may still be in {staging}: {error.strerror}"
+        ) from error
     tell(1.0, "restored")
-    return _keep_old(staging, data_dir, now_us)
+    return kept
+
+
+def _prepare(
+    shelf: Shelf, catalogue: Catalogue, staging: Path, data_dir: Path, now_us: int, tell: Tell
+) -> None:
+    """Make an empty folder what the directory is to be, with its owner, and on the disk."""
+    _fetch_all(shelf, catalogue, staging, tell)
+    owner = (data_dir if data_dir.exists() else staging).stat()
+    _hand_over(staging, owner)
+    with acting_as(owner):
+        _verify(staging, catalogue, tell)
+        _mark_restored(staging / DATABASE_NAME, catalogue.name, now_us)
+        _take_over(staging, data_dir)
+        staging.chmod(owner.st_mode & 0o7777)
+        _sync_tree(staging)
+
+
+def _clear(staging: Path, data_dir: Path, now_us: int) -> None:
+    """Remove what a restore that was broken off has fetched; keep an old state that it left.
+
+    A power cut between the exchange and the rename leaves that one there.
+    """
+    if not staging.is_dir():
+        return
+    if {path.name for path in staging.iterdir()} <= _FETCHED:
+        shutil.rmtree(staging)
+        return
+    kept = _keep_old(staging, data_dir, now_us)
+    if kept is not None:
+        _log.warning("an earlier restore was broken off; the state before it is in %s", kept)
+
+
+def _remove_made(staging: Path, made: os.stat_result | None) -> None:
+    """Remove the folder that was made, unless the old state has its name by now."""
+    if made is not None and staging.is_dir() and os.path.samestat(staging.stat(), made):
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def unpack(shelf: Shelf, catalogue: Catalogue, folder: Path, tell: Tell) -> None:
@@ -109,6 +163,7 @@ def unpack(shelf: Shelf, catalogue: Catalogue, folder: Path, tell: Tell) -> None
         RestoreFailed: the backup is not whole.
         TargetFailed: it cannot be read, or is damaged.
     """
+    folder.mkdir(mode=0o700)
     _fetch_all(shelf, catalogue, folder, tell)
     _verify(folder, catalogue, tell)
 
@@ -123,8 +178,7 @@ def _check_room(parent: Path, catalogue: Catalogue) -> None:
 
 
 def _fetch_all(shelf: Shelf, catalogue: Catalogue, staging: Path, tell: Tell) -> None:
-    """Copy all that a backup holds into a new folder."""
-    staging.mkdir(mode=0o700)
+    """Copy all that a backup holds into an empty folder."""
     done = 0
     for kept in catalogue.files:
         if Path(kept.path).is_absolute() or ".." in Path(kept.path).parts:
@@ -235,7 +289,6 @@ def _swap(staging: Path, data_dir: Path) -> None:
         staging.rename(data_dir)
     else:
         _exchange(staging, data_dir)
-    sync_path(data_dir.parent)
 
 
 def _exchange(first: Path, second: Path) -> None:
@@ -252,7 +305,7 @@ def _exchange(first: Path, second: Path) -> None:
     second.rename(beside)
     try:
         first.rename(second)
-    except OSError:
+    except BaseException:
         beside.rename(second)
         raise
     beside.rename(first)
@@ -266,6 +319,9 @@ def _keep_old(old: Path, data_dir: Path, now_us: int) -> Path | None:
         shutil.rmtree(old)
         return None
     moment = EPOCH.fromtimestamp(now_us / 1e6, EPOCH.tzinfo).strftime("%Y%m%dT%H%M%SZ")
-    kept = data_dir.with_name(f"{data_dir.name}.before-{moment}")
+    kept, number = data_dir.with_name(f"{data_dir.name}.before-{moment}"), 1
+    while kept.exists():
+        number += 1
+        kept = data_dir.with_name(f"{data_dir.name}.before-{moment}-{number}")
     old.rename(kept)
     return kept

@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -23,6 +24,14 @@ from urbanos_edge.store.integrity import sync_path
 
 _TEMPORARY: Final = ".tmp-"
 _BUCKET_OPTIONS: Final = ("endpoint", "region")
+_PIECE_BYTES: Final = 1 << 20
+CONNECT_WITHIN: Final = timedelta(seconds=10)
+SILENT_AT_MOST: Final = timedelta(minutes=5)
+"""Of a bucket. A part of an upload is sent within it, too: two of 5 MiB at 300 kbit/s."""
+WHOLE_WITHIN: Final = timedelta(days=1)
+"""An object of a bucket, with all tries; obstore's 30 s are too few for a slow line."""
+PARTS_AT_ONCE: Final = 2
+"""Of an upload; obstore's twelve would share a slow line so that none is through in time."""
 
 
 class TargetFailed(EdgeError):
@@ -48,6 +57,9 @@ class Target(Protocol):
 
     def get_bytes(self, key: str) -> bytes:
         """Read a small object."""
+
+    def pieces(self, key: str) -> Iterator[bytes]:
+        """Read an object without keeping it."""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are gone already are no error."""
@@ -103,6 +115,11 @@ class Directory:
         with _told():
             return (self._root / key).read_bytes()
 
+    def pieces(self, key: str) -> Iterator[bytes]:
+        with _told(), (self._root / key).open("rb") as file:
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
+
     def delete(self, keys: Sequence[str]) -> None:
         with _told():
             for key in keys:
@@ -136,7 +153,13 @@ class Bucket:
             self._store = S3Store(
                 bucket,
                 prefix=prefix or None,
-                client_options={"allow_http": endpoint.startswith("http://")},
+                client_options={
+                    "allow_http": endpoint.startswith("http://"),
+                    "connect_timeout": CONNECT_WITHIN,
+                    "read_timeout": SILENT_AT_MOST,
+                    "timeout": WHOLE_WITHIN,
+                },
+                retry_config={"retry_timeout": WHOLE_WITHIN},
                 **{name: value for name, value in options.items() if value},  # type: ignore[arg-type]
             )
 
@@ -147,7 +170,7 @@ class Bucket:
 
     def put(self, key: str, source: Path) -> None:
         with _told():
-            obstore.put(self._store, key, source)
+            obstore.put(self._store, key, source, max_concurrency=PARTS_AT_ONCE)
 
     def put_bytes(self, key: str, content: bytes) -> None:
         with _told():
@@ -155,12 +178,16 @@ class Bucket:
 
     def get(self, key: str, destination: Path) -> None:
         with _told(), destination.open("wb") as file:
-            for chunk in obstore.get(self._store, key).stream():
-                file.write(chunk)
+            for piece in self.pieces(key):
+                file.write(piece)
 
     def get_bytes(self, key: str) -> bytes:
         with _told():
             return bytes(obstore.get(self._store, key).bytes())
+
+    def pieces(self, key: str) -> Iterator[bytes]:
+        with _told():
+            yield from map(bytes, obstore.get(self._store, key).stream())
 
     def delete(self, keys: Sequence[str]) -> None:
         with _told():

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from urbanos_edge import control
-from urbanos_edge.cli.owner import by_owner
+from urbanos_edge.cli.owner import by_owner, patience_s
 from urbanos_edge.progress import Tell, ignore_progress
 from urbanos_edge.settings import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR
 
@@ -50,9 +50,11 @@ def ask(
     Raises:
         EdgeError: the command's own refusal.
     """
+    is_short = on_progress is ignore_progress
     return by_owner(
         partial(control.request, data_dir, command, arguments, on_progress),
         partial(_stand_in, data_dir, command, arguments or {}, on_progress),
+        0 if is_short else patience_s(data_dir),
     )
 
 

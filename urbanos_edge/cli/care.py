@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from urbanos_edge import control
-from urbanos_edge.backup.restore import find_backup
+from urbanos_edge.backup.restore import find_backup, find_shelf
 from urbanos_edge.backup.restore import restore as bring_back
 from urbanos_edge.cli.asking import ask, data_dir_option, json_option, progress_bar, show
 from urbanos_edge.clock import to_rfc3339
@@ -92,11 +92,11 @@ def restore(
     No node may run on it. All is compared before anything changes; the old state is kept beside
     under another name. IN is what `backup` was given as OUT.
     """
-    shelf, catalogue = find_backup(_absolute(source), node, name)
     if as_list:
-        names = shelf.names()
+        names = find_shelf(_absolute(source), node).names()
         click.echo(msgspec.json.encode(names) if as_json else "\n".join(names))
         return
+    shelf, catalogue = find_backup(_absolute(source), node, name)
     directory = to or data_dir
     with control.own(directory), progress_bar("restoring") as tell:
         kept = bring_back(shelf, catalogue, directory, time.time_ns() // 1000, tell)

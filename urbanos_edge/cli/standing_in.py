@@ -13,8 +13,8 @@ import msgspec
 from anyio.from_thread import start_blocking_portal
 
 from urbanos_edge import control
-from urbanos_edge.cli.owner import by_owner
-from urbanos_edge.commands import commands, is_act
+from urbanos_edge.cli.owner import by_owner, patience_s
+from urbanos_edge.commands import BEGINS, commands
 from urbanos_edge.database import DATABASE_NAME
 from urbanos_edge.errors import EdgeError, NotFound
 from urbanos_edge.node import Node
@@ -43,7 +43,7 @@ def attending(data_dir: Path) -> Iterator[Callable[[str, Mapping[str, Any]], Any
                 stack.push(opened.pop_all())
             return lambda command, given: portal.call(_answered, known, command, given)
 
-        yield by_owner(there, here)
+        yield by_owner(there, here, patience_s(data_dir))
 
 
 @asynccontextmanager
@@ -74,7 +74,7 @@ async def ask_here(
     Raises:
         EdgeError: the command's own refusal.
     """
-    begins, checks = is_act(command, dict(arguments)), command == "check"
+    begins, checks = command in BEGINS, command == "check"
     async with standing_in(data_dir, may_begin=begins, keep_unlisted=checks) as node:
         return await _answered(commands(node), command, arguments, on_progress)
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any, Final, NamedTuple
 
 import httpx
@@ -55,6 +56,9 @@ SETTINGS: Final = {
 }
 """What the copies are told whatever the node is: to be silent, and small beside it."""
 NICENESS: Final = 10
+_ENDING: Final = (signal.SIGHUP, signal.SIGTERM)
+_SIGNALLED: Final = 128
+"""What shells add to a signal's number for the exit code of who ended by it."""
 _ENVIRONMENT: Final = ("LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "URBANOS_", "PYTHON")
 
 
@@ -93,18 +97,40 @@ def rehearse(old: Path, new: Path, data_dir: Path, tell: Tell) -> Findings:
         EdgeError: there is no room for the copies, or the version in use does not run on one.
     """
     targets, owner = _targets(data_dir), data_dir.stat()
-    folder = Path(control.request(data_dir, "copy", None, part_of(tell, 0.0, 0.4))["folder"])
-    other = folder.with_name(f"{folder.name}.old")
+    with _told_to_end():
+        folder = Path(control.request(data_dir, "copy", None, part_of(tell, 0.0, 0.4))["folder"])
+        other = folder.with_name(f"{folder.name}.old")
+        try:
+            tell(0.4, "copying the copy")
+            with acting_as(owner):
+                _copy(folder, other)
+            before, after = Copy(old, other, owner), Copy(new, folder, owner)
+            return _compare(before, after, targets, part_of(tell, 0.5, 1.0))
+        finally:
+            with acting_as(owner):
+                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(other, ignore_errors=True)
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Let a terminal that closes, or a stop, end the block as Ctrl-C does: with what it cleans up.
+
+    Told again meanwhile, it finishes that. Under `nohup` it goes on without its terminal.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        for one in _ENDING:
+            signal.signal(one, signal.SIG_IGN)
+        raise SystemExit(_SIGNALLED + number)
+
+    heard = [one for one in _ENDING if signal.getsignal(one) is not signal.SIG_IGN]
+    former = {number: signal.signal(number, end) for number in heard}
     try:
-        tell(0.4, "copying the copy")
-        with acting_as(owner):
-            _copy(folder, other)
-        before, after = Copy(old, other, owner), Copy(new, folder, owner)
-        return _compare(before, after, targets, part_of(tell, 0.5, 1.0))
+        yield
     finally:
-        with acting_as(owner):
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.rmtree(other, ignore_errors=True)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _targets(data_dir: Path) -> list[str]:

@@ -6,6 +6,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from urbanos_edge.backup.backup import (
 )
 from urbanos_edge.backup.check import Check, Report, verified
 from urbanos_edge.backup.restore import unpack
-from urbanos_edge.backup.targets import open_target
+from urbanos_edge.backup.targets import TargetFailed, open_target
 from urbanos_edge.clock import SECOND_US, to_rfc3339
 from urbanos_edge.database import DATABASE_NAME
 from urbanos_edge.errors import BadRequest, DiskFull, EdgeError
@@ -53,7 +54,7 @@ class RehearsalFailed(EdgeError):
 async def check(node: Node, *, repair: bool, tell: Tell) -> Report:
     """Look at everything the node holds, and mend what can be mended; the node goes on serving."""
     run = Check(node.database, node.store, node.hours, node.engine, node.spool, repair=repair)
-    await anyio.to_thread.run_sync(run.run, _until_stopped(tell))
+    await anyio.to_thread.run_sync(run.run, until_stopped(tell))
     async with node.flushing:
         rescue = partial(_rescue, node)
         await anyio.to_thread.run_sync(run.bring_back, node.mover, rescue)
@@ -82,7 +83,7 @@ async def back_up(
     """
     async with node.backups.making:
         shelf = await anyio.to_thread.run_sync(_shelf, node, address)
-        first = _until_stopped(part_of(tell, 0.0, 0.6 if prove else 0.95))
+        first = until_stopped(part_of(tell, 0.0, 0.6 if prove else 0.95))
         stores = (node.store, node.hours.store)
         make = partial(shelf.make, stores, node.database, node.clock.now_us(), first)
         copied = await anyio.to_thread.run_sync(make)
@@ -90,10 +91,25 @@ async def back_up(
             lambda connection: note_backup(connection, address, copied.catalogue)
         )
         tell(0.6 if prove else 0.95, "removing old backups")
+        if prove:
+            await _replace_unproven(node, address, shelf, copied.catalogue.name)
         await anyio.to_thread.run_sync(shelf.prune, keep)
         if prove:
             await _rehearse(node, address, shelf, copied.catalogue, part_of(tell, 0.6, 1.0))
+            del node.backups.unproven[address]
     return copied
+
+
+async def _replace_unproven(node: Node, address: str, shelf: Shelf, name: str) -> None:
+    """Let a backup take the place of those before it that failed later than in being made.
+
+    It is tried again every hour, and a day of that would push out all that are older.
+    """
+    unproven = node.backups.unproven.setdefault(address, [])
+    failed = tuple(unproven)
+    unproven.append(name)
+    await anyio.to_thread.run_sync(shelf.withdraw, failed)
+    unproven[:] = [name]
 
 
 async def copy_aside(node: Node, folder: Path, tell: Tell = ignore_progress) -> Catalogue:
@@ -106,7 +122,7 @@ async def copy_aside(node: Node, folder: Path, tell: Tell = ignore_progress) -> 
         RestoreFailed: the copy is not what it should be.
     """
     async with node.backups.making:
-        return await anyio.to_thread.run_sync(_copy_aside, node, folder, _until_stopped(tell))
+        return await anyio.to_thread.run_sync(_copy_aside, node, folder, until_stopped(tell))
 
 
 def _copy_aside(node: Node, folder: Path, tell: Tell) -> Catalogue:
@@ -190,7 +206,7 @@ def scrub_one(node: Node, after: str) -> str:
     return file.path
 
 
-def _until_stopped(tell: Tell) -> Tell:
+def until_stopped(tell: Tell) -> Tell:
     """Also ends the thread that tells, once the task that waits for it is cancelled."""
 
     def told(progress: float, doing: str) -> None:
@@ -236,7 +252,8 @@ async def _rehearse(
         )
         _compare(report, catalogue)
     except EdgeError:
-        await anyio.to_thread.run_sync(_discard_damaged, shelf, catalogue)
+        with suppress(TargetFailed):  # it may be why the rehearsal failed
+            await anyio.to_thread.run_sync(shelf.discard_damaged, catalogue)
         raise
     finally:
         await anyio.to_thread.run_sync(partial(shutil.rmtree, scratch, ignore_errors=True))
@@ -259,13 +276,6 @@ def _compare(report: Report, catalogue: Catalogue) -> None:
         )
 
 
-def _discard_damaged(shelf: Shelf, catalogue: Catalogue) -> None:
-    """Remove objects that are not what they are named, so that the next backup brings them."""
-    for kept in catalogue.files:
-        if not shelf.is_intact(kept):
-            shelf.discard(kept)
-
-
 async def _run(*arguments: str, may_find: bool = False) -> bytes:
     """Run one of our own commands; what it says on stderr becomes the error."""
     words: Sequence[str] = [sys.executable, "-m", "urbanos_edge", *arguments]
@@ -279,13 +289,15 @@ async def _run(*arguments: str, may_find: bool = False) -> bytes:
 
 
 def is_backup_due(node: Node) -> bool:
-    """Whether the hour has struck since the last backup; it has when there is none.
+    """Whether the hour has struck since the last backup, or the last one failed, or there is none.
 
     No hour strikes by a clock in doubt. What is dated to a day to come was made by one that was
     ahead, and is not the last.
     """
     if node.clock.doubt is not None:
         return False
+    if node.backups.failure is not None:
+        return True
     now_us = node.clock.now_us()
     query = "SELECT max(made_at_us) FROM backups WHERE target = ? AND made_at_us <= ?"
     last: Any = node.database.read().execute(query, (node.settings.backup_target, now_us)).get
