@@ -89,7 +89,7 @@ def test_a_damaged_file_is_found_and_set_aside_and_the_rest_is_right(node: Node,
     assert not report.is_clean, "what is lost is told"
     assert stored(node, "count(*)") == [(40,)]
     assert only_finding(node).part == "quarantine"
-    assert forget_lost(node.store, node.database) == 20
+    assert forget_lost(node.store, node.database, node.clock.now_us()) == 20
     assert report_of(node).findings == []
 
 

@@ -216,7 +216,8 @@ def _care_commands(node: Node) -> dict[str, Command | LongCommand]:
     async def check_all(arguments: dict[str, Any], tell: Tell) -> Any:
         report = await check(node, repair=bool(arguments.get("repair")), tell=tell)
         if arguments.get("forget_lost"):
-            await anyio.to_thread.run_sync(forget_lost, node.store, node.database)
+            now_us = node.clock.now_us()
+            await anyio.to_thread.run_sync(forget_lost, node.store, node.database, now_us)
         return msgspec.to_builtins(report)
 
     async def backup(arguments: dict[str, Any], tell: Tell) -> Any:

@@ -118,8 +118,8 @@ def test_a_file_that_is_back_or_given_up_is_compared_again(
         (node.data_dir / QUARANTINE / path.name).write_bytes(content)
         anyio.run(partial(check, node, repair=True, tell=ignore_progress))
     else:
-        forget_lost(node.store, node.database)
-    anyio.run(node.sync.bring_everything)
+        forget_lost(node.store, node.database, node.clock.now_us())
+    sync(node)
     assert told(centre, "north") == counted(node)
     if mode == "readings":
         assert told_readings(centre, "north") == stored_readings(node)

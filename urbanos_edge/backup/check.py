@@ -18,7 +18,7 @@ from urbanos_edge.batch import unpack
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.database import Database
 from urbanos_edge.engine import Engine, EngineClosed, quoted, statement
-from urbanos_edge.errors import EdgeError
+from urbanos_edge.errors import DiskFull, EdgeError, OutOfMemory
 from urbanos_edge.hours.hours import FINAL, Hours
 from urbanos_edge.ingest.spool import Spool, count
 from urbanos_edge.progress import Tell
@@ -26,7 +26,14 @@ from urbanos_edge.rollup.rollup import Rollup
 from urbanos_edge.store.changed import hours_between, mark
 from urbanos_edge.store.flush import Mover
 from urbanos_edge.store.integrity import Checksum, checksum_of
-from urbanos_edge.store.manifest import READINGS, File, Quarantined, forget, quarantined
+from urbanos_edge.store.manifest import (
+    READINGS,
+    File,
+    Quarantined,
+    forget,
+    lost_hours,
+    quarantined,
+)
 from urbanos_edge.store.store import QUARANTINE, Store, day_of
 
 Rescue = Callable[[Checksum, Path], bool]
@@ -220,8 +227,8 @@ class Check:
                 path = str(self._store.full(file))
                 found = cursor.execute(statement("describe_file"), [path]).fetchone() or ()
                 self._check_order(cursor, file)
-        except EngineClosed:
-            raise
+        except (EngineClosed, OutOfMemory, DiskFull):
+            raise  # the file is not to blame
         except (duckdb.Error, EdgeError) as error:
             return f"cannot be read: {str(error).splitlines()[0]}"
         for (name, word), value in zip(_FACTS, found, strict=True):
@@ -355,11 +362,15 @@ class Check:
         mark(connection, sorted(hours), 0)
 
 
-def forget_lost(store: Store, database: Database) -> int:
-    """Strike what is set aside for good, files and all; return how many readings that were."""
+def forget_lost(store: Store, database: Database, now_us: int) -> int:
+    """Strike what is set aside for good, files and all; return how many readings that were.
+
+    Whoever follows the hours is told that they are what is left of them.
+    """
 
     def work(connection: apsw.Connection) -> list[Quarantined]:
         lost = quarantined(connection)
+        mark(connection, sorted(lost_hours(connection)), now_us)
         connection.execute("DELETE FROM quarantine")
         count(connection, {"lost": sum(one.readings for one in lost)})
         return lost
