@@ -101,7 +101,7 @@ def test_what_has_become_old_is_grey_on_the_map_behind_and_its_day_is_named(
 
 
 def test_a_screen_stays_current_and_the_same_page_through_a_killed_node(tmp_path: Path) -> None:
-    figures = stand(tmp_path, minutes=0.2, weighed_every_s=1, restarts=1)
+    figures = stand(tmp_path, minutes=0.3, weighed_every_s=1, restarts=1)
     assert not figures.complaints
     assert figures.more["other_times_seen"] > 2
 
