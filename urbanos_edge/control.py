@@ -157,7 +157,7 @@ def _progress(line: bytes) -> Progress | None:
 
 
 def was_served(data_dir: Path) -> bool:
-    """Whether a node has been reached there; it may be on its way back."""
+    """Whether a node runs there, or has ended without being told to; it may be on its way back."""
     return os.path.exists(data_dir / SOCKET)  # as a Path it raises where one may not look
 
 
@@ -221,8 +221,9 @@ def reads_no_more(data_dir: Path, token_id: int | None) -> None:
 class Listener:
     """Answers commands, each in a task that is cancelled when it closes."""
 
-    def __init__(self, commands: Commands) -> None:
+    def __init__(self, commands: Commands, socket_file: Path) -> None:
         self._commands = commands
+        self._socket_file = socket_file
         self._under_way: set[anyio.CancelScope] = set()
         self._one_ended = anyio.Event()
         self._server: asyncio.Server | None = None
@@ -240,11 +241,15 @@ class Listener:
             scope.cancel()
 
     async def end(self) -> None:
-        """Close, and wait until nothing is at work for a command any more, in a thread neither."""
+        """Close, and wait until nothing is at work for a command any more, in a thread neither.
+
+        The socket is left by a node that crashed only: one that was stopped is not waited for.
+        """
         self.close()
         while self._under_way:
             self._one_ended = anyio.Event()
             await self._one_ended.wait()
+        self._socket_file.unlink(missing_ok=True)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -278,7 +283,7 @@ class Listener:
 async def listen(data_dir: Path, commands: Commands) -> Listener:
     """Answer commands on the directory's socket until what is returned is closed."""
     (data_dir / SOCKET).unlink(missing_ok=True)
-    listener = Listener(commands)
+    listener = Listener(commands, data_dir / SOCKET)
     with _reachable(data_dir) as path:
         mask = os.umask(0o177)
         try:

@@ -326,6 +326,16 @@ def test_a_long_command_waits_for_a_node_that_comes_back() -> None:
     assert by_owner(there, lambda: "here", 5) == "there"
 
 
+@pytest.mark.parametrize(("end", "is_waited_for"), [("stop", False), ("kill", True)])
+def test_only_a_node_that_crashed_is_waited_for(
+    start_node: Callable[..., NodeProcess], end: str, is_waited_for: bool
+) -> None:
+    node = start_node()
+    assert control.was_served(node.data_dir)
+    getattr(node, end)()
+    assert control.was_served(node.data_dir) == is_waited_for
+
+
 # --- what keeps a node from starting ---
 
 
