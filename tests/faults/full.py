@@ -31,9 +31,9 @@ def fill_disk(
     log = folder / "node.log"
     with new_disk(folder, DISK_MIB, CAREFUL) as disk, victim(disk.mount / "node", log) as node:
         node.start(flush_interval_s=FLUSH_INTERVAL_S)
-        foreign = _Foreign(disk)
+        token, foreign = node.token(), _Foreign(disk)
         foreign.leave(left_mib << 20)
-        load = Load(node.url, node.token(), seed=seed, sizes=(200, 1000), pause_s=0)
+        load = Load(node.url, token, seed=seed, sizes=(200, 1000), pause_s=0)
         with load.running(senders=3):
             wait_until(lambda: _refused(load), fills_within_s, node.log)
             foreign.leave(0)
