@@ -162,8 +162,8 @@ class Alerts:
     def tick(self, view: View, now_us: int) -> list[Event]:
         """Look for silence, and for what nothing is heard of any more; every few seconds."""
         with self._lock:
-            self._heard.tick(now_us)
-            self._follow_clock(now_us)
+            if self._heard.tick(now_us):
+                self._follow_clock(now_us)
             events: list[Event] = []
             if self._is_behind:
                 self._is_behind = False

@@ -28,15 +28,17 @@ class Heard:
         """When a reading arrived last, whatever its timestamp."""
         self._listening_since_us = self._ticked_us = 0
 
-    def tick(self, now_us: int) -> None:
-        """The node listens; called every few seconds.
+    def tick(self, now_us: int) -> bool:
+        """The node listens, called every few seconds; whether listening begins anew.
 
         Nothing arrived later than now, whatever a clock said that has been set back since.
         """
-        if not 0 <= now_us - self._ticked_us <= _PAUSE_US:
+        begins_anew = not 0 <= now_us - self._ticked_us <= _PAUSE_US
+        if begins_anew:
             self._listening_since_us = now_us
             np.minimum(self._arrived_us, now_us, out=self._arrived_us)
         self._ticked_us = now_us
+        return begins_anew
 
     def news(self, batch: Batch, view: View, now_us: int) -> News:
         """The rows of a batch that are not older than what was looked at before.
