@@ -278,21 +278,15 @@ class _Gathering:
                 meant = line.measurement if key == "value" else name
                 values.take(meant, given, self._meaning(meant, is_ppd))
         where = tags | where
+        named_by = next(filter(tags.get, self._fields.sensor), "")
         return _Point(
             line,
-            self._sensor(tags),
-            next(filter(tags.get, self._fields.sensor), None) == _HOST,
+            _named(tags.get(named_by)),
+            named_by == _HOST,
             self._moment(line.timestamp),
             place(_first(where, self._fields.lat), _first(where, self._fields.lng)),
             values,
         )
-
-    def _sensor(self, tags: dict[str, str]) -> str | None:
-        given = _first(tags, self._fields.sensor)
-        name = sender(given)
-        if given is not None and name is None:
-            raise _Unreadable("the name of its sensor is too long or has control characters")
-        return name
 
     def _meaning(self, name: str, is_ppd: bool) -> Meaning | None:
         """What a field is; the particles that a PPD42 counts are only what a map tells."""
@@ -324,7 +318,14 @@ def _candidate(point: _Point) -> Candidate:
     )
 
 
-def _first(given: dict[str, object] | dict[str, str], names: tuple[str, ...]) -> object:
+def _named(given: str | None) -> str | None:
+    name = sender(given)
+    if given is not None and name is None:
+        raise _Unreadable("the name of its sensor is too long or has control characters")
+    return name
+
+
+def _first(given: dict[str, object], names: tuple[str, ...]) -> object:
     """What the first of these names has that is there and not empty."""
     return next((given[name] for name in names if given.get(name) not in (None, "")), None)
 
