@@ -76,6 +76,7 @@ def test_a_token_opens_the_page_and_none_but_an_operators_does(
     expect(page.get_by_role("alert")).to_contain_text("not known here")
     log_in(page, node.token())
     expect(page.locator("body")).to_contain_text("its scope is gateway")
+    expect(page.get_by_role("link", name="To the map")).to_have_attribute("href", "/")
     log_in(page, node.token("operator"))
     expect(page.locator("h1")).to_have_text("Administration of Town Hall")
     section(page, "Settings")

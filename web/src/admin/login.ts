@@ -24,6 +24,7 @@ export class LoginForm {
       element('label', {}, say('login.token'), token),
       go,
       this.#notice,
+      element('p', {}, element('a', { href: '/' }, say('map'))),
     );
     this.element.addEventListener('submit', (event) => {
       event.preventDefault();
