@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.readings import NOW_US, reading
 from tests.test_backup import backed_up
 from tests.test_flush import store
 from urbanos_edge.api.aggregates import NotAcceptable, preferred
+from urbanos_edge.backup.check import forget_lost
 from urbanos_edge.backup.restore import find_backup, restore
 from urbanos_edge.clock import HOUR_US, SECOND_US, Correction
 from urbanos_edge.errors import Unprocessable
@@ -24,6 +26,8 @@ from urbanos_edge.hours.aggregates import AggregatePage, EpochOver, Page
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.reading import Timing
+from urbanos_edge.store.store import QUARANTINE
+from urbanos_edge.upkeep.upkeep import check
 
 START_US = NOW_US // HOUR_US * HOUR_US
 Key = tuple[str, str, str]
@@ -98,6 +102,36 @@ def test_only_what_changed_comes_again_and_whole(open_node: Callable[..., Node])
     puller.pull(node, 100)
     assert puller.pulled == 1
     assert puller.sums[hour_of_day(1), "temperature"] == (2, Decimal(6), Decimal(20))
+
+
+@pytest.mark.parametrize("is_found_by_reading", [False, True])
+@pytest.mark.parametrize("is_back", [True, False])
+def test_damage_takes_nothing_from_a_puller_until_it_is_given_up(
+    node: Node, is_back: bool, is_found_by_reading: bool
+) -> None:
+    store(node, pm("a", 0, 1.0), pm("a", 1, 2.0))
+    puller = Puller()
+    puller.pull(node, 100)
+    [damaged] = node.store.files
+    path = node.store.full(damaged)
+    content = path.read_bytes()
+    path.unlink()
+    if not is_found_by_reading:
+        node.store.set_aside([(damaged, "is gone")])
+    store(node, pm("b", 1, 4.0), pm("b", 2, 8.0))
+    puller.pull(node, 100)
+    counts = {hour: puller.sums[hour_of_day(hour), "temperature"][0] for hour in range(3)}
+    assert counts == {0: 1, 1: 1, 2: 1}
+    assert node.store.losses == 1
+    if is_back:
+        (node.data_dir / QUARANTINE / path.name).write_bytes(content)
+        anyio.run(partial(check, node, repair=True, tell=ignore_progress))
+    else:
+        forget_lost(node.store, node.database, node.clock.now_us())
+    puller.pull(node, 100)
+    left = {hour: sums[0] for (hour, _), sums in puller.sums.items()}
+    hours = {0: 1, 1: 2, 2: 1} if is_back else {1: 1, 2: 1}
+    assert left == {hour_of_day(hour): count for hour, count in hours.items()}
 
 
 def test_an_hour_that_was_emptied_is_told(node: Node) -> None:

@@ -2,7 +2,8 @@
 
 A cursor says from which revision on, and how many buckets of that hour are there already. An hour
 comes whole: its buckets take the place of all that were pulled of it with a lower revision, and one
-that has none any more comes as one row without a cell. So nothing is kept for pullers, however many
+that has none any more comes as one row without a cell; one of which something is set aside comes
+once that is mended or given up. So nothing is kept for pullers, however many
 there are and however long they stay away.
 """
 
@@ -117,10 +118,12 @@ class Aggregates:
             known = revisions.changed_since(connection, start.revision, self._hours_for(limit))
             newest = revisions.newest(connection)
         self._hours.wait_until_shown()  # or something old would come under a new revision
-        lost = self._hours.lost_for_good()
-        numbered = {one.hour: one.revision for one in known if one.hour not in lost}
-        skipped = start.offset if start.revision in numbered.values() else 0
-        found = self._find(numbered, skipped, limit, kind) if numbered else _Found([], [], b"")
+        lost: set[int] | None = None
+        while lost != (incomplete := self._hours.incomplete()):  # damage is found by reading
+            lost = incomplete
+            numbered = {one.hour: one.revision for one in known if one.hour not in lost}
+            skipped = start.offset if start.revision in numbered.values() else 0
+            found = self._find(numbered, skipped, limit, kind) if numbered else _Found([], [], b"")
         end = start if not known else Cursor(start.epoch, known[-1].revision + 1)
         if sum(number for _, number in found.told) > limit:
             end = _end_within(start, skipped, found.told)

@@ -244,7 +244,11 @@ class Hours:
         with self._readings.changing:
             pass
 
-    def lost_for_good(self) -> set[int]:
+    def incomplete(self) -> set[int]:
+        """Hours that say nothing against what others have of them: not all there was is here."""
+        return self._lost_for_good() | self.lost_for_now()
+
+    def _lost_for_good(self) -> set[int]:
         """Hours whose readings expired and whose aggregates are damaged: a backup may have them."""
         query = (
             "SELECT hour FROM counted_hours"

@@ -112,7 +112,7 @@ class Carrier:
 
         What was damaged here says nothing against the centre, until it is mended or given up.
         """
-        lost = self._lost()
+        lost = self._hours.incomplete()
         return [hour for hour in hours if hour >= kept.aggregates_from and hour not in lost]
 
     def replaceable(self, hours: Sequence[int], kept: Kept) -> set[int] | None:
@@ -159,7 +159,7 @@ class Carrier:
         if not numbers:
             return Load(asked, {}, NO_LINES)
         lines = await anyio.to_thread.run_sync(self.buckets.lines, numbers)
-        lost = await anyio.to_thread.run_sync(self._lost)
+        lost = await anyio.to_thread.run_sync(self._hours.incomplete)
         if not lost.isdisjoint(numbers):  # reading them found the damage
             intact = [hour for hour in hours if hour not in lost]
             return await self.read(msgspec.structs.replace(asked, hours=intact))
@@ -246,9 +246,6 @@ class Carrier:
         if hour not in (await anyio.to_thread.run_sync(self.replaceable, [hour], kept) or ()):
             day = day_of(hour * HOUR_US)
             raise StorageUnavailable(f"readings of {day} went away while they were sent")
-
-    def _lost(self) -> set[int]:
-        return self._hours.lost_for_good() | self._hours.lost_for_now()
 
     async def _make_partition(self, link: Link, day: str) -> None:
         if day not in self._days_with_partitions:
