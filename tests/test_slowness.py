@@ -48,6 +48,18 @@ def test_a_slow_statement_of_duckdb_is_written_down_with_its_plan(
     assert plan.index("TOP_N") < plan.index("FILTER") < plan.index("RANGE")
 
 
+def test_a_statement_is_told_by_its_comment_and_once_whatever_its_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = engine(tmp_path, ANY)
+    with opened.cursor() as cursor:
+        for number in range(3):
+            cursor.execute(f"SELECT * FROM (\n -- Rows of\n  -- a day.\n SELECT {number})")
+    opened.close()
+    (line,) = lines(caplog)
+    assert "ms: Rows of a day; plan: " in line
+
+
 def test_the_time_counts_until_the_rows_are_fetched(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

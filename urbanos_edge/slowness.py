@@ -23,8 +23,10 @@ AGAIN_AFTER_S: Final = 60.0
 """Within it the same statement is not written down a second time."""
 MAX_REMEMBERED: Final = 200
 """Statements; when there are more, all are forgotten."""
-MAX_LETTERS: Final = 2000
-"""Of a statement, and of its plan."""
+MAX_LETTERS: Final = 500
+"""Of a statement."""
+MAX_LETTERS_OF_PLAN: Final = 2000
+_COMMENT: Final = re.compile(r"--[^\n]*(?:\n\s*--[^\n]*)*+")
 _PARAMETER: Final = re.compile(r"\?\d*|[:@$]\w+")
 """Of SQLite, which wants a value for each even where none matters."""
 _log = logging.getLogger(__name__)
@@ -64,13 +66,13 @@ class Slowness:
     def _is_news(self, sql: str, took_s: float) -> bool:
         if took_s < self._threshold_s:
             return False
-        now_s = time.monotonic()
+        now_s, statement = time.monotonic(), _named(sql)
         with self._lock:
-            if now_s - self._noted_s.get(sql, -AGAIN_AFTER_S) < AGAIN_AFTER_S:
+            if now_s - self._noted_s.get(statement, -AGAIN_AFTER_S) < AGAIN_AFTER_S:
                 return False
             if len(self._noted_s) >= MAX_REMEMBERED:
                 self._noted_s.clear()
-            self._noted_s[sql] = now_s
+            self._noted_s[statement] = now_s
         return True
 
 
@@ -107,9 +109,15 @@ class _Timed:
         return run
 
 
+def _named(sql: str) -> str:
+    """What a statement of `sql/` says of itself, which leads to its file; of others the text."""
+    comment = _COMMENT.search(sql)
+    told = comment.group().replace("--", " ") if comment else sql
+    return " ".join(told.split()).rstrip(".")[:MAX_LETTERS]
+
+
 def _note(engine: str, sql: str, took_s: float, plan: str) -> None:
-    statement = " ".join(sql.split())[:MAX_LETTERS]
-    _log.info("%s took %.0f ms: %s; plan: %s", engine, took_s * 1000, statement, plan)
+    _log.info("%s took %.0f ms: %s; plan: %s", engine, took_s * 1000, _named(sql), plan)
 
 
 def _duckdb_plan(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Any) -> str:
@@ -117,7 +125,7 @@ def _duckdb_plan(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Any) -
     try:
         if len(duckdb.extract_statements(sql)) == 1:
             rows = cursor.execute(f"EXPLAIN (FORMAT json) {sql}", parameters).fetchall()
-            return _flat(msgspec.json.decode(rows[-1][1]))[:MAX_LETTERS]
+            return _flat(msgspec.json.decode(rows[-1][1]))[:MAX_LETTERS_OF_PLAN]
     except (duckdb.Error, msgspec.DecodeError, LookupError):
         pass  # of a table that is gone by now, or a statement that has no plan
     return "not to be had"
@@ -145,4 +153,4 @@ def _sqlite_plan(path: Path, sql: str) -> str:
             connection.close()
     except apsw.Error:
         return "not to be had"
-    return ", ".join(str(row[3]) for row in rows)[:MAX_LETTERS]
+    return ", ".join(str(row[3]) for row in rows)[:MAX_LETTERS_OF_PLAN]
