@@ -175,6 +175,7 @@ def test_the_manager_hears_of_the_start_of_beats_and_of_the_end(
         tmp_path / "node", {}, [sys.executable, "-c", HANGS], variables=manager.variables
     )
     try:
+        wait_until(manager.words, 20)
         assert manager.words()[0] == "READY=1"
         began_s = time.monotonic()
         wait_until(lambda: manager.words().count("WATCHDOG=1") >= 4, 20)

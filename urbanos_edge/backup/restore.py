@@ -127,8 +127,9 @@ def _prepare(
     _fetch_all(shelf, catalogue, staging, tell)
     owner = (data_dir if data_dir.exists() else staging).stat()
     _hand_over(staging, owner)
+    newest = newest_schema()  # read as root: the owner may not be let in where this program lies
     with acting_as(owner):
-        _verify(staging, catalogue, tell)
+        _verify(staging, catalogue, newest, tell)
         _mark_restored(staging / DATABASE_NAME, catalogue.name, now_us)
         _take_over(staging, data_dir)
         staging.chmod(owner.st_mode & 0o7777)
@@ -165,7 +166,7 @@ def unpack(shelf: Shelf, catalogue: Catalogue, folder: Path, tell: Tell) -> None
     """
     folder.mkdir(mode=0o700)
     _fetch_all(shelf, catalogue, folder, tell)
-    _verify(folder, catalogue, tell)
+    _verify(folder, catalogue, newest_schema(), tell)
 
 
 def _check_room(parent: Path, catalogue: Catalogue) -> None:
@@ -196,7 +197,7 @@ def _hand_over(staging: Path, owner: os.stat_result) -> None:
             os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _verify(staging: Path, catalogue: Catalogue, tell: Tell) -> None:
+def _verify(staging: Path, catalogue: Catalogue, newest: int, tell: Tell) -> None:
     """Hold the restored files against the restored manifest, and both against the catalogue."""
     tell(0.9, "comparing the restored node with the catalogue")
     connection = apsw.Connection(str(staging / DATABASE_NAME))
@@ -204,11 +205,11 @@ def _verify(staging: Path, catalogue: Catalogue, tell: Tell) -> None:
         found = connection.execute("PRAGMA integrity_check").fetchall()
         if found != [("ok",)]:
             raise RestoreFailed(f"the restored database is damaged: {found[0][0]}")
-        if not is_readable(connection, newest_schema()):
+        if not is_readable(connection, newest):
             schema = connection.pragma("user_version")
             raise RestoreFailed(
                 f"the backup is of schema {schema}, newer than this version reads"
-                f" ({newest_schema()}); install the newer version"
+                f" ({newest}); install the newer version"
             )
         stored = connection.execute("SELECT coalesce(sum(rows), 0) FROM files").get
         listed = _listed_rows(connection)
