@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.pages import GREEN, HURRY, RED, STALE_GREY, YELLOW, Visit, reading
 from tests.processes import NodeProcess
@@ -27,6 +27,13 @@ OffscreenCanvasRenderingContext2D.prototype.fillText = function (text, ...where)
   return draw.call(this, text, ...where);
 };"""
 """How often each number was drawn."""
+HOLD = """
+let held = null;
+const draw = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (act) => (held ? -held.push(act) : draw(act));
+window.hold = () => (held = []);
+window.letGo = () => { held.forEach((act) => draw(act)); held = null; };"""
+"""A machine that has no time to draw."""
 
 
 def test_the_map_shows_a_sensor_as_a_number_in_its_categorys_colour(
@@ -61,6 +68,49 @@ def test_a_posted_value_changes_the_map_without_a_reload(
     assert shown.pixels_in_middle(GREEN) == 0
     assert any("?v=" in url for url in shown.requests), "no update led to a new tile"
     assert shown.page.evaluate("window.loadedOnce") is True
+
+
+def test_a_tile_that_came_and_failed_before_it_was_drawn_is_shown_once_it_comes_again(
+    demo: NodeProcess, gateway: str, visit: Open
+) -> None:
+    """`visit` holds that the map does not throw."""
+
+    def say(pm25_ugm3: float) -> None:
+        demo.post(reading("north-9", 60.39, 25.16, pm25_ugm3), gateway).raise_for_status()
+        demo.flush()
+
+    def answer(route: Route) -> None:
+        asked.append(route)
+        if turn == "comes":
+            route.continue_()
+        elif turn == "fails":
+            route.abort()
+
+    def hear(change: str, pm25_ugm3: float) -> None:
+        nonlocal turn
+        turn = change
+        asked.clear()
+        say(pm25_ugm3)
+        shown.wait_until(lambda: asked)
+        shown.page.wait_for_timeout(1000)  # until the page has what came of it
+
+    turn, asked = "", list[Route]()
+    say(9.0)
+    shown = visit(demo, "/#15/60.39/25.16", scripts=[HOLD])
+    shown.wait_for_color_in_middle(GREEN)
+    shown.wait_until_subscribed()
+    shown.page.route("**/tiles/readings/**", answer)
+    shown.page.evaluate("hold()")
+    hear("comes", 80.0)
+    hear("fails", 80.1)
+    shown.page.evaluate("letGo()")
+    hear("waits", 35.4)
+    shown.page.mouse.wheel(0, -30)  # draws
+    shown.page.wait_for_timeout(500)
+    turn = "comes"
+    for route in asked:
+        route.continue_()
+    shown.wait_for_color_in_middle(YELLOW)
 
 
 def test_a_posted_value_changes_the_open_panel(

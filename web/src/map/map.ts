@@ -17,6 +17,7 @@ import {
   Popup,
   ScaleControl,
   setWorkerUrl,
+  type ErrorEvent,
   type GeoJSONSource,
   type MapMouseEvent,
   type RequestParameters,
@@ -95,6 +96,12 @@ export interface MapHandlers {
   onReport(report: Readonly<Record<string, unknown>>): HTMLElement;
   /** The view changed; these grids are in it now. */
   onView(gridIds: string[]): void;
+}
+
+/** What MapLibre's errors about tiles carry, without a type of its own. */
+interface FailedTile {
+  state: string;
+  unloadVectorData(): void;
 }
 
 export class MapView {
@@ -276,6 +283,7 @@ export class MapView {
     map.on('moveend', () => this.#reportView());
     map.on('movestart', () => this.#prefetch.stop());
     map.on('click', (event) => this.#click(event));
+    map.on('error', (event) => dropUnplaced(event));
     for (const layer of [SENSOR_LAYER, CLUSTER_LAYER, REPORT_LAYER]) {
       map.on('mouseenter', layer, () => (this.canvas.style.cursor = 'pointer'));
       map.on('mouseleave', layer, () => (this.canvas.style.cursor = ''));
@@ -392,6 +400,17 @@ function filled(template: string, { z, x, y }: Tile): string {
 function padded({ top, right, bottom, left }: Insets): Insets {
   const room = 32;
   return { top: top + room, right: right + room, bottom: bottom + room, left: left + room };
+}
+
+/**
+ * Of a tile whose last request failed MapLibre uploads what came before, but does not place it; it
+ * throws when a refresh then counts the tile as one that is shown.
+ */
+function dropUnplaced(event: ErrorEvent & { tile?: FailedTile }): void {
+  console.error(event.error);
+  if (!event.tile) return;
+  event.tile.unloadVectorData();
+  event.tile.state = 'errored';
 }
 
 function corners(bounds: Bounds): [number, number, number, number] {
