@@ -74,6 +74,7 @@ def test_a_tile_that_came_and_failed_before_it_was_drawn_is_shown_once_it_comes_
     demo: NodeProcess, gateway: str, visit: Open
 ) -> None:
     """`visit` holds that the map does not throw."""
+    turn, asked = "", list[Route]()
 
     def say(pm25_ugm3: float) -> None:
         demo.post(reading("north-9", 60.39, 25.16, pm25_ugm3), gateway).raise_for_status()
@@ -94,7 +95,6 @@ def test_a_tile_that_came_and_failed_before_it_was_drawn_is_shown_once_it_comes_
         shown.wait_until(lambda: asked)
         shown.page.wait_for_timeout(1000)  # until the page has what came of it
 
-    turn, asked = "", list[Route]()
     say(9.0)
     shown = visit(demo, "/#15/60.39/25.16", scripts=[HOLD])
     shown.wait_for_color_in_middle(GREEN)
