@@ -74,6 +74,7 @@ import os, signal, sys, time
 from pathlib import Path
 from urbanos_edge.deploy import rehearsal
 from urbanos_edge.progress import ignore_progress
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as on a terminal, also below nohup
 folder = Path(sys.argv[1])
 told = {"copy": {"folder": str(folder)}, "recent_gets": []}
 rehearsal.control.request = lambda _, command, *rest: told[command]
