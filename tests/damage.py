@@ -1,9 +1,18 @@
-"""Ways to spoil a file."""
+"""Ways to spoil a file, and what becomes of one that was set aside."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Final
+
+import anyio
+
+from urbanos_edge.backup.check import forget_lost
+from urbanos_edge.node import Node
+from urbanos_edge.progress import ignore_progress
+from urbanos_edge.store.store import QUARANTINE
+from urbanos_edge.upkeep.upkeep import check
 
 WAYS: Final = ("flipped", "cut", "emptied", "deleted", "overwritten")
 
@@ -25,3 +34,12 @@ def spoil(path: Path, way: str) -> None:
             path.unlink()
         case "overwritten":
             path.write_bytes(b"\0" * len(content))
+
+
+def settle_loss(node: Node, path: Path, content: bytes | None) -> None:
+    """Mend the store with the content of the file that was set aside; give it up without."""
+    if content is None:
+        forget_lost(node.store, node.database, node.clock.now_us())
+        return
+    (node.data_dir / QUARANTINE / path.name).write_bytes(content)
+    anyio.run(partial(check, node, repair=True, tell=ignore_progress))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ import duckdb
 import msgspec
 import pytest
 
+from tests.damage import settle_loss
 from tests.readings import NOW_US, reading
 from tests.test_backup import backed_up
 from tests.test_flush import store
 from urbanos_edge.api.aggregates import NotAcceptable, preferred
-from urbanos_edge.backup.check import forget_lost
 from urbanos_edge.backup.restore import find_backup, restore
 from urbanos_edge.clock import HOUR_US, SECOND_US, Correction
 from urbanos_edge.errors import Unprocessable
@@ -26,8 +25,6 @@ from urbanos_edge.hours.aggregates import AggregatePage, EpochOver, Page
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
 from urbanos_edge.reading import Timing
-from urbanos_edge.store.store import QUARANTINE
-from urbanos_edge.upkeep.upkeep import check
 
 START_US = NOW_US // HOUR_US * HOUR_US
 Key = tuple[str, str, str]
@@ -123,11 +120,7 @@ def test_damage_takes_nothing_from_a_puller_until_it_is_given_up(
     counts = {hour: puller.sums[hour_of_day(hour), "temperature"][0] for hour in range(3)}
     assert counts == {0: 1, 1: 1, 2: 1}
     assert node.store.losses == 1
-    if is_back:
-        (node.data_dir / QUARANTINE / path.name).write_bytes(content)
-        anyio.run(partial(check, node, repair=True, tell=ignore_progress))
-    else:
-        forget_lost(node.store, node.database, node.clock.now_us())
+    settle_loss(node, path, content if is_back else None)
     puller.pull(node, 100)
     left = {hour: sums[0] for (hour, _), sums in puller.sums.items()}
     hours = {0: 1, 1: 2, 2: 1} if is_back else {1: 1, 2: 1}

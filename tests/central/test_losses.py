@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,16 @@ import pytest
 from tests.central.conftest import Centre
 from tests.central.mirror import counted, stored_readings, sync, told, told_readings
 from tests.central.test_sync import SHOWN, hour_us, some
-from tests.damage import spoil
+from tests.damage import settle_loss, spoil
 from tests.readings import reading
 from tests.test_backup import backed_up
 from tests.test_flush import store
-from urbanos_edge.backup.check import forget_lost
 from urbanos_edge.backup.restore import find_backup, restore
 from urbanos_edge.clock import DAY_US, HOUR_US
 from urbanos_edge.errors import EdgeError, StorageUnavailable
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
-from urbanos_edge.store.store import QUARANTINE
 from urbanos_edge.sync.originals import Originals
-from urbanos_edge.upkeep.upkeep import check
 
 Reopen = Callable[..., Node]
 MODES = pytest.mark.parametrize("mode", ["aggregates", "readings"])
@@ -114,11 +110,7 @@ def test_a_file_that_is_back_or_given_up_is_compared_again(
     store(node, reading("late", hour_us(node, 10)))
     sync(node)
     assert told(centre, "north") != counted(node)
-    if is_back:
-        (node.data_dir / QUARANTINE / path.name).write_bytes(content)
-        anyio.run(partial(check, node, repair=True, tell=ignore_progress))
-    else:
-        forget_lost(node.store, node.database, node.clock.now_us())
+    settle_loss(node, path, content if is_back else None)
     sync(node)
     assert told(centre, "north") == counted(node)
     if mode == "readings":
