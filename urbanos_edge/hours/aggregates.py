@@ -3,8 +3,8 @@
 A cursor says from which revision on, and how many buckets of that hour are there already. An hour
 comes whole: its buckets take the place of all that were pulled of it with a lower revision, and one
 that has none any more comes as one row without a cell; one of which something is set aside comes
-once that is mended or given up. So nothing is kept for pullers, however many
-there are and however long they stay away.
+once that is mended or given up. So nothing is kept for pullers, however many there are and however
+long they stay away.
 """
 
 from __future__ import annotations
