@@ -88,6 +88,12 @@ def test_a_puller_has_what_the_readings_give_whatever_its_pages(node: Node, limi
     assert puller.pulled == 4, "nothing new"
 
 
+def test_who_asks_before_there_is_anything_is_not_told_to_ask_again_at_once(node: Node) -> None:
+    page = node.aggregates.page(None, 10, "json")
+    assert not page.more
+    assert not node.aggregates.page(str(page.cursor), 10, "json").more
+
+
 def test_only_what_changed_comes_again_and_whole(open_node: Callable[..., Node]) -> None:
     node = open_node()
     store(node, pm("a", 0, 1.0), pm("a", 1, 2.0), pm("b", 1, 3.0))

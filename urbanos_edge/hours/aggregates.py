@@ -127,7 +127,7 @@ class Aggregates:
         end = start if not known else Cursor(start.epoch, known[-1].revision + 1)
         if sum(number for _, number in found.told) > limit:
             end = _end_within(start, skipped, found.told)
-        more = end.revision <= newest
+        more = bool(known) and end.revision <= newest
         return Page(_body(found, end, more, kind), end, more)
 
     def _find(self, numbered: Mapping[int, int], skipped: int, limit: int, kind: str) -> _Found:
