@@ -118,6 +118,12 @@ def test_a_second_chip_for_the_same_quantity_is_set_aside() -> None:
     assert aside(candidate) == {"PMS_P2": 40.0, "BME280_temperature": 25.0}
 
 
+def test_the_air_in_the_heater_of_a_nettigo_unit_is_nobodys() -> None:
+    candidate = airrohr_with(HECA_temperature="45.2", HECA_humidity="18", BME280_temperature="10.1")
+    assert known(candidate) == {"temperature": 10.1}
+    assert aside(candidate) == {"HECA_temperature": 45.2, "HECA_humidity": 18.0}
+
+
 @pytest.mark.parametrize(
     "strange", ["nan", "inf", "-", "", "4,1", "1_0", "9" * 400, None, True, [], {}, "\ud800"]
 )
@@ -229,6 +235,21 @@ def test_nulls_and_unknown_words_of_a_monitor_spoil_nothing() -> None:
     assert candidate.sensor_id == "airgradient-84fce612eff4"
     assert known(candidate) == {"pm25": 7.0}
     assert {"rco2", "atmp", "rhum"} <= aside(candidate).keys()
+
+
+def test_a_channel_that_failed_is_not_in_the_mean() -> None:
+    channels = {"1": {"pm02": 10, "pm10": -1}, "2": {"pm02": -1, "pm10": -1}}
+    body = json.dumps({"serialno": "1", "channels": channels}).encode()
+    assert known(only(airgradient.read(body))) == {"pm25": 10.0, "pm10": -1.0}
+    assert known(only(purpleair_with(pm2_5_cf_1=12.0, pm2_5_cf_1_b=3000.0)))["pm25"] == 12.0
+
+
+@pytest.mark.parametrize("word", ["nan", "-nan", "NAN", "inf", "-inf", "Infinity", "-NaN"])
+def test_what_c_prints_for_a_number_that_is_none_costs_only_its_field(word: str) -> None:
+    body = f'{{"serialno":"1","pm02":12,"atmp":{word},"model":"nan, \\"inf","x":[1, {word}]}}'
+    candidate = only(airgradient.read(body.encode()))
+    assert known(candidate) == {"pm25": 12.0}
+    assert aside(candidate).keys() >= {"atmp"}
 
 
 @pytest.mark.parametrize("serial", [None, "", 1.5, [], "\n", "x" * 200])

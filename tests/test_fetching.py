@@ -215,6 +215,14 @@ def test_the_moments_of_a_monitor_become_the_mean_of_their_minute() -> None:
     assert samples.close() is None
 
 
+def test_a_failed_measurement_is_not_in_the_mean_of_a_minute() -> None:
+    """When its sensor does not answer, a monitor shows -1, and far less for a temperature."""
+    samples = Samples()
+    for index, given in enumerate((12.0, 14.0, -1.0)):
+        samples.add(sample(given, temperature=-1000.99 if given < 0 else 5.0, co=-1.0), index)
+    assert samples.close() == sample(13, temperature=5.0, co=-1.0), "of CO nothing else was said"
+
+
 def test_samples_before_a_gap_are_of_no_minute() -> None:
     samples = Samples()
     samples.add(sample(1), 0.0)

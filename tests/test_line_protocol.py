@@ -131,9 +131,9 @@ def test_times_and_words_without_quotes_as_airrohr_sends_them_spoil_nothing() ->
     ("precision", "timestamp"),
     [
         *[(name, MOMENT_S * 10**9) for name in ("", "n", "ns", "nanosecond", "auto")],
-        *[(name, MOMENT_S * 10**6) for name in ("u", "us", "µ", "microsecond", "auto")],
-        *[(name, MOMENT_S * 10**3) for name in ("ms", "millisecond", "auto")],
-        *[(name, MOMENT_S) for name in ("s", "second", "auto")],
+        *[(name, MOMENT_S * 10**6) for name in ("u", "us", "µ", "microsecond", "auto", "")],
+        *[(name, MOMENT_S * 10**3) for name in ("ms", "millisecond", "auto", "")],
+        *[(name, MOMENT_S) for name in ("s", "second", "auto", "")],
         ("m", MOMENT_S // 60),
         ("h", MOMENT_S // 3600),
     ],
@@ -195,6 +195,7 @@ def test_a_field_is_known_by_its_name_and_the_unit_in_it(
 @pytest.mark.parametrize(
     "name",
     [
+        *("HECA_temperature", "HECA_humidity"),
         *("usage_idle", "p2p", "no2_ugm3", "P4", "count", "", "x" * 5000, "spam", "combat"),
         *("CO₂", "CO²", "co₂_ppm", "N₂O", "NO₂ (µg/m³)"),
     ],

@@ -56,6 +56,15 @@ def test_the_units_of_a_tasmota_message_are_its_own_and_the_first_chip_counts() 
     assert aside(candidate)["BMP280_Temperature"] == 80.0
 
 
+def test_what_may_be_the_inside_of_a_device_counts_where_nothing_else_does() -> None:
+    message = {"ANALOG": {"Temperature": 55.1}, "BME280": {"Temperature": 12, "Humidity": 81}}
+    candidate = only(read("tele/yard/SENSOR", message))
+    assert known(candidate) == {"temperature": 12, "humidity": 81}
+    assert aside(candidate) == {"ANALOG_Temperature": 55.1}
+    alone = only(read("tele/yard/SENSOR", {"ANALOG": {"Temperature": 5.1}}))
+    assert known(alone) == {"temperature": 5.1}
+
+
 def test_a_unit_that_the_node_does_not_know_is_not_guessed() -> None:
     message = {"BME280": {"Temperature": 20, "Humidity": 50}, "TempUnit": "Re"}
     assert known(only(read("tele/yard/SENSOR", message))) == {"humidity": 50}
@@ -147,6 +156,18 @@ def test_other_topics_are_read_by_the_names_of_their_fields() -> None:
     assert candidate.location == Location(60.1, 24.9)
     assert candidate.timestamp == datetime(2026, 11, 1, tzinfo=UTC)
     assert aside(candidate) == {}
+
+
+@pytest.mark.parametrize("times", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_other_topics_may_count_their_time_since_1970(times: int) -> None:
+    given = 1_779_049_386 * times
+    candidate = only(read("city/mast/state", {"pm25": 3, "timestamp": given}))
+    assert candidate.timestamp == datetime(2026, 5, 17, 20, 23, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("given", STRANGE_COUNTS)
+def test_a_count_that_is_no_time_of_a_clock_that_was_set_is_left_out(given: Any) -> None:
+    assert only(read("city/mast/state", {"pm25": 3, "timestamp": given})).timestamp is None
 
 
 def test_a_field_map_names_a_chip_and_its_field() -> None:

@@ -26,8 +26,11 @@ _CHIP: Final = re.compile(
     r"(?:sds|pms|sps|sen5|hpm|npm|ips|bm[ep]|dht|htu|sht|scd|ds18b|aht|gps)[a-z0-9]*[_-]", re.I
 )
 """What a field's name begins with when it says which chip measured it."""
+OUTSIDE: Final = "(?!HECA_)"
+"""Of the names of airRohr's chips, as a regular expression: HECA is the heater of a Nettigo unit,
+whose own chip measures the air that it has warmed (nettigo/namf, src/sensors/heca)."""
 _AIRROHR: Final = re.compile(
-    r"(?:[A-Z][A-Z0-9]*_)?(P[012])|[A-Z][A-Z0-9]*_(temperature|humidity|pressure)"
+    rf"(?:[A-Z][A-Z0-9]*_)?(P[012])|{OUTSIDE}[A-Z][A-Z0-9]*_(temperature|humidity|pressure)"
 )
 """A chip of an airRohr unit, in capitals, and what it measured."""
 _SIGNS: Final = str.maketrans(

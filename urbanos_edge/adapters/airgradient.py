@@ -11,7 +11,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from urbanos_edge.adapters import Candidate, Message
-from urbanos_edge.adapters.parts import Values, disagree, json_object, malformed, number, sender
+from urbanos_edge.adapters.parts import (
+    Values,
+    disagree,
+    json_object,
+    malformed,
+    mean,
+    number,
+    sender,
+)
 from urbanos_edge.names import Meaning
 from urbanos_edge.units import NODE_UNITS
 
@@ -64,9 +72,9 @@ def read(body: bytes, serial: str = "") -> Message:
             values.take(name, given, _MEANINGS.get(name))
     channels = _channels(measures)
     for name, meaning in _MEANINGS.items():
-        mean = _mean(_given(channels, name))
-        if mean is not None and meaning.quantity not in values.quantities:
-            values.take(name, mean, meaning)
+        both = mean(meaning.quantity, list(_given(channels, name).values()))
+        if both is not None and meaning.quantity not in values.quantities:
+            values.take(name, both, meaning)
     pm25 = _given(channels, "pm02")
     return [
         Candidate(
@@ -96,7 +104,3 @@ def _given(channels: dict[str, dict[str, Any]], name: str) -> dict[str, float]:
     """The values of one field, by the number of the sensor."""
     given = {which: number(said.get(name)) for which, said in channels.items()}
     return {which: value for which, value in given.items() if value is not None}
-
-
-def _mean(given: dict[str, float]) -> float | None:
-    return sum(given.values()) / len(given) if given else None

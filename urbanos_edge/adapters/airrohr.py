@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from urbanos_edge.adapters import Candidate, Message
 from urbanos_edge.adapters.parts import Values, json_object, malformed, place, sender
-from urbanos_edge.names import Meaning, airrohr_meaning
+from urbanos_edge.names import OUTSIDE, Meaning, airrohr_meaning
 
 SOURCE: Final = "airrohr"
-_CHIP: Final = re.compile(r"[A-Z][A-Z0-9]*_")
+_CHIP: Final = re.compile(rf"{OUTSIDE}[A-Z][A-Z0-9]*_")
 _SENDER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\S+")
 """As the headers have it: the board, and its number."""
 _PARTICLES_PIN: Final = "1"

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from urbanos_edge.adapters import Candidate, Location, Malformed, airrohr
+from urbanos_edge.adapters import Candidate, Location, Malformed, airrohr, parts
 from urbanos_edge.adapters.parts import Values, malformed, number, place, sender
 from urbanos_edge.clock import EPOCH
 from urbanos_edge.errors import BadRequest, BodyTooLarge
@@ -27,17 +27,18 @@ from urbanos_edge.names import FieldMap, Meaning, plain_key
 SOURCE: Final = "line-protocol"
 MAX_LINES: Final = 10_000
 PRECISIONS: Final = {
-    **dict.fromkeys(("", "n", "ns", "nanosecond"), 1),
+    **dict.fromkeys(("n", "ns", "nanosecond"), 1),
     **dict.fromkeys(("u", "µ", "us", "microsecond"), 1_000),
     **dict.fromkeys(("ms", "millisecond"), 1_000_000),
     **dict.fromkeys(("s", "second"), 1_000_000_000),
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
-    "auto": 0,
+    **dict.fromkeys(("", "auto"), 0),
 }
-"""Nanoseconds of a timestamp's unit, by its names in versions 1, 2 and 3 of the API."""
-_AUTO: Final = ((5_000_000_000, 1_000_000_000), (5_000_000_000_000, 1_000_000), (5 * 10**15, 1_000))
-"""Below which number a timestamp is in which unit, as InfluxDB 3 guesses: s, ms, µs, else ns."""
+"""Nanoseconds of a timestamp's unit, by its names in versions 1, 2 and 3 of the API; 0 is a guess.
+
+Versions 1 and 2 take what comes without a unit for nanoseconds, and so seconds for 1970. A guess
+takes real nanoseconds for the same."""
 _LONGEST_TIME: Final = 20
 _HOST: Final = "host"
 """The tag that every line of one Telegraf has, whichever device it is about."""
@@ -297,7 +298,7 @@ class _Gathering:
     def _moment(self, timestamp: int | None) -> datetime | None:
         if timestamp is None:
             return None
-        unit_ns = self._unit_ns or _guessed(timestamp)
+        unit_ns = self._unit_ns or parts.unit_ns(timestamp)
         try:
             return EPOCH + timedelta(microseconds=timestamp * unit_ns // 1000)
         except OverflowError as error:
@@ -328,8 +329,3 @@ def _named(given: str | None) -> str | None:
 def _first(given: dict[str, object], names: tuple[str, ...]) -> object:
     """What the first of these names has that is there and not empty."""
     return next((given[name] for name in names if given.get(name) not in (None, "")), None)
-
-
-def _guessed(timestamp: int) -> int:
-    size = abs(timestamp)
-    return next((unit_ns for limit, unit_ns in _AUTO if size < limit), 1)

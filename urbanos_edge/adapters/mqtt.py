@@ -23,6 +23,7 @@ from urbanos_edge.adapters.parts import (
     number,
     place,
     sender,
+    unit_ns,
 )
 from urbanos_edge.names import FieldMap, Meaning, meaning_of, plain_key
 from urbanos_edge.units import NODE_UNITS, UnknownUnit, unit_named
@@ -37,15 +38,18 @@ _ZIGBEE_TOPIC: Final = re.compile(r"zigbee2mqtt/(?!bridge/)(.+)")
 _OWN_TOPIC: Final = re.compile(r"urbanos/([^/]+)/readings")
 _INSIDE: Final = frozenset(("ESP32",))
 """Parts of a Tasmota message that tell how warm its processor is (`xsns_127_esp32.ino`)."""
+_MAY_BE_INSIDE: Final = frozenset(("ANALOG",))
+"""A thermistor (`xsns_02_analog.ino`), which in a Shelly watches over the relay: it counts where no
+other chip has measured the same."""
 _RADIO: Final = re.compile(r".+-[0-9A-F]{6,}", re.I)
 """A sensor that Tasmota hears over Bluetooth, by its kind and its address (`ATC-a1b2c3`); two
 digits are the address of a chip on its own board (`BMP280-77`)."""
 _SET_SINCE: Final = datetime(2016, 1, 1, tzinfo=UTC)
 """A clock behind this is one that was never set: Tasmota's own bound, and Zigbee2MQTT says 1970."""
 _ZONED: Final = re.compile(r"(?:Z|[+-]\d\d:?\d\d)\s*\Z", re.I)
-_MILLISECONDS: Final = 1000
-_LATEST_MS: Final = 253_402_300_799_000
-"""The end of the year 9999."""
+_SECOND_NS: Final = 1_000_000_000
+_LATEST_S: Final = 253_402_300_799
+"""The end of the year 9999, since 1970."""
 
 Read = Callable[[str, bytes, FieldMap], Message]
 
@@ -113,7 +117,7 @@ def _read_tasmota(name: str, payload: bytes, fields: FieldMap) -> Message:
     units = _tasmota_units(telemetry)
     at = _zoned(telemetry.get("Time"))
     sensors: dict[str, Values] = {}
-    for chip, measured in telemetry.items():
+    for chip, measured in sorted(telemetry.items(), key=lambda one: one[0] in _MAY_BE_INSIDE):
         if isinstance(measured, dict) and chip not in _INSIDE:
             sensor = f"{name}-{chip}" if _RADIO.fullmatch(chip) else name
             values = sensors.setdefault(sensor, Values())
@@ -150,14 +154,13 @@ def _in_unit(quantity: str, spelling: object) -> Meaning | None:
 def _read_zigbee(name: str, payload: bytes, fields: FieldMap) -> Message:
     state = json_object(payload)
     seen = state.pop("last_seen", None)
-    at = _zoned(seen) if isinstance(seen, str) else _since_1970(seen)
-    return _one(ZIGBEE, name, _flat(state, fields), at)
+    return _one(ZIGBEE, name, _flat(state, fields), _seen_at(seen))
 
 
 def _read_other(topic: str, payload: bytes, fields: FieldMap) -> Message:
     """A JSON object of names and numbers, as the fields of line protocol are read."""
     measured = json_object(payload)
-    at = _zoned(measured.pop("timestamp", None))
+    at = _seen_at(measured.pop("timestamp", None))
     location = place(_take_out(measured, fields.lat), _take_out(measured, fields.lng))
     return _one(OTHER, topic, _flat(measured, fields), at, location)
 
@@ -198,12 +201,13 @@ def _zoned(given: object) -> datetime | None:
     return _if_set(moment(given))
 
 
-def _since_1970(given: object) -> datetime | None:
-    """A moment in milliseconds since 1970, by a clock that was set."""
+def _seen_at(given: object) -> datetime | None:
+    """The same, or counted since 1970 in seconds or parts of them."""
     count = number(given)
-    if count is None or not 0 <= count <= _LATEST_MS:
-        return None
-    return _if_set(datetime.fromtimestamp(count / _MILLISECONDS, UTC))
+    if count is None:
+        return _zoned(given)
+    seconds = count / (_SECOND_NS // unit_ns(count))
+    return _if_set(datetime.fromtimestamp(seconds, UTC)) if 0 <= seconds <= _LATEST_S else None
 
 
 def _if_set(at: datetime | None) -> datetime | None:

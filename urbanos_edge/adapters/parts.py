@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from urbanos_edge.adapters import Location, Malformed
 from urbanos_edge.errors import BadRequest, ReadingRejected
 from urbanos_edge.names import LONGEST_NAME, Meaning
 from urbanos_edge.quality.quality import channels_disagree
-from urbanos_edge.reading import QUANTITY_NAMES
+from urbanos_edge.reading import QUANTITIES, QUANTITY_NAMES
 
 LONGEST_NUMBER: Final = 40
 """Characters of a number that came as text."""
@@ -27,12 +28,24 @@ LONGEST_SENDER: Final = 120
 MAX_ASIDE: Final = 100
 """Fields of one message that are set aside; what is more is not even counted."""
 _LONGEST_INTEGER: Final = 18
+_BOUNDS: Final = {quantity.name: quantity for quantity in QUANTITIES}
 _SPOILED: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """Control characters and halves of characters: no name has them."""
+_NO_NUMBER: Final = re.compile(
+    r'("[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z))|[-+]?\b(?:nan|inf(?:inity)?)\b',
+    re.DOTALL | re.IGNORECASE,
+)
+"""Texts, to step over, and what firmware prints for a number that is none (C: `nan`, `-nan`)."""
+_SINCE_1970: Final = (
+    (5_000_000_000, 1_000_000_000),
+    (5_000_000_000_000, 1_000_000),
+    (5_000_000_000_000_000, 1_000),
+)
+"""Below which count since 1970 it is of which unit, in ns, as InfluxDB 3 guesses; others are ns."""
 
 
 def json_value(body: bytes) -> Any:
-    """Read JSON; NaN, Infinity and numbers beyond a double are let through.
+    """Read JSON; numbers beyond a double are let through, and NaN and Infinity are null.
 
     Raises:
         BadRequest: not JSON.
@@ -90,6 +103,17 @@ def place(lat: object, lng: object) -> Location | None:
     return Location(north, east) if abs(north) <= 90 and abs(east) <= 180 else None
 
 
+def mean(quantity: str, given: Sequence[float]) -> float | None:
+    """The mean of what is possible: a failed measurement, often -1, would hide in it.
+
+    Where nothing is possible, the mean of all shows it.
+    """
+    bounds = _BOUNDS.get(quantity)
+    possible = [value for value in given if bounds and bounds.low <= value <= bounds.high]
+    counted = possible or given
+    return number(sum(counted) / len(counted)) if counted else None
+
+
 def moment(given: object) -> datetime | None:
     """A moment in RFC 3339; one without a zone is in UTC."""
     if not isinstance(given, str):
@@ -99,6 +123,11 @@ def moment(given: object) -> datetime | None:
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def unit_ns(count: float) -> int:
+    """In which unit somebody counts since 1970: its nanoseconds, by the size of the number."""
+    return next((unit for limit, unit in _SINCE_1970 if abs(count) < limit), 1)
 
 
 def disagree(a_ugm3: float | None, b_ugm3: float | None) -> bool:
@@ -171,7 +200,7 @@ class Values:
 
 
 def _lenient(body: bytes) -> Any:
-    text = body.decode("utf-8", "replace")
+    text = _NO_NUMBER.sub(lambda found: found[1] or "null", body.decode("utf-8", "replace"))
     try:
         return json.loads(text, parse_int=_integer)
     except (json.JSONDecodeError, RecursionError) as error:

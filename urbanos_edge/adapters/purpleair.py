@@ -12,7 +12,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from urbanos_edge.adapters import Candidate, Message
-from urbanos_edge.adapters.parts import Values, disagree, json_object, malformed, number, place
+from urbanos_edge.adapters.parts import (
+    Values,
+    disagree,
+    json_object,
+    malformed,
+    mean,
+    number,
+    place,
+)
 from urbanos_edge.names import Meaning
 from urbanos_edge.units import NODE_UNITS, UNITS
 
@@ -77,9 +85,9 @@ def channels(shown: dict[str, Any], name: str) -> tuple[float | None, float | No
 def _values(shown: dict[str, Any]) -> Values:
     values = Values()
     for quantity, name in _PARTICLES.items():
-        mean = _mean(channels(shown, name))
-        if mean is not None:
-            values.take(name, mean, Meaning(quantity, NODE_UNITS[quantity]))
+        both = mean(quantity, [said for said in channels(shown, name) if said is not None])
+        if both is not None:
+            values.take(name, both, Meaning(quantity, NODE_UNITS[quantity]))
     for name, meaning in _OTHERS.items():
         if name in shown:
             values.take(name, shown[name], meaning)
@@ -88,11 +96,6 @@ def _values(shown: dict[str, Any]) -> Values:
         if name not in _KNOWN and (value is None or not name.startswith(_ALL_PARTICLES)):
             values.set_aside(name, value)
     return values
-
-
-def _mean(given: tuple[float | None, float | None]) -> float | None:
-    present = [value for value in given if value is not None]
-    return sum(present) / len(present) if present else None
 
 
 def _moment(given: object) -> datetime | None:

@@ -6,8 +6,7 @@ from typing import Final
 
 import msgspec
 
-from urbanos_edge.adapters import Candidate
-from urbanos_edge.adapters.parts import number
+from urbanos_edge.adapters import Candidate, parts
 
 PERIOD_S: Final = 60.0
 
@@ -46,7 +45,7 @@ class Samples:
 
 
 def mean(samples: list[Candidate]) -> Candidate:
-    """One candidate of many: the mean of each value, over the samples that have it.
+    """One candidate of many: the mean of each value, over the samples that have a possible one.
 
     The channels disagree where they do in more than half of the samples.
     """
@@ -54,7 +53,7 @@ def mean(samples: list[Candidate]) -> Candidate:
     values: dict[str, float | None] = {}
     for name in names:
         given = [v for sample in samples if (v := sample.values.get(name)) is not None]
-        values[name] = number(sum(given) / len(given)) if given else None
+        values[name] = parts.mean(name, given)
     disagreeing = sum(sample.channels_disagree for sample in samples)
     return msgspec.structs.replace(
         samples[-1], values=values, channels_disagree=2 * disagreeing > len(samples)
