@@ -127,9 +127,17 @@ moments = st.one_of(
 )
 odd = {
     "sensor_id": st.sampled_from([ABSENT, None, "", "line\n", "é" * 121]),
-    "location": st.sampled_from([ABSENT, None, {"lat": 91, "lng": 0}, {"lat": 90, "lng": -180}]),
+    "location": st.sampled_from(
+        [
+            *(ABSENT, None, {"lat": None, "lng": None}),
+            *({"lat": 91, "lng": 0}, {"lat": 90, "lng": -180}, {"lat": 0, "lng": -0.0}),
+        ]
+    ),
     "timestamp": st.sampled_from(
-        [ABSENT, None, "2026-11-01T00:00:00", "1969-12-31T23:59:59Z", "2099-01-01T00:00:00Z"]
+        [
+            *(ABSENT, None, "2026-11-01T00:00:00", "1969-12-31T23:59:59Z", "2099-01-01T00:00:00Z"),
+            *("1970-12-31T23:59:59Z", "1971-01-01T00:00:00Z"),
+        ]
     ),
     "values": st.sampled_from([ABSENT, {}, {"radon": 3}, {"pm25": 9, "radon": 3}, {"pm25": None}]),
     "priority": st.sampled_from([8, 10, 11, 0]),

@@ -182,6 +182,41 @@ def test_a_reading_without_a_place_is_where_its_sensor_stands(
     assert stored_of(server, "settled", "lat, lng") == [(spot.lat, spot.lng)] * 2
 
 
+@pytest.mark.parametrize("times", [1, 100])
+@pytest.mark.parametrize("nowhere", [{"lat": 0, "lng": 0.0}, {"lat": None, "lng": None}])
+def test_a_device_that_does_not_know_where_it_stands_is_where_it_is_registered(
+    server: NodeProcess, gateway: str, spot: Spot, nowhere: dict[str, float | None], times: int
+) -> None:
+    adrift = f"adrift-{spot.grid_id}"
+    server.post(reading(spot, adrift), gateway)
+    sent = [reading(spot, adrift, now_us() + n, location=nowhere) for n in range(times)]
+    assert server.post(sent, gateway).json()["accepted"] == times
+    assert set(stored_of(server, adrift, "lat, lng")) == {(spot.lat, spot.lng)}
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_clock_that_was_never_set_says_nothing(
+    server: NodeProcess, gateway: str, spot: Spot, times: int
+) -> None:
+    """Two boots stamp two readings with the same second of 1970: neither may replace the other."""
+    began_us, unset = now_us(), f"unset-{spot.grid_id}"
+    for value in (5.0, 6.0):
+        sent = [reading(spot, unset, n * SECOND_US, values={"pm25": value}) for n in range(times)]
+        assert server.post(sent, gateway).json()["accepted"] == times
+    found = stored_of(server, unset, "pm25, epoch_us(timestamp)")
+    assert len(found) == 2 * times
+    assert all(began_us <= at_us <= now_us() for _, at_us in found)
+
+
+def test_bytes_of_no_type_are_read_as_json(server: NodeProcess, gateway: str, spot: Spot) -> None:
+    answer = server.client.post(
+        INGEST,
+        content=json.dumps(reading(spot, "typeless")),
+        headers={"Authorization": f"Bearer {gateway}", "Content-Type": "application/octet-stream"},
+    )
+    assert answer.status_code == 202
+
+
 def test_the_source_designs_shape_is_accepted(
     server: NodeProcess, gateway: str, spot: Spot
 ) -> None:

@@ -195,12 +195,17 @@ def _lenient(text: bytes) -> Any:
 
 
 def _as_candidate(element: Any) -> Candidate:
-    """A candidate; its numbers may be texts, and a value that is no number is left out."""
+    """A candidate; its numbers may be texts, and a value that is no number is left out.
+
+    A device without a fix may send a place of nulls.
+    """
     _check_contents(element)
     if isinstance(element, dict):
         element = element | {
             name: _numbers(element[name]) for name in _WITH_NUMBERS & element.keys()
         }
+        if _has_null(element.get("location")):
+            element["location"] = None
     try:
         return msgspec.convert(element, Candidate)
     except msgspec.ValidationError as error:
@@ -212,6 +217,10 @@ def _numbers(given: Any) -> Any:
     if not isinstance(given, dict):
         return given
     return {name: one if type(one) in (int, float) else number(one) for name, one in given.items()}
+
+
+def _has_null(location: Any) -> bool:
+    return isinstance(location, dict) and None in (location.get("lat", 0), location.get("lng", 0))
 
 
 def _check_contents(element: Any) -> None:

@@ -33,7 +33,8 @@ ASIDE_BYTES: Final = 256 << 10
 """From here on, some 2,000 readings, a body is read in a worker thread, one at a time: it may be
 made to take seconds."""
 _NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-_JSON = ("application/json", "text/json", "")
+_JSON = (JSON, "text/json", "application/octet-stream", "")
+"""The last two say nothing of what it is; Home Assistant's `rest_command` sends so."""
 
 
 class Queued(msgspec.Struct, rename="camel"):

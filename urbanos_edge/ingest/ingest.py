@@ -13,13 +13,13 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
-from urbanos_edge.adapters import Candidate, Malformed, Message
+from urbanos_edge.adapters import Candidate, Location, Malformed, Message
 from urbanos_edge.adapters.plain import Plain
 from urbanos_edge.batch import Rows
-from urbanos_edge.clock import SECOND_US, YEARS, Clock, Stamp, to_rfc3339, to_us
+from urbanos_edge.clock import DAY_US, SECOND_US, YEARS, Clock, Stamp, to_rfc3339, to_us
 from urbanos_edge.database import Database
 from urbanos_edge.disk import DiskGuard
 from urbanos_edge.errors import EdgeError, Forbidden, ReadingRejected
@@ -35,6 +35,8 @@ from urbanos_edge.tokens import Token
 
 FUTURE_LIMIT_US: Final = 300 * SECOND_US
 """A reading may be this far ahead of the node's clock."""
+CLOCKS_SET_SINCE_US: Final = 365 * DAY_US
+"""A moment in 1970 is that of a clock that was never set and counts from there: it says nothing."""
 URGENT_PRIORITY: Final = 8
 EXPRESS_PER_MINUTE: Final = 10
 """Urgent readings a minute and token; more take the normal way."""
@@ -42,6 +44,7 @@ MAX_UNKNOWN_NAMES: Final = 200
 UNSAID: Final = Arrival("json")
 """Of a message whose token says all about its origin."""
 _KNOWN: Final = frozenset(QUANTITY_NAMES)
+_NOWHERE: Final = Location(0, 0)
 
 
 class Placeless(ReadingRejected):
@@ -222,7 +225,8 @@ class Ingest:
         What is in doubt is unusual: the rules stand in `_reading` alone.
         """
         at_us = rows.rows["timestamp_us"]
-        is_usual = (at_us >= 0) & (at_us <= received_us + FUTURE_LIMIT_US)
+        is_usual = (at_us >= CLOCKS_SET_SINCE_US) & (at_us <= received_us + FUTURE_LIMIT_US)
+        is_usual &= (rows.rows["lat"] != 0) | (rows.rows["lng"] != 0)
         has_value = np.zeros(len(rows), bool)
         for name in QUANTITY_NAMES:
             has_value |= ~np.isnan(rows.rows[name])
@@ -270,10 +274,10 @@ class Ingest:
     def _moment(
         self, candidate: Candidate, received_us: int, stamp: Stamp | None
     ) -> tuple[int, Timing]:
-        if candidate.timestamp is None:
+        timestamp_us = 0 if candidate.timestamp is None else to_us(candidate.timestamp)
+        if candidate.timestamp is None or 0 <= timestamp_us < CLOCKS_SET_SINCE_US:
             stamp = stamp or self._clock.stamp()
             return stamp.at_us, Timing.NODE if stamp.is_trusted else Timing.NODE_IN_DOUBT
-        timestamp_us = to_us(candidate.timestamp)
         if candidate.timestamp.year > YEARS[-1]:  # some of them cannot be spelled out in UTC
             raise ReadingRejected("the timestamp is centuries ahead", code="timestamp_in_future")
         if timestamp_us > received_us + FUTURE_LIMIT_US and self._clock.doubt is None:
@@ -331,9 +335,7 @@ class Ingest:
                     registered_at_us=reading.received_us,
                 )
             elif known.lat is None:
-                introduced[reading.sensor_id] = msgspec.structs.replace(
-                    known, lat=reading.lat, lng=reading.lng
-                )
+                introduced[reading.sensor_id] = replace(known, lat=reading.lat, lng=reading.lng)
         return list(introduced.values())
 
     async def _hurry(self, readings: Sequence[Reading], token: Token) -> None:
@@ -355,9 +357,10 @@ class Ingest:
 
 
 def _candidate(element: Candidate | Malformed) -> Candidate:
+    """What is claimed; 0, 0 is what a device sends that does not know where it stands."""
     if isinstance(element, Malformed):
         raise element.error
-    return element
+    return replace(element, location=None) if element.location == _NOWHERE else element
 
 
 def _sender(candidate: Candidate, token: Token | None) -> str:
@@ -369,7 +372,7 @@ def _named(candidate: Candidate, sender: str) -> Candidate:
     """With the name that it went by: a letter about it can be sent again by anybody."""
     if candidate.sensor_id is not None:
         return candidate
-    return msgspec.structs.replace(candidate, sensor_id=sender)
+    return replace(candidate, sensor_id=sender)
 
 
 def _anonymous_id(candidate: Candidate) -> str:
