@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +59,14 @@ def test_who_speaks_https_to_the_plain_port_is_told_of(server: NodeProcess) -> N
     listed = json.loads(server.run("inbox", "refused", "--json").stdout)
     [told] = [one for one in listed if "HTTPS" in one["door"]]
     assert (told["address"], told["status"]) == ("127.0.0.1", 400)
+
+
+def test_a_path_without_its_slash_is_told_of(server: NodeProcess) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as device:
+        device.sendall(b"POST data.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n")
+        assert device.recv(100).startswith(b"HTTP/1.1 400 ")
+    told = [one for one in turned_away(server) if "begin the path with" in one["message"]]
+    assert [(one["door"], one["status"]) for one in told] == [("the port without HTTPS", 400)]
 
 
 def test_readers_and_reporters_leave_no_trace(server: NodeProcess) -> None:

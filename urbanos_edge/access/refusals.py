@@ -22,6 +22,7 @@ MAX_LETTERS: Final = 200
 LOGGED_AN_HOUR: Final = 60
 """Lines of the log, for there is no end of strangers."""
 PLAIN_PORT: Final = "the port without HTTPS"
+TLS_PORT: Final = "the port with HTTPS"
 _log = logging.getLogger(__name__)
 
 

@@ -21,7 +21,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
 from urbanos_edge.access.crowd import Crowd, Seat
-from urbanos_edge.access.refusals import PLAIN_PORT
+from urbanos_edge.access.refusals import PLAIN_PORT, TLS_PORT
 from urbanos_edge.api.export import LINE
 from urbanos_edge.cache.answers import Answers
 from urbanos_edge.ws import WAY
@@ -68,6 +68,8 @@ _TOO_MANY: Final = _last_words(
 )
 _TLS_HANDSHAKE: Final = b"\x16\x03"
 """What who wants HTTPS says first: a record of a handshake, of SSL 3 or any TLS (RFC 8446, 5.1)."""
+_NO_TLS: Final = "it speaks HTTPS; switch it off"
+_NO_HTTP: Final = "that is no proper HTTP; begin the path with '/'"
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -86,7 +88,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._answers = answers
         self._crowd = crowd
         self._seat: Seat | None = None
-        self._in_message = False
+        self._in_message = self._speaks_tls = False
         self._answered_at_s = 0.0
         self._unparsed = memoryview(b"")
         self._due_at_s = math.inf
@@ -136,8 +138,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse what was read until a request must wait; the rest has its turn after an answer."""
         while self._unparsed and not self.pipeline and not self.transport.is_closing():
             piece, self._unparsed = self._unparsed[:PIECE_BYTES], self._unparsed[PIECE_BYTES:]
-            if bytes(piece[:2]) == _TLS_HANDSHAKE and not self._in_message:
-                self._note_mistaken_port()
+            self._speaks_tls = bytes(piece[:2]) == _TLS_HANDSHAKE and not self._in_message
             super().data_received(bytes(piece))
             self._message_bytes += len(piece)
             most_bytes = MAX_HEAD_BYTES + MAX_FRAMING * self._body_bytes
@@ -146,12 +147,13 @@ class HttpProtocol(HttpToolsProtocol):
         if self._is_idle() and not self.transport.is_closing():
             self.flow.resume_reading()
 
-    def _note_mistaken_port(self) -> None:
-        """Who speaks TLS to the plain port understands no answer, so the operator gets one."""
+    def send_400_response(self, msg: str) -> None:
+        """Who is not understood may not understand the answer either: the operator gets one."""
         refusals, peer = self._answers.door.refusals, self.client[0] if self.client else ""
-        refusals.note(
-            peer, PLAIN_PORT, "", HTTPStatus.BAD_REQUEST, "it speaks HTTPS; switch it off"
-        )
+        port = TLS_PORT if self.scheme == "https" else PLAIN_PORT
+        why = _NO_TLS if self._speaks_tls else _NO_HTTP
+        refusals.note(peer, port, "", HTTPStatus.BAD_REQUEST, why)
+        super().send_400_response(msg)
 
     def _nothing_waits(self) -> bool:
         return not self.pipeline and not self._unparsed
