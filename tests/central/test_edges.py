@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import mapbox_vector_tile
@@ -18,6 +19,17 @@ PLACES = {
     "amundsen": (-90.0, 0.0),
     "helsinki": (60.171, 24.941),
 }
+
+
+def test_its_log_is_written_as_the_settings_say(
+    centre: Centre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("URBANOS_LOG_FORMAT", "json")
+    served = CentralProcess(tmp_path / "log", reader_of(centre))
+    served.stop()
+    address, *lines = served.log().splitlines()
+    assert address.startswith("the centre is on ")
+    assert {json.loads(line)["level"] for line in lines} == {"info"}
 
 
 @pytest.mark.parametrize("query", ["", "?pollutant=pm25"])

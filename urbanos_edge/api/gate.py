@@ -47,7 +47,7 @@ _ALLOWED_FIELDS: Final = (
 )
 _EXPOSED_FIELDS: Final = (
     "ETag, X-Cache, Retry-After, RateLimit-Limit, RateLimit-Policy, RateLimit-Remaining,"
-    " RateLimit-Reset"
+    " RateLimit-Reset, X-Cursor, X-Epoch, X-More, X-Request-Id, X-Total-Rows-Estimate"
 )
 _PREFLIGHT_LIVES_S: Final = 600
 _LINES: Final = 4096

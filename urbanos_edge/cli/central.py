@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from urbanos_edge.cli.asking import json_option, progress_bar, show
 from urbanos_edge.errors import EdgeError
+from urbanos_edge.logbook import open_logbook
 from urbanos_edge.server.server import listener
 from urbanos_edge.settings import load
 from urbanos_edge.sync import central as centre
@@ -164,7 +164,7 @@ def serve(
 
     settings = load({"host": host, "port": port}, config=config)
     named = None if readers is None else Readers(readers)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    open_logbook(settings)
     with listener(settings.host, settings.port, "--port", is_shared=True) as plain:
         click.echo(f"the centre is on http://localhost:{plain.getsockname()[1]}/")
         serve_forever(Centre(settings, Servers(dsn, replicas), named), plain)
