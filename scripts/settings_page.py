@@ -19,16 +19,17 @@ environment, the environment over the file, the file over the defaults. They are
 after a change, `systemctl restart urbanos-edge`. An unknown name or an impossible value stops the
 start with a line that names it.
 
-| name | default | what it does |
-| --- | --- | --- |
+| name | default | bounds | what it does |
+| --- | --- | --- | --- |
 """
+_SIGNS: Final = {">": "gt", "≥": "ge", "<": "lt", "≤": "le"}
 FEEDS = """
 ## What is fetched
 
 The names in a table `[[pull]]`; [sensors](sensors.md#fetching) tells of each kind, with examples.
 
-| name | default | what it is |
-| --- | --- | --- |
+| name | default | bounds | what it is |
+| --- | --- | --- | --- |
 """
 
 
@@ -44,7 +45,20 @@ def _rows(table: type[msgspec.Struct]) -> str:
 def _row(field: msgspec.structs.FieldInfo) -> str:
     default = f"`{msgspec.json.encode(field.default).decode()}`" if not field.required else "none"
     metadata = msgspec.inspect.type_info(field.type)
-    return f"| `{field.name}` | {default} | {_description(metadata)} |\n"
+    return f"| `{field.name}` | {default} | {_bounds(metadata)} | {_description(metadata)} |\n"
+
+
+def _bounds(kind: object) -> str:
+    """Of a number, also of one that may be null."""
+    inner = getattr(kind, "type", kind)
+    kinds = inner.types if isinstance(inner, msgspec.inspect.UnionType) else (inner,)
+    found = [
+        f"{sign} {bound:,}"
+        for one in kinds
+        for sign, name in _SIGNS.items()
+        if (bound := getattr(one, name, None)) is not None
+    ]
+    return ", ".join(found)
 
 
 def _description(kind: object) -> str:
