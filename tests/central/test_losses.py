@@ -47,11 +47,11 @@ def test_a_file_that_is_set_aside_costs_the_centre_nothing(
     way: str,
 ) -> None:
     node = synced(sync_mode=mode)
-    store(node, *some(node, range(3, 5)))
-    store(node, *some(node, range(10, 12)))
+    store(node, *some(range(3, 5)))
+    store(node, *some(range(10, 12)))
     sync(node)
     before = at_the_centre(centre)
-    spoil(file_of(node, hour_us(node, 10)), way)
+    spoil(file_of(node, hour_us(10)), way)
     [damaged] = [file for file in node.store.files if node.store.fault(file, thorough=True)]
     node.store.set_aside([(damaged, "is gone")])
     node.hours.count_all()
@@ -62,8 +62,8 @@ def test_a_file_that_is_set_aside_costs_the_centre_nothing(
     node = synced(sync_mode=mode)
     anyio.run(node.sync.bring_everything)
     assert at_the_centre(centre) == before, "also after another start"
-    late = reading("late", hour_us(node, 3))
-    store(node, late, reading("late", hour_us(node, 10)))
+    late = reading("late", hour_us(3))
+    store(node, late, reading("late", hour_us(10)))
     sync(node)
     aggregates, readings = at_the_centre(centre)
     assert aggregates.items() > before[0].items(), "what is intact goes on, the hour waits"
@@ -78,11 +78,11 @@ def test_a_file_found_damaged_while_it_is_sent_costs_the_centre_nothing(
     mode: str,
 ) -> None:
     node = synced(sync_mode=mode)
-    store(node, *some(node, range(10, 12)))
+    store(node, *some(range(10, 12)))
     sync(node)
     before = at_the_centre(centre)
-    spoil(file_of(node, hour_us(node, 10)), "emptied")
-    store(node, reading("late", hour_us(node, 10)))
+    spoil(file_of(node, hour_us(10)), "emptied")
+    store(node, reading("late", hour_us(10)))
     for _ in range(3):  # a round that breaks off leaves all to the next one
         try:
             sync(node)
@@ -101,13 +101,13 @@ def test_a_file_that_is_back_or_given_up_is_compared_again(
     synced: Reopen, centre: Centre, mode: str, is_back: bool
 ) -> None:
     node = synced(sync_mode=mode)
-    store(node, *some(node, range(10, 12)))
+    store(node, *some(range(10, 12)))
     sync(node)
-    path = file_of(node, hour_us(node, 10))
+    path = file_of(node, hour_us(10))
     content = path.read_bytes()
     path.unlink()
     node.store.set_aside([(node.store.file_at(str(path)), "is gone")])
-    store(node, reading("late", hour_us(node, 10)))
+    store(node, reading("late", hour_us(10)))
     sync(node)
     assert told(centre, "north") != counted(node)
     settle_loss(node, path, content if is_back else None)
@@ -118,7 +118,7 @@ def test_a_file_that_is_back_or_given_up_is_compared_again(
 
 
 def test_the_span_of_a_file_that_an_older_version_set_aside_is_its_day(node: Node) -> None:
-    day_us = hour_us(node, 48) // DAY_US * DAY_US
+    day_us = hour_us(48) // DAY_US * DAY_US
     store(node, reading(timestamp_us=day_us + 5 * HOUR_US))
     [file] = node.store.files
     node.store.set_aside([(file, "is gone")])
@@ -132,7 +132,7 @@ def test_the_span_of_a_file_that_an_older_version_set_aside_is_its_day(node: Nod
 def test_a_file_set_aside_while_the_database_is_full_counts_as_lost(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_us = hour_us(node, 5)
+    at_us = hour_us(5)
     store(node, reading(timestamp_us=at_us))
 
     def fail(_: object) -> None:
@@ -152,7 +152,7 @@ def test_readings_that_expire_while_they_are_sent_stay_at_the_centre(
     moment: str,
 ) -> None:
     node = synced(sync_mode="readings", retention_days=1)
-    at_us = hour_us(node, 72)
+    at_us = hour_us(72)
     store(node, *(reading(name, at_us, received_us=at_us) for name in ("s0", "s1")))
     sync(node)
     late = reading("s0", at_us, received_us=at_us, values={"pm25": 99.0})
@@ -192,10 +192,10 @@ def test_a_centre_that_was_set_back_gets_all_again(
 ) -> None:
     """As by a backup, or by a replica that was behind and was promoted."""
     node = synced(sync_mode=mode)
-    store(node, *some(node, range(30, 33)))
+    store(node, *some(range(30, 33)))
     sync(node)
     [saved] = centre.rows("SELECT revision, epoch FROM nodes")
-    store(node, *some(node, range(3, 6)))
+    store(node, *some(range(3, 6)))
     sync(node)
     for column, table in (
         ("bucket_start", "pollution_aggregates"),
@@ -219,12 +219,12 @@ def test_a_centre_that_came_back_from_a_dump_gets_all_again(
 ) -> None:
     """Also the partitions that it had made since."""
     node = open_node(sync_dsn=own_centre.add_node("north"), node_id="north")
-    store(node, *some(node, range(30, 33)))
+    store(node, *some(range(30, 33)))
     sync(node)
     dump = own_centre.postgres.folder / "dump"
     where = ["-d", own_centre.dsn]
     own_centre.postgres.tool("pg_dump", "-Fc", "-f", str(dump), *where)
-    store(node, *some(node, range(100, 103)))
+    store(node, *some(range(100, 103)))
     sync(node)
     own_centre.owner.execute(b"DROP SCHEMA public CASCADE")
     own_centre.owner.execute(b"CREATE SCHEMA public")
@@ -246,10 +246,10 @@ def test_days_that_only_the_centre_has_after_a_restore_are_emptied(
     """Those between two that the node has; what is older may have been dropped by age."""
     shelf = str(tmp_path_factory.mktemp("shelf"))
     node = synced()
-    store(node, *some(node, range(4, 6)), *some(node, range(200, 202)))
+    store(node, *some(range(4, 6)), *some(range(200, 202)))
     sync(node)
     backed_up(node, shelf)
-    store(node, *some(node, range(100, 102)))
+    store(node, *some(range(100, 102)))
     sync(node)
     node.close()
     restore(*find_backup(shelf, None, None), node.data_dir, node.clock.now_us(), ignore_progress)

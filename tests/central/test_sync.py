@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -44,19 +45,21 @@ SHOWN = {
     "aggregates": "SELECT count(*) FROM pollution_aggregates WHERE node_id = 'north' AND count > 0",
     "readings": "SELECT count(*) FROM pollution_data WHERE node_id = 'north'",
 }
+_BEGUN: Final = time.time_ns() // 1000 // HOUR_US
+"""The hour in which these tests began: what they reckon holds also when another one begins."""
 
 
-def hour_us(node: Node, back: int) -> int:
+def hour_us(back: int) -> int:
     """Half past an hour that lies so many hours back."""
-    return (node.clock.now_us() // HOUR_US - back) * HOUR_US + HOUR_US // 2
+    return (_BEGUN - back) * HOUR_US + HOUR_US // 2
 
 
-def some(node: Node, hours: range, sensors: int = 2) -> list[Reading]:
+def some(hours: range, sensors: int = 2) -> list[Reading]:
     """Readings half past each of the hours back, of two quantities."""
     return [
         reading(
             f"s{number}",
-            timestamp_us=hour_us(node, back),
+            timestamp_us=hour_us(back),
             lat=60.1 + number / 10,
             values={"pm25": 10.0 + back % 7 + number / 10, "temperature": -3.75 + number},
         )
@@ -65,9 +68,9 @@ def some(node: Node, hours: range, sensors: int = 2) -> list[Reading]:
     ]
 
 
-def doubted(node: Node, back: int, **more: Any) -> Reading:
+def doubted(back: int, **more: Any) -> Reading:
     """A reading that the node stamped by a clock that nobody had set."""
-    return reading("doubt\\ed", hour_us(node, back), timing=Timing.NODE_IN_DOUBT, **more)
+    return reading("doubt\\ed", hour_us(back), timing=Timing.NODE_IN_DOUBT, **more)
 
 
 def shifted(one: Reading, shift_us: int) -> Correction:
@@ -79,8 +82,8 @@ def test_the_centre_gets_the_sums_that_the_readings_give(
     synced: Callable[..., Node], centre: Centre
 ) -> None:
     node = synced()
-    beside = reading("s9", hour_us(node, 1), lat=60.1, values={"pm25": 17.3, "pm10": 1999.9})
-    store(node, *some(node, range(1, 5)), beside)
+    beside = reading("s9", hour_us(1), lat=60.1, values={"pm25": 17.3, "pm10": 1999.9})
+    store(node, *some(range(1, 5)), beside)
     done = sync(node)
     assert told(centre, "north") == counted(node)
     assert (done.hours_sent, done.buckets) == (4, len(counted(node)))
@@ -94,14 +97,14 @@ def test_late_revised_and_moved_readings_reach_the_centre(
     synced: Callable[..., Node], centre: Centre
 ) -> None:
     node = synced()
-    store(node, *some(node, range(2, 30)))
+    store(node, *some(range(2, 30)))
     sync(node)
-    late = reading("late", hour_us(node, 28))
-    revised = reading("s0", hour_us(node, 20), lat=60.1, values={"pm25": 99.0})
+    late = reading("late", hour_us(28))
+    revised = reading("s0", hour_us(20), lat=60.1, values={"pm25": 99.0})
     store(node, late, revised)
     assert sync(node).hours_sent == 2
     assert told(centre, "north") == counted(node)
-    alone = doubted(node, 40)
+    alone = doubted(40)
     store(node, alone)
     sync(node)
     anyio.run(node.restamp, shifted(alone, -5 * HOUR_US))
@@ -111,7 +114,7 @@ def test_late_revised_and_moved_readings_reach_the_centre(
 
 def test_regraded_readings_reach_the_centre(synced: Callable[..., Node], centre: Centre) -> None:
     node = synced()
-    store(node, *some(node, range(3, 5)))
+    store(node, *some(range(3, 5)))
     sync(node)
     before = told(centre, "north")
     node = synced(aqi_standard="uk-defra-2013")
@@ -128,7 +131,7 @@ def test_an_emptied_bucket_stays_with_count_0_and_a_higher_revision(
     synced: Callable[..., Node], centre: Centre
 ) -> None:
     node = synced()
-    one = doubted(node, 5, values={"temperature": 4.5})
+    one = doubted(5, values={"temperature": 4.5})
     store(node, one)
     sync(node)
     anyio.run(node.restamp, shifted(one, -DAY_US))
@@ -159,7 +162,7 @@ def test_what_is_lost_or_altered_at_the_centre_is_found_and_healed(
     synced: Callable[..., Node], centre: Centre, damage: str
 ) -> None:
     node = synced()
-    readings = some(node, range(5, 9))
+    readings = some(range(5, 9))
     hours = {one.timestamp_us // HOUR_US for one in readings}
     store(node, *readings)
     sync(node)
@@ -179,7 +182,7 @@ def test_after_a_month_offline_every_cut_of_the_line_leaves_nothing_out(
 ) -> None:
     """The line is cut fifty times, at and behind each acknowledgement that a round can get."""
     node = synced()
-    store(node, *some(node, range(1, 30 * 24, 4), sensors=1))
+    store(node, *some(range(1, 30 * 24, 4), sensors=1))
     node.hours.count_all()
     monkeypatch.setattr(backlog, "PAUSE", 0)
     with cut_line(centre.postgres, 50) as line:
@@ -238,7 +241,7 @@ def test_what_is_new_does_not_wait_for_a_backfill(
     monkeypatch.setattr(backlog, "LIVE_EVERY_S", 0.2)
     monkeypatch.setattr(backlog, "STEP_BUCKETS", 1)  # so that each hour is a step
     node = synced(sync_max_mib_s=0.002)
-    store(node, *some(node, range(4, 100), sensors=1))
+    store(node, *some(range(4, 100), sensors=1))
     seen: list[int] = []
 
     async def measure() -> None:
@@ -266,8 +269,8 @@ def test_what_was_read_ahead_is_not_sent_once_another_round_was_faster(
     """The hour loses its only bucket after it was read, and before it is sent."""
     monkeypatch.setattr(backlog, "PAUSE", 0)
     node = synced()
-    moved = doubted(node, 7)
-    store(node, *some(node, range(6, 7)), moved)
+    moved = doubted(7)
+    store(node, *some(range(6, 7)), moved)
 
     async def work() -> None:
         async with node.sync._linked() as (link, kept):
@@ -294,7 +297,7 @@ def test_three_nodes_give_their_merged_truth_through_a_pool_of_connections(
             nodes.append(Node(Settings(sync_dsn=dsn, node_id=name), tmp_path / name))
         for number, node in enumerate(nodes):
             stack.callback(node.close)
-            store(node, *some(node, range(1 + number, 6 + number), sensors=1 + number))
+            store(node, *some(range(1 + number, 6 + number), sensors=1 + number))
             sync(node)
             assert anyio.run(node.sync.verify) == []
         expected = merged([counted(node) for node in nodes])
@@ -328,12 +331,12 @@ def test_after_a_restore_the_centre_has_what_was_restored(
     """Also where the lost hours had higher revisions, and hours that are there no more."""
     shelf = str(tmp_path_factory.mktemp("shelf"))
     node = synced()
-    store(node, *some(node, range(4, 8)))
+    store(node, *some(range(4, 8)))
     sync(node)
     backed_up(node, shelf)
     for value in (1.0, 2.0, 3.0):
-        store(node, reading("s0", hour_us(node, 4), lat=60.1, values={"pm25": value}))
-    store(node, reading("lost", hour_us(node, 1)))
+        store(node, reading("s0", hour_us(4), lat=60.1, values={"pm25": value}))
+    store(node, reading("lost", hour_us(1)))
     sync(node)
     node.close()
     restore(*find_backup(shelf, None, None), node.data_dir, node.clock.now_us(), ignore_progress)
@@ -349,13 +352,13 @@ def test_the_readings_follow_where_they_are_wanted(
 ) -> None:
     """Late, revised, moved and damaged ones, too; and those of hours that were settled before."""
     node = synced()
-    store(node, *some(node, range(3, 6)))
+    store(node, *some(range(3, 6)))
     sync(node)
     assert told_readings(centre, "north") == {}
     node = synced(sync_mode="readings")
     assert sync(node).readings == 6
-    odd = doubted(node, 3, source="a\tb\\c\n", reported_aqi=51.5)
-    store(node, odd, reading("s0", hour_us(node, 4), lat=60.1, values={"pm25": 1234.5}))
+    odd = doubted(3, source="a\tb\\c\n", reported_aqi=51.5)
+    store(node, odd, reading("s0", hour_us(4), lat=60.1, values={"pm25": 1234.5}))
     sync(node)
     assert told_readings(centre, "north") == stored_readings(node)
     assert (
@@ -376,7 +379,7 @@ def test_readings_that_expired_here_stay_at_the_centre(
     synced: Callable[..., Node], centre: Centre
 ) -> None:
     node = synced(sync_mode="readings", retention_days=1)
-    at_us = hour_us(node, 72)
+    at_us = hour_us(72)
     store(node, reading("s0", at_us, received_us=at_us), reading("s1", at_us, received_us=at_us))
     sync(node)
     assert node.expiry.drop()
