@@ -195,6 +195,13 @@ def test_nothing_and_less_has_the_lowest_index(standard: Standard) -> None:
         assert graded == [lowest] * 3
 
 
+@ALL
+def test_a_number_beyond_all_is_graded_as_any_that_is_too_high(standard: Standard) -> None:
+    for pollutant in standard.pollutants:
+        most = [index_of(standard, **{pollutant: value}) for value in (1e12, 1.7e308, math.inf)]
+        assert most[0] == most[1] == most[2] > 0, pollutant
+
+
 def test_carbon_monoxide_has_an_index_in_the_us_alone() -> None:
     assert "co" in US_EPA_2024.pollutants
     for standard in (EU_EEA_2024, UK_DEFRA_2013):

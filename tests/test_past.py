@@ -239,7 +239,7 @@ def test_an_import_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None
     archive = open_archives([archive_of(tmp_path / "a.csv", 500)], ArchiveOptions(), Lines())
     options = CarryOptions(state_dir=tmp_path / "state", by_time=True, batch=100)
     with attending(tmp_path / "node") as ask:
-        owner = Owner(tmp_path / "node", ask)
+        owner = Owner(tmp_path / "node", [], ask)
         lines, stop = stop_after(200)
         first = carry(archive, options, lines, stop, owner)
         assert not first.complete

@@ -21,7 +21,7 @@ from tests.test_corrections import calibrate, purple
 from tests.test_flush import store, stored
 from urbanos_edge.cli.calibrate import calibrate as calibrate_command
 from urbanos_edge.clock import DAY_US, HOUR_US, SECOND_US
-from urbanos_edge.errors import DiskFull
+from urbanos_edge.errors import DiskFull, NotFound
 from urbanos_edge.health.health import status
 from urbanos_edge.node import Node
 from urbanos_edge.progress import ignore_progress
@@ -157,6 +157,17 @@ def test_only_the_days_and_the_sensor_that_are_named_are_regraded(
     assert done == [("gases",)]
     assert run(node, from_day=day, to_day=day).readings == 4
     assert status(node)["grading"]["outdated_days"] == 2
+
+
+def test_a_sensor_that_nobody_knows_is_named_unless_it_left_readings(
+    open_node: Callable[..., Node],
+) -> None:
+    store(open_node(), *some_readings())
+    node = open_node(aqi_standard=EU)
+    with pytest.raises(NotFound, match="there is no sensor 'gsaes'"):
+        run(node, sensor_id="gsaes")
+    anyio.run(node.registry.remove, "gases")
+    assert run(node, sensor_id="gases").readings
 
 
 def test_a_dry_run_tells_and_changes_nothing(open_node: Callable[..., Node]) -> None:

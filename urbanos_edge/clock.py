@@ -11,10 +11,10 @@ from __future__ import annotations
 import ctypes
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -188,6 +188,15 @@ def day_or_moment_us(name: str, text: str | None) -> int | None:
     if text is not None and _DAY.fullmatch(text):
         text = f"{text}T00:00:00Z"
     return moment_us(name, text)
+
+
+def spelled(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The same fields with moments in RFC 3339, and without `_us` in their names."""
+    fields = {}
+    for name, value in told.items():
+        is_moment = name == "at_us" or name.endswith("_at_us")
+        fields[name.removesuffix("_us")] = to_rfc3339(value) if is_moment else value
+    return fields
 
 
 def to_rfc3339(moment_us: int) -> str:

@@ -49,10 +49,15 @@ the audit log."""
 ONLY_LOOKS: Final[Mapping[str, Callable[[dict[str, Any]], bool]]] = {
     "check": lambda given: not (given.get("repair") or given.get("forget_lost")),
     "expire": lambda given: bool(given.get("dry_run")),
-    "regrade": lambda given: bool(given.get("dry_run")),
+    "regrade": lambda given: bool(given.get("is_dry_run")),
+    "sensor_calibrate": lambda given: (
+        not any(given.get(name) for name in ("line", "is_applied", "is_ended"))
+    ),
     "import": lambda given: not given.get("begins"),
 }
 """Whether one that does not always change something, or changes it piece by piece, is no act."""
+READINGS: Final = "readings"
+"""An argument that the log of acts does not have: which they are, the names of their files say."""
 
 BEGINS: Final = frozenset(
     ("token", "sensor_add", "import", "basemap_import", "alert_add", "inbox_ignore", "tls_init")
@@ -119,7 +124,8 @@ def _noted(audit: Audit, name: str, command: Command | LongCommand) -> Command |
     """The command, with a line in the log before it where it is an act."""
 
     def line(given: dict[str, Any]) -> AbstractAsyncContextManager[None]:
-        return audit.act(LOCAL, name, given) if is_act(name, given) else nullcontext()
+        details = {name: value for name, value in given.items() if name != READINGS}
+        return audit.act(LOCAL, name, details) if is_act(name, given) else nullcontext()
 
     async def run(given: dict[str, Any]) -> Any:
         async with line(given):
@@ -278,6 +284,8 @@ def _sensor_commands(node: Node) -> dict[str, Command | LongCommand]:
     async def sensor_add(arguments: dict[str, Any]) -> Any:
         new = msgspec.convert(arguments, NewSensor)
         await node.registry.add(new.id, new.name or new.id, new.lat, new.lng)
+        waiting = await anyio.to_thread.run_sync(node.inbox.find, new.id)
+        return {"waiting": waiting.kept if waiting else 0}
 
     async def sensor_change(arguments: dict[str, Any]) -> Any:
         change = msgspec.convert(arguments, SensorChange)

@@ -24,7 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.http.sending import assert_is_error, reading, spot_number
 from tests.processes import NodeProcess
 from urbanos_edge import control
-from urbanos_edge.commands import ONLY_LOOKS, READS, commands
+from urbanos_edge.commands import ONLY_LOOKS, READS, commands, is_act
 from urbanos_edge.deploy.lookout import Baseline, Lookout, look_first
 from urbanos_edge.node import Node
 
@@ -397,6 +397,23 @@ def test_every_command_that_is_not_known_to_only_look_leaves_a_line(node: Node) 
         only_looks = name in READS or (name in ONLY_LOOKS and ONLY_LOOKS[name]({}))
         assert bool(acts) != only_looks, name
         assert all(act in (name, f"{name} failed") for act in acts)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "is_done"),
+    [
+        ("regrade", {"is_dry_run": True}, False),
+        ("regrade", {"is_dry_run": False}, True),
+        ("sensor_calibrate", {"id": "a", "reference_id": "b", "is_applied": False}, False),
+        ("sensor_calibrate", {"id": "a", "reference_id": "b", "is_applied": True}, True),
+        ("sensor_calibrate", {"id": "a", "line": {"gain": 1.1, "shift": 0}}, True),
+        ("sensor_calibrate", {"id": "a", "is_ended": True}, True),
+    ],
+)
+def test_what_only_shows_what_would_be_done_is_no_act(
+    name: str, given: dict[str, Any], is_done: bool
+) -> None:
+    assert is_act(name, given) is is_done
 
 
 def test_lines_are_neither_changed_nor_removed(node: Node) -> None:

@@ -216,6 +216,8 @@ def test_an_archive_of_any_day_is_imported(data_dir: Path, tmp_path: Path, spot:
     assert "4 rows, 4 sent, 4 accepted, 1 of them duplicate" in ended.stdout
     found = stored(data_dir, "pm25", "WHERE sensor_id = ? ORDER BY timestamp", spot.grid_id)
     assert found == [(0.0,), (1.0,), (2.0,)]
+    [act, *_] = outcome(run(data_dir, "audit", "list", "--json"))
+    assert (act["act"], act["details"]) == ("import", {"begins": True, "files": ["2019.csv"]})
 
 
 # --- a node that ends or hangs in the midst of a command ---
@@ -453,6 +455,19 @@ WRONG_USES = [
     "import",
     "import /nowhere.csv",
     "import pyproject.toml --format xlsx",
+    "regrade --from 2026-11-20 --to 2026-11-01",
+    "flags --from 2026-11-26T10:00:00+02:00 --to 2026-11-25",
+    "flags --from x",
+    "export --from 2999-01-01 -",
+    "sensor add a --lat nan --lng 5",
+    "sensor add a --lat 1 --lng 5 --name=",
+    "sensor move a --lat 0 --lng -inf",
+    "sensor rename a \x07",
+    "sensor calibrate a --gain 0",
+    "sensor calibrate a --gain nan",
+    "sensor calibrate a --against b --days 0",
+    "sensor calibrate a --against b --from 2020-13-01",
+    "alert add --quantity pm25 --over inf",
 ]
 
 

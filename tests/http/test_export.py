@@ -188,6 +188,7 @@ def test_a_box_leaves_the_others_out(full: NodeProcess) -> None:
         ({"from": "2025-11-20T10:00:00"}, "invalid_from"),
         ({"from": DAY, "to": "soon"}, "invalid_to"),
         ({"from": NEXT_DAY, "to": DAY}, "invalid_range"),
+        ({"from": "2999-01-01"}, "invalid_range"),
         ({"from": "2024-01-01", "to": "2025-01-02"}, "range_too_long"),
         (SPAN | {"format": "xlsx"}, "invalid_format"),
         (SPAN | {"columns": "theirs"}, "invalid_columns"),

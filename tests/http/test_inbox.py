@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tests.http.sending import assert_is_error, stored, stored_of
 from tests.processes import NodeProcess
+from urbanos_edge.api.inbox import Claim
 
 PLACE = ("--lat", "60.161", "--lng", "24.951")
 
@@ -107,6 +110,16 @@ def test_a_batch_tells_how_much_is_held(server: NodeProcess, gateway: str) -> No
     assert server.post(batch[:1], gateway).json()["held"] == 1
 
 
+def test_who_registers_a_sensor_is_told_what_waits_of_it(server: NodeProcess, gateway: str) -> None:
+    server.post({"sensor_id": "early", "values": {"pm25": 5}}, gateway)
+    added = server.run("sensor", "add", "early", "--lat", "60.1", "--lng", "24.9")
+    assert "1 readings of that name wait in the inbox: inbox claim early" in added.stderr
+    refused = server.run("inbox", "ignore", "early", check=False)
+    assert "claim it to take what waits of it" in refused.stderr
+    server.run("inbox", "claim", "early")
+    assert stored_of(server, "early") == [(5.0,)]
+
+
 def test_a_claim_gives_a_token_that_opens_the_door_for_this_sensor_only(
     server: NodeProcess,
 ) -> None:
@@ -166,6 +179,9 @@ def test_operators_claim_and_ignore_over_http(server: NodeProcess, gateway: str)
     claimed = ask.post("/api/v1/inbox/claim", json=wanted, headers=operator)
     assert claimed.status_code == 200, claimed.text
     assert claimed.json()["imported"] == 1
+    assert msgspec.convert(claimed.json(), Claim, strict=True).source.refused is None
+    for told, moment in (("sensor", "registered_at"), ("source", "claimed_at")):
+        assert datetime.fromisoformat(claimed.json()[told][moment]).tzinfo is not None
     assert push(server, "31", 5.0, auth=("u", claimed.json()["secret"])).status_code == 200
     assert_is_error(push(server, "31", 5.0, auth=("u", "wrong")), 403)
     ignored = ask.post("/api/v1/inbox/ignore", json={"sender": "esp8266-32"}, headers=operator)

@@ -94,7 +94,7 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
             raise Unprocessable("say 'from' when: a moment or a day", code="range_missing")
         until_us = day_or_moment_us("to", to)
         if until_us is None:
-            until_us = max(node.clock.now_us(), since_us)
+            until_us = node.clock.now_us()
         wanted = Wanted(since_us, until_us, kind, box(bbox), columns, sensor)
         return _Export(node.exports, checked(wanted), asker(request))
 

@@ -14,7 +14,7 @@ from urbanos_edge.api.acting import acting, demand
 from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
-from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.clock import spelled, to_rfc3339
 from urbanos_edge.ingest.inbox import LIMITS, Unknown
 from urbanos_edge.ingest.registry import Wanted
 from urbanos_edge.ingest.sources import RULES, Rule, Sources
@@ -74,6 +74,48 @@ class TurnedAway(msgspec.Struct):
     last_at: str
 
 
+class ClaimedSensor(msgspec.Struct):
+    """The sensor as it stands now."""
+
+    id: str
+    name: str
+    lat: float
+    lng: float
+    source: str
+    registered_at: str
+
+
+class LastRefused(msgspec.Struct):
+    """Messages in a sender's name that did not satisfy its rule, since the start."""
+
+    messages: int
+    address: str
+    at: str
+
+
+class ClaimedSource(msgspec.Struct):
+    """Who is believed for it, and what they must show."""
+
+    sender: str
+    sensor_id: str
+    protocol: str
+    rule: Rule
+    claimed_at: str
+    network: str | None
+    user: str | None
+    refused: LastRefused | None
+
+
+class Claim(msgspec.Struct):
+    """What came of it; `secret` is a new token or a password that was made, shown this once."""
+
+    sensor: ClaimedSensor
+    source: ClaimedSource
+    imported: int
+    refused: int
+    secret: str | None
+
+
 class SenderList(msgspec.Struct):
     """Unknown senders, the latest heard first; since when others are ignored; who is refused."""
 
@@ -118,14 +160,14 @@ def _decisions(node: Node) -> list[ControllerRouterHandler]:
     @post(
         "/api/v1/inbox/claim",
         status_code=200,
-        responses=told(dict[str, Any]) | refused(404),
+        responses=told(Claim) | refused(404),
         tags=["inbox"],
         security=needs("operator"),
     )
     async def claim(request: Request[Any, Any, Any], data: Wanted) -> Response[bytes]:
         """Make a sender speak for a sensor, and import what waits of it."""
         async with acting(node, request, "operator", "inbox_claim", data):
-            return json(node.registry.tell(await node.registry.claim(data)))
+            return json(_claimed(node.registry.tell(await node.registry.claim(data))))
 
     @post(
         "/api/v1/inbox/ignore",
@@ -154,10 +196,13 @@ def _disbelieved(sources: Sources) -> list[Disbelieved]:
 
 
 def _turned_away(one: Refusal) -> dict[str, Any]:
-    told = msgspec.structs.asdict(one)
-    for moment in ("first_at", "last_at"):
-        told[moment] = to_rfc3339(told.pop(f"{moment}_us"))
-    return told
+    return spelled(msgspec.structs.asdict(one))
+
+
+def _claimed(told: dict[str, Any]) -> dict[str, Any]:
+    source = spelled(told["source"])
+    source["refused"] = source["refused"] and spelled(source["refused"])
+    return told | {"sensor": spelled(told["sensor"]), "source": source}
 
 
 def _told(unknown: Unknown) -> dict[str, Any]:

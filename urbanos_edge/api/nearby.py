@@ -12,7 +12,7 @@ from urbanos_edge.api.acting import demand
 from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
-from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.clock import spelled
 from urbanos_edge.discovery.nearby import MAX_DEVICES, Device
 from urbanos_edge.node import Node
 
@@ -26,8 +26,11 @@ class Found(msgspec.Struct):
     sender: str
     sensor_id: str | None
     address: str
+    port: int
     url: str | None
     model: str
+    firmware: str
+    first_seen_at: str
     last_seen_at: str
     is_here: bool
     is_asked: bool
@@ -40,6 +43,8 @@ class FoundList(msgspec.Struct):
     devices: list[Found]
     here: int
     known: int
+    turned_away: int
+    limit: int
 
 
 def routes(node: Node) -> list[ControllerRouterHandler]:
@@ -64,7 +69,4 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
 
 
 def _told(device: Device) -> dict[str, Any]:
-    told = msgspec.structs.asdict(device)
-    for moment in ("first_seen_at", "last_seen_at"):
-        told[moment] = to_rfc3339(told.pop(f"{moment}_us"))
-    return told
+    return spelled(msgspec.structs.asdict(device))

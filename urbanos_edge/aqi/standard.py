@@ -75,7 +75,8 @@ class Scale(msgspec.Struct, frozen=True):
     def steps(self, concentration: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Concentrations, in the quantity's own unit, as whole steps ≥ 0; NaN stays."""
         half = 0.5 if self.rounding == "half up" else 0.0
-        steps = concentration * (self.per_unit / self.step)
+        with np.errstate(over="ignore"):  # what is beyond a float is beyond the table, too
+            steps = concentration * (self.per_unit / self.step)
         steps += half + _HAIR
         np.floor(steps, out=steps)
         return np.maximum(steps, 0, out=steps)

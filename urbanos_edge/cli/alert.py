@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
+from urbanos_edge.cli.asking import ask, data_dir_option, finite, json_option, show
 
 _SPAN: Final = re.compile(r"(\d{1,7})(s|m|h|d)", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -51,12 +51,12 @@ def alert() -> None:
 @alert.command("add")
 @data_dir_option
 @click.option("--quantity", help="What is compared: pm25, no2, …, or aqi.")
-@click.option("--over", type=float, help="Raise above this value.")
-@click.option("--under", type=float, help="Raise below this value.")
+@click.option("--over", type=finite, help="Raise above this value.")
+@click.option("--under", type=finite, help="Raise below this value.")
 @click.option("--silent", is_flag=True, help="Raise when nothing comes for --for.")
 @click.option("--stuck", is_flag=True, help="Raise when readings are flagged as stuck.")
 @click.option("--for", "for_s", type=Span(), help="Only after so long, like 10m.")
-@click.option("--margin", type=float, help="Clear only so far on the other side.")
+@click.option("--margin", type=finite, help="Clear only so far on the other side.")
 @click.option("--clear-for", "clear_for_s", type=Span(), help="Clear only after so long.")
 @click.option("--sensor", "sensor_id", help="Only this sensor.")
 @click.option("--grid", "grid_id", help="Only sensors in this grid.")

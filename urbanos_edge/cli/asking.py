@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from urbanos_edge import control
+from urbanos_edge.adapters import Name
 from urbanos_edge.cli.owner import by_owner, patience_s
+from urbanos_edge.clock import day_or_moment_us
+from urbanos_edge.errors import Unprocessable
 from urbanos_edge.progress import Tell, ignore_progress
 from urbanos_edge.settings import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR
 
@@ -30,13 +34,49 @@ data_dir_option = click.option(
     show_default=True,
     help="Where the node keeps its data.",
 )
-latitude = click.FloatRange(-90, 90)
-longitude = click.FloatRange(-180, 180)
+
+
+class Finite(click.FloatRange):
+    """A number within bounds: NaN lies in all of click's."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail("not a finite number", param, ctx)
+
+
+class NameType(click.ParamType[str]):
+    """What people call something: 1 to 120 characters on one line."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        try:
+            return msgspec.convert(value, Name)
+        except msgspec.ValidationError:
+            self.fail("a name has 1 to 120 characters, on one line", param, ctx)
+
+
+finite = Finite()
+latitude = Finite(-90, 90)
+longitude = Finite(-180, 180)
 PIPED_WIDTH: Final = 240
 """Of a table that goes into a file or another program."""
 _CONTROLS: Final = dict.fromkeys((*range(0x0A), *range(0x0B, 0x20), *range(0x7F, 0xA0)), "\ufffd")
 """What may steer a terminal (all of Cc but the line feed): strangers write what is shown."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def when_us(option: str, text: str | None) -> int | None:
+    """A day or a moment of a command line as microseconds since 1970; None when it was not given.
+
+    Raises:
+        click.UsageError: it is neither.
+    """
+    try:
+        return day_or_moment_us(option, text)
+    except Unprocessable as error:
+        what = "a day like 2026-11-23, or a moment with its zone like 2026-11-23T10:00:00Z"
+        raise click.UsageError(f"--{option} must be {what}") from error
 
 
 def ask(

@@ -8,9 +8,8 @@ from typing import Any
 import click
 import msgspec
 
-from urbanos_edge.cli.asking import ask, data_dir_option, json_option
-from urbanos_edge.clock import day_or_moment_us, to_rfc3339
-from urbanos_edge.errors import Unprocessable
+from urbanos_edge.cli.asking import Finite, ask, data_dir_option, finite, json_option, when_us
+from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.reading import QUANTITIES, QUANTITY_NAMES
 
 POOR_FIT = 0.7
@@ -23,11 +22,19 @@ _UNIT = {quantity.name: quantity.unit for quantity in QUANTITIES}
 @json_option
 @click.argument("sensor_id", metavar="ID")
 @click.option("--against", metavar="REF", help="Fit it to this sensor, which stands beside it.")
-@click.option("--days", type=float, default=14, show_default=True, help="Length of the fit.")
+@click.option(
+    "--days",
+    type=Finite(0, 366, min_open=True),
+    default=14,
+    show_default=True,
+    help="Length of the fit.",
+)
 @click.option("--ending", metavar="WHEN", help="End of the fit.  [default: now]")
 @click.option("--apply", "is_applied", is_flag=True, help="Correct by what the fit finds.")
-@click.option("--gain", type=float, help="By hand: the value is GAIN times what it said,")
-@click.option("--offset", type=float, help="plus OFFSET.  [default: 0]")
+@click.option(
+    "--gain", type=Finite(0, min_open=True), help="By hand: the value is GAIN times what it said,"
+)
+@click.option("--offset", type=finite, help="plus OFFSET.  [default: 0]")
 @click.option("--end", "is_ended", is_flag=True, help="No correction of its own any more.")
 @click.option(
     "--quantity",
@@ -55,11 +62,11 @@ def calibrate(data_dir: Path, as_json: bool, **given: Any) -> None:
         "line": line,
         "reference_id": given["against"],
         "days": given["days"],
-        "until_us": _when("ending", given["ending"]),
+        "until_us": when_us("ending", given["ending"]),
         "is_applied": given["is_applied"],
         "is_ended": given["is_ended"],
-        "valid_from_us": _when("from", given["begins"]),
-        "valid_until_us": _when("until", given["until"]),
+        "valid_from_us": when_us("from", given["begins"]),
+        "valid_until_us": when_us("until", given["until"]),
     }
     done = ask(data_dir, "sensor_calibrate", wanted)
     if as_json:
@@ -91,10 +98,3 @@ def _show_fit(fit: dict[str, Any] | None, unit: str) -> None:
     click.echo(f"RMSE    {fit['rmse_before']:.3g} {unit} before, {fit['rmse_after']:.3g} after")
     if fit["r_squared"] < POOR_FIT:
         click.echo(f"they hardly agree: R² should be {POOR_FIT} or more", err=True)
-
-
-def _when(name: str, text: str | None) -> int | None:
-    try:
-        return day_or_moment_us(name, text)
-    except Unprocessable as error:
-        raise click.UsageError(error.message) from error

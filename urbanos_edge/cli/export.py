@@ -19,10 +19,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from urbanos_edge import control
 from urbanos_edge.api.export import box
-from urbanos_edge.cli.asking import data_dir_option
+from urbanos_edge.cli.asking import data_dir_option, when_us
 from urbanos_edge.cli.owner import by_owner
 from urbanos_edge.cli.standing_in import standing_in
-from urbanos_edge.clock import day_or_moment_us, to_rfc3339
+from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.errors import EdgeError, Unprocessable
 from urbanos_edge.query.export import COLUMNS, FORMATS, Wanted, checked
 
@@ -104,21 +104,13 @@ def export(
 def _wanted(
     since: str, until: str | None, bbox: str | None, kind: str, columns: str, sensor: str
 ) -> Wanted:
-    since_us, until_us = _when_us("from", since) or 0, _when_us("to", until)
+    since_us, until_us = when_us("from", since) or 0, when_us("to", until)
     try:
         if until_us is None:
-            until_us = max(time.time_ns() // 1000, since_us)
+            until_us = time.time_ns() // 1000
         return checked(Wanted(since_us, until_us, kind, box(bbox), columns, sensor))
     except Unprocessable as error:
         raise click.UsageError(error.message) from error
-
-
-def _when_us(option: str, text: str | None) -> int | None:
-    try:
-        return day_or_moment_us(option, text)
-    except Unprocessable as error:
-        what = "a day like 2026-11-23, or a moment with its zone like 2026-11-23T10:00:00Z"
-        raise click.UsageError(f"--{option} must be {what}") from error
 
 
 @contextmanager

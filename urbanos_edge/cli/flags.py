@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show
-from urbanos_edge.clock import DAY_US, day_or_moment_us
-from urbanos_edge.errors import Unprocessable
+from urbanos_edge.cli.asking import ask, data_dir_option, json_option, show, when_us
+from urbanos_edge.clock import DAY_US
 
 _FIELDS = ("flag", "sensor_id", "flagged", "of", "first_at_us", "last_at_us", "pm25", "pm10")
 
@@ -30,16 +29,12 @@ def flags(data_dir: Path, as_json: bool, since: str | None, until: str | None) -
     2026-11-23T10:00:00Z.
     """
     now_us = time.time_ns() // 1000
-    try:
-        since_us = day_or_moment_us("from", since)
-        until_us = day_or_moment_us("to", until)
-    except Unprocessable as error:
-        raise click.UsageError(error.message) from error
-    span = {
-        "since_us": now_us - DAY_US if since_us is None else since_us,
-        "until_us": now_us if until_us is None else until_us,
-    }
-    found = ask(data_dir, "flags", span)
+    since_us, until_us = when_us("from", since), when_us("to", until)
+    since_us = now_us - DAY_US if since_us is None else since_us
+    until_us = now_us if until_us is None else until_us
+    if since_us > until_us:
+        raise click.UsageError("--from must not be after --to, which is now when left out")
+    found = ask(data_dir, "flags", {"since_us": since_us, "until_us": until_us})
     show(found if as_json else [_line(one) for one in found], _FIELDS, as_json)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -37,8 +37,11 @@ class Owner:
 
     is_exact = True
 
-    def __init__(self, data_dir: Path, ask: Callable[[str, Mapping[str, Any]], Any]) -> None:
+    def __init__(
+        self, data_dir: Path, files: Sequence[Path], ask: Callable[[str, Mapping[str, Any]], Any]
+    ) -> None:
         self.name = str(data_dir.resolve())
+        self._files = [file.name for file in files]
         self._ask = ask
         self._begins = True
         self.retention_days = 0
@@ -50,7 +53,7 @@ class Owner:
         Raises:
             EdgeError: none of them was.
         """
-        archived = {"readings": body.decode(), "begins": self._begins}
+        archived = {"readings": body.decode(), "begins": self._begins, "files": self._files}
         try:
             taken = self._ask("import", archived)
         except NotRunning as error:
@@ -101,7 +104,7 @@ def _import(
 ) -> ReplaySummary:
     archives = open_archives(files, options.archive, report)
     with attending(data_dir) as ask:
-        owner = Owner(data_dir, ask)
+        owner = Owner(data_dir, files, ask)
         summary = carry(archives, options, report, stop, owner)
     beyond, days = summary.tally.beyond, owner.retention_days
     if beyond and days:

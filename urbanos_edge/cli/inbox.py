@@ -8,7 +8,15 @@ from typing import Any
 import click
 import msgspec
 
-from urbanos_edge.cli.asking import ask, data_dir_option, json_option, latitude, longitude, show
+from urbanos_edge.cli.asking import (
+    NameType,
+    ask,
+    data_dir_option,
+    json_option,
+    latitude,
+    longitude,
+    show,
+)
 from urbanos_edge.discovery.nearby import MAX_DEVICES
 from urbanos_edge.ingest.inbox import MAX_BYTES, MAX_CANDIDATES, MAX_SENDERS
 from urbanos_edge.ingest.sources import RULES
@@ -78,7 +86,7 @@ def list_refused(data_dir: Path, as_json: bool) -> None:
 @json_option
 @click.argument("sender")
 @click.option("--sensor", metavar="ID", help="Whose readings these are.  [default: SENDER]")
-@click.option("--name", help="What people call the sensor.")
+@click.option("--name", type=NameType(), help="What people call the sensor.")
 @click.option("--lat", type=latitude, help="Degrees north.")
 @click.option("--lng", type=longitude, help="Degrees east.")
 @click.option("--rule", type=click.Choice(RULES), default="token", help="What it must show.")

@@ -37,6 +37,8 @@ def regrade(
     span: dict[str, Any] = {"sensor_id": sensor_id, "is_dry_run": is_dry_run}
     span |= {"from_day": _day("from", first)} if first else {}
     span |= {"to_day": _day("to", last)} if last else {}
+    if first and last and span["from_day"] > span["to_day"]:
+        raise click.UsageError("--from must not be after --to")
     with progress_bar("regrading") as tell:
         report = ask(data_dir, "regrade", span, on_progress=tell)
     if as_json:

@@ -8,7 +8,15 @@ from typing import Any
 import click
 import msgspec
 
-from urbanos_edge.cli.asking import ask, data_dir_option, json_option, latitude, longitude, show
+from urbanos_edge.cli.asking import (
+    NameType,
+    ask,
+    data_dir_option,
+    json_option,
+    latitude,
+    longitude,
+    show,
+)
 from urbanos_edge.cli.calibrate import calibrate, correction_line
 from urbanos_edge.clock import to_rfc3339
 
@@ -64,14 +72,17 @@ def show_sensor(data_dir: Path, as_json: bool, sensor_id: str) -> None:
 @sensor.command("add")
 @data_dir_option
 @click.argument("sensor_id", metavar="ID")
-@click.option("--name", help="What people call it.  [default: ID]")
+@click.option("--name", type=NameType(), help="What people call it.  [default: ID]")
 @click.option("--lat", type=latitude, required=True, help="Degrees north.")
 @click.option("--lng", type=longitude, required=True, help="Degrees east.")
 def add_sensor(data_dir: Path, sensor_id: str, name: str | None, lat: float, lng: float) -> None:
     """Register a sensor before it has sent anything."""
     arguments = {"id": sensor_id, "name": name, "lat": lat, "lng": lng}
-    ask(data_dir, "sensor_add", arguments)
+    waiting = ask(data_dir, "sensor_add", arguments)["waiting"]
     click.echo(f"{sensor_id} is registered; next: sensor token {sensor_id}", err=True)
+    if waiting:
+        took = f"inbox claim {sensor_id} takes them, and makes a token, too"
+        click.echo(f"{waiting:,} readings of that name wait in the inbox: {took}", err=True)
 
 
 @sensor.command("move")
@@ -92,7 +103,7 @@ def move_sensor(data_dir: Path, sensor_id: str, lat: float, lng: float) -> None:
 @sensor.command("rename")
 @data_dir_option
 @click.argument("sensor_id", metavar="ID")
-@click.argument("name")
+@click.argument("name", type=NameType())
 def rename_sensor(data_dir: Path, sensor_id: str, name: str) -> None:
     """Give a sensor another name for people; its ID stays."""
     ask(data_dir, "sensor_change", {"id": sensor_id, "name": name})

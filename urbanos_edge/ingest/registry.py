@@ -157,7 +157,9 @@ class Registry:
         """
         if self._sources.find(sender) is not None or sender in self._sensors:
             raise Unprocessable(
-                f"'{sender[:120]}' is a sensor's; remove the sensor first", code="sender_claimed"
+                f"'{sender[:120]}' is a sensor's: claim it to take what waits of it, or remove the"
+                " sensor first",
+                code="sender_claimed",
             )
         await self._inbox.ignore(sender, self._clock.now_us())
         await self._ingest.settle()  # what was judged before is in the inbox now

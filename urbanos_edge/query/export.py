@@ -127,7 +127,9 @@ def checked(wanted: Wanted) -> Wanted:
         message = f"columns of OpenAQ go out as {', '.join(_TABLES)}"
         raise Unprocessable(message, code="invalid_columns")
     if wanted.since_us > wanted.until_us:
-        raise Unprocessable("'from' must not be after 'to'", code="invalid_range")
+        raise Unprocessable(
+            "'from' must not be after 'to', which is now when left out", code="invalid_range"
+        )
     if wanted.until_us - wanted.since_us > MAX_DAYS * DAY_US:
         raise Unprocessable(f"at most {MAX_DAYS} days at once", code="range_too_long")
     return wanted

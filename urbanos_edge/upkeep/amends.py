@@ -143,6 +143,7 @@ async def regrade(node: Node, span: Span, tell: Tell) -> Regraded:
     """Grade and correct stored readings as they would be now; the node goes on serving.
 
     Raises:
+        NotFound: the sensor is not registered, and nothing of it was to be done.
         StorageUnavailable, DiskFull: what was done until then stays; asked again, it goes on.
     """
     run = Regrade(node.store, node.engine, node.standard, node.corrections, span.sensor_id)
@@ -156,6 +157,8 @@ async def regrade(node: Node, span: Span, tell: Tell) -> Regraded:
     if report.files and not span.is_dry_run:
         node.purge.note_everything()
     report.days.reverse()
+    if span.sensor_id and span.sensor_id not in node.sensors and not report.readings:
+        raise NotFound(f"there is no sensor '{span.sensor_id[:120]}', and nothing of it to regrade")
     return report
 
 

@@ -22,10 +22,14 @@ from urbanos_edge.quality.watch import Watch
 
 
 class Archived(msgspec.Struct, forbid_unknown_fields=True):
-    """A JSON array of readings in the order of their time; `begins` with the first of an import."""
+    """A JSON array of readings in the order of their time; `begins` with the first of an import.
+
+    `files` are the names of the archives, for the log of acts.
+    """
 
     readings: str
     begins: bool = False
+    files: list[str] = []
 
 
 class Taken(msgspec.Struct, frozen=True):

@@ -182,8 +182,11 @@ export interface Found {
   sender: string;
   sensor_id: string | null;
   address: string;
+  port: number;
   url: string | null;
   model: string;
+  firmware: string;
+  first_seen_at: string;
   last_seen_at: string;
   is_here: boolean;
   is_asked: boolean;
@@ -194,6 +197,8 @@ export interface FoundList {
   devices: Found[];
   here: number;
   known: number;
+  turned_away: number;
+  limit: number;
 }
 
 export interface Grading {
