@@ -10,17 +10,22 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.processes import wait_until
 from tests.receiver import served
 
 
 @dataclass
 class Page:
-    """What is at one path: an ETag that is asked with is answered by 304."""
+    """What is at one path: an ETag that is asked with is answered by 304.
+
+    It is answered once so many have been asked at once as it `waits_for`, and a pause after that.
+    """
 
     body: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     pause_s: float = 0.0
+    waits_for: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Publisher:
     def answer(self, asked: Asked) -> Page:
         with self._counted(asked):
             page = self.pages.get(asked.path, Page(status=404))
+            wait_until(lambda: self.most_at_once >= page.waits_for, 30)
             time.sleep(page.pause_s)
             etag = page.headers.get("ETag")
             if etag is not None and asked.headers.get("if-none-match") == etag:

@@ -295,7 +295,7 @@ def test_no_source_is_asked_twice_at_once_nor_more_than_eight_together(
     paths = [f"/{number}.json" for number in range(12)]
     node = pulling(*(json_feed(url=path, name=f"n{path[1:-5]}") for path in paths))
     for path in paths:
-        publisher.pages[path] = Page(b"[]", pause_s=0.2)
+        publisher.pages[path] = Page(b"[]", pause_s=0.2, waits_for=MAX_AT_ONCE)
 
     async def work() -> None:
         async with anyio.create_task_group() as tasks:
