@@ -190,13 +190,19 @@ def day_or_moment_us(name: str, text: str | None) -> int | None:
     return moment_us(name, text)
 
 
+def is_moment(field: str) -> bool:
+    """Whether a field of this name is a moment in microseconds since 1970."""
+    return field == "at_us" or field.endswith("_at_us")
+
+
 def spelled(told: Mapping[str, Any]) -> dict[str, Any]:
     """The same fields with moments in RFC 3339, and without `_us` in their names."""
-    fields = {}
-    for name, value in told.items():
-        is_moment = name == "at_us" or name.endswith("_at_us")
-        fields[name.removesuffix("_us")] = to_rfc3339(value) if is_moment else value
-    return fields
+    moments = {
+        name.removesuffix("_us"): to_rfc3339(value)
+        for name, value in told.items()
+        if is_moment(name)
+    }
+    return {name: value for name, value in told.items() if not is_moment(name)} | moments
 
 
 def to_rfc3339(moment_us: int) -> str:

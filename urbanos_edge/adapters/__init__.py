@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,10 @@ class Location(msgspec.Struct, frozen=True, gc=False):
 
     lat: Annotated[float, Meta(ge=-90, le=90)]
     lng: Annotated[float, Meta(ge=-180, le=180)]
+
+
+NOWHERE: Final = Location(0, 0)
+"""What a device sends that does not know where it stands."""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,7 +72,7 @@ def read(body: bytes, serial: str = "") -> Message:
             values.take(name, given, _MEANINGS.get(name))
     channels = _channels(measures)
     for name, meaning in _MEANINGS.items():
-        both = mean(meaning.quantity, list(_given(channels, name).values()))
+        both = mean(meaning.quantity, _given(channels, name).values())
         if both is not None and meaning.quantity not in values.quantities:
             values.take(name, both, meaning)
     pm25 = _given(channels, "pm02")

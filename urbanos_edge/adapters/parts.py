@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from urbanos_edge.adapters import Location, Malformed
+from urbanos_edge.adapters import NOWHERE, Location, Malformed
 from urbanos_edge.errors import BadRequest, ReadingRejected
 from urbanos_edge.names import LONGEST_NAME, Meaning
 from urbanos_edge.quality.quality import channels_disagree
@@ -96,14 +96,15 @@ def sender(given: object) -> str | None:
 
 
 def place(lat: object, lng: object) -> Location | None:
-    """A place on the globe; 0, 0 is what a unit sends that does not know where it stands."""
+    """A place on the globe; none for a unit that does not know where it stands."""
     north, east = number(lat), number(lng)
-    if north is None or east is None or north == east == 0:
+    if north is None or east is None or abs(north) > 90 or abs(east) > 180:
         return None
-    return Location(north, east) if abs(north) <= 90 and abs(east) <= 180 else None
+    found = Location(north, east)
+    return None if found == NOWHERE else found
 
 
-def mean(quantity: str, given: Sequence[float]) -> float | None:
+def mean(quantity: str, given: Collection[float]) -> float | None:
     """The mean of what is possible: a failed measurement, often -1, would hide in it.
 
     Where nothing is possible, the mean of all shows it.

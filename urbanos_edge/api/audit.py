@@ -15,7 +15,7 @@ from urbanos_edge.api.document import needs, refused
 from urbanos_edge.api.respond import json
 from urbanos_edge.api.shapes import told
 from urbanos_edge.audit import Line
-from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.clock import spelled
 from urbanos_edge.node import Node
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
@@ -60,5 +60,4 @@ def routes(node: Node) -> list[ControllerRouterHandler]:
 
 
 def _shown(line: Line) -> ShownLine:
-    said = msgspec.structs.asdict(line)
-    return ShownLine(at=to_rfc3339(said.pop("at_us")), **said)
+    return ShownLine(**spelled(msgspec.structs.asdict(line)))

@@ -21,7 +21,7 @@ from rich.text import Text
 from urbanos_edge import control
 from urbanos_edge.adapters import Name
 from urbanos_edge.cli.owner import by_owner, patience_s
-from urbanos_edge.clock import day_or_moment_us
+from urbanos_edge.clock import day_or_moment_us, is_moment
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.progress import Tell, ignore_progress
 from urbanos_edge.settings import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR
@@ -136,6 +136,6 @@ def show(rows: Sequence[Mapping[str, Any]], fields: Sequence[str], as_json: bool
 def _cell(field: str, value: Any) -> str:
     if value is None:
         return ""
-    if field == "at_us" or field.endswith("_at_us"):
+    if is_moment(field):
         return datetime.fromtimestamp(value / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     return str(value).translate(_CONTROLS)

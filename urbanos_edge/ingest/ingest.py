@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from msgspec.structs import replace
 
-from urbanos_edge.adapters import Candidate, Location, Malformed, Message
+from urbanos_edge.adapters import NOWHERE, Candidate, Malformed, Message
 from urbanos_edge.adapters.plain import Plain
 from urbanos_edge.batch import Rows
 from urbanos_edge.clock import DAY_US, SECOND_US, YEARS, Clock, Stamp, to_rfc3339, to_us
@@ -44,7 +44,6 @@ MAX_UNKNOWN_NAMES: Final = 200
 UNSAID: Final = Arrival("json")
 """Of a message whose token says all about its origin."""
 _KNOWN: Final = frozenset(QUANTITY_NAMES)
-_NOWHERE: Final = Location(0, 0)
 
 
 class Placeless(ReadingRejected):
@@ -226,7 +225,7 @@ class Ingest:
         """
         at_us = rows.rows["timestamp_us"]
         is_usual = (at_us >= CLOCKS_SET_SINCE_US) & (at_us <= received_us + FUTURE_LIMIT_US)
-        is_usual &= (rows.rows["lat"] != 0) | (rows.rows["lng"] != 0)
+        is_usual &= (rows.rows["lat"] != NOWHERE.lat) | (rows.rows["lng"] != NOWHERE.lng)
         has_value = np.zeros(len(rows), bool)
         for name in QUANTITY_NAMES:
             has_value |= ~np.isnan(rows.rows[name])
@@ -274,11 +273,11 @@ class Ingest:
     def _moment(
         self, candidate: Candidate, received_us: int, stamp: Stamp | None
     ) -> tuple[int, Timing]:
-        timestamp_us = 0 if candidate.timestamp is None else to_us(candidate.timestamp)
-        if candidate.timestamp is None or 0 <= timestamp_us < CLOCKS_SET_SINCE_US:
+        given = candidate.timestamp
+        if given is None or 0 <= (timestamp_us := to_us(given)) < CLOCKS_SET_SINCE_US:
             stamp = stamp or self._clock.stamp()
             return stamp.at_us, Timing.NODE if stamp.is_trusted else Timing.NODE_IN_DOUBT
-        if candidate.timestamp.year > YEARS[-1]:  # some of them cannot be spelled out in UTC
+        if given.year > YEARS[-1]:  # some of them cannot be spelled out in UTC
             raise ReadingRejected("the timestamp is centuries ahead", code="timestamp_in_future")
         if timestamp_us > received_us + FUTURE_LIMIT_US and self._clock.doubt is None:
             raise ReadingRejected(
@@ -357,10 +356,10 @@ class Ingest:
 
 
 def _candidate(element: Candidate | Malformed) -> Candidate:
-    """What is claimed; 0, 0 is what a device sends that does not know where it stands."""
+    """What is claimed; nowhere is no place."""
     if isinstance(element, Malformed):
         raise element.error
-    return replace(element, location=None) if element.location == _NOWHERE else element
+    return replace(element, location=None) if element.location == NOWHERE else element
 
 
 def _sender(candidate: Candidate, token: Token | None) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from urbanos_edge.alerts.events import Event, trial
 from urbanos_edge.alerts.outbox import MQTT
 from urbanos_edge.alerts.rules import Rule, WantedRule
-from urbanos_edge.clock import to_rfc3339
+from urbanos_edge.clock import spelled
 from urbanos_edge.errors import Unprocessable
 from urbanos_edge.node import Node
 
@@ -90,6 +90,4 @@ def _tick(node: Node) -> Sequence[Event]:
 
 
 def _described(rule: Rule, raised: int) -> dict[str, Any]:
-    described: dict[str, Any] = msgspec.to_builtins(rule)
-    created_at = to_rfc3339(described.pop("created_at_us"))
-    return {"id": described.pop("id"), **described, "created_at": created_at, "raised": raised}
+    return {**spelled(msgspec.to_builtins(rule)), "raised": raised}
