@@ -468,6 +468,7 @@ WRONG_USES = [
     "sensor calibrate a --against b --days 0",
     "sensor calibrate a --against b --from 2020-13-01",
     "alert add --quantity pm25 --over inf",
+    "deploy cutover --watch nan",
 ]
 
 

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from urbanos_edge import control
-from urbanos_edge.cli.asking import data_dir_option, json_option, progress_bar
+from urbanos_edge.cli.asking import Finite, data_dir_option, json_option, progress_bar
 from urbanos_edge.clock import to_rfc3339
 from urbanos_edge.deploy.cutover import Change
 from urbanos_edge.deploy.keeper import FIRST_DESCRIPTOR
@@ -44,7 +44,7 @@ unchecked_option = click.option("--unchecked", is_flag=True, help="Whatever depl
 watch_option = click.option(
     "--watch",
     "watch_minutes",
-    type=click.FloatRange(0, 1440),
+    type=Finite(0, 1440),
     default=10,
     show_default=True,
     help="Minutes it must do well before it is left alone.",
